@@ -1,0 +1,122 @@
+"""Capabilities of models, needs of plug-ins, and their matching before the first token."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from collab.errors import CapabilityError
+
+PrefixMode = Literal["tokens", "text", "chat-continue", "prefill", "quoted"]
+"""How exactly a model continues a partial text, best first."""
+
+Ability = Literal[
+    "logprobs", "entropy", "judge", "score", "token_ids", "hidden_states", "steering", "cancel"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What one loaded or remote model can do.
+
+    Attributes:
+        prefix_mode: How it continues a partial text.
+        top_logprobs: Largest k of top-k log-probabilities, so of top-k entropy; 0 for none.
+        has_token_ids: Whether exact token ids are given.
+        can_judge: Whether label probabilities at one position can be read.
+        can_score: Whether given text can be scored.
+        has_hidden_states: Whether hidden states can be observed.
+        can_steer: Whether a vector can be added to hidden states.
+        can_cancel: Whether leaving a call stops its decoding.
+        usage: Whether token counts are the engine's own or estimated.
+        context_tokens: Longest text, prompt included; `None` if unknown.
+    """
+
+    prefix_mode: PrefixMode
+    top_logprobs: int = 0
+    has_token_ids: bool = False
+    can_judge: bool = False
+    can_score: bool = False
+    has_hidden_states: bool = False
+    can_steer: bool = False
+    can_cancel: bool = False
+    usage: Literal["exact", "estimated"] = "exact"
+    context_tokens: int | None = None
+
+    def offers(self, ability: Ability, amount: int) -> bool:
+        """Whether `ability` is there, in `amount` where it has one."""
+        match ability:
+            case "logprobs" | "entropy":
+                return self.top_logprobs >= max(amount, 1)
+            case "judge":
+                return self.can_judge
+            case "score":
+                return self.can_score
+            case "token_ids":
+                return self.has_token_ids
+            case "hidden_states":
+                return self.has_hidden_states
+            case "steering":
+                return self.can_steer
+            case "cancel":
+                return self.can_cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One thing that a plug-in asks of one participant.
+
+    Attributes:
+        role: The participant.
+        ability: What it has to be able to do.
+        amount: How much of it, such as the k of top-k entropy.
+        degraded: Name of what the plug-in does without it; empty if it cannot do without.
+    """
+
+    role: str
+    ability: Ability
+    amount: int = 0
+    degraded: str = ""
+
+
+def match_needs(
+    needs: Mapping[str, Iterable[Need]], models: Mapping[str, Capabilities]
+) -> tuple[str, ...]:
+    """Compare what plug-ins need with what models can do.
+
+    Args:
+        needs: Needs by the plug-in's name.
+        models: Capabilities by participant.
+
+    Returns:
+        The names of the degradations that apply, for the result's record.
+
+    Raises:
+        CapabilityError: Something is missing that a plug-in cannot do without; the message
+            lists everything missing.
+    """
+    missing: list[str] = []
+    degraded: list[str] = []
+    for plugin, wanted in needs.items():
+        for need in wanted:
+            lack = _lack(need, models)
+            if lack and need.degraded:
+                degraded.append(f"{plugin}: {need.degraded}")
+            elif lack:
+                missing.append(f"{plugin} needs {lack}")
+    if missing:
+        listed = "; ".join(missing)
+        raise CapabilityError(
+            f"the models cannot do what the plug-ins need: {listed}. "
+            "Use a backend that can (`local` can do all but steering and hidden states), "
+            "or other plug-ins (`random`, `always` and `always-mentor` need nothing)."
+        )
+    return tuple(degraded)
+
+
+def _lack(need: Need, models: Mapping[str, Capabilities]) -> str:
+    amount = f" (k={need.amount})" if need.amount else ""
+    if need.role not in models:
+        return f"a participant {need.role!r}; there are: {', '.join(sorted(models))}"
+    if not models[need.role].offers(need.ability, need.amount):
+        return f"{need.ability}{amount} of the {need.role}"
+    return ""

@@ -1,0 +1,117 @@
+"""What a model is asked for and what it offers: `Until`, `Sampling`, `Token`, `Proposal`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from collab.units import Unit
+
+StopReason = Literal["unit", "length", "eos", "stop_string", "context"]
+"""Why a proposal ended.
+
+`unit`: the units asked for are complete. `length`: the token cap. `eos`: the model ended its
+text. `stop_string`: a stop string was written (and cut off). `context`: the model's context is
+full.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """When a model stops writing; whatever comes first.
+
+    Attributes:
+        max_tokens: Cap on tokens, at least 1.
+        unit: Stop as soon as `units` of these are complete, if given.
+        units: How many units, at least 1.
+        stop_strings: Texts that end the proposal; they are cut off, and found across tokens.
+    """
+
+    max_tokens: int
+    unit: Unit | None = None
+    units: int = 1
+    stop_strings: tuple[str, ...] = ()
+
+
+class Sampling(BaseModel):
+    """How tokens are drawn from a model's distribution. The default is greedy."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float = Field(default=0.0, ge=0.0, description="0 is greedy.")
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0, description="Nucleus kept when sampling.")
+    top_k: int = Field(default=0, ge=0, description="Most likely tokens kept; 0 keeps all.")
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the most likely token is always taken."""
+        return self.temperature == 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a proposal, with the signals measured beside its logits.
+
+    Attributes:
+        id: In the author's own vocabulary.
+        text: The text that became complete with this token; empty while a character is partial.
+        logprob: Natural log of the probability the model gave it before temperature, at most 0.
+        entropy_nats: Entropy of the distribution it was drawn from, over the top k asked for,
+            renormalised; `None` if no k was asked for.
+        margin: Difference of the two largest log-probabilities, at least 0.
+    """
+
+    id: int
+    text: str
+    logprob: float | None = None
+    entropy_nats: float | None = None
+    margin: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Text that a model offers from a mark; not in the trace until it is committed.
+
+    Attributes:
+        author: The participant that wrote it.
+        tokens: In the author's tokenizer.
+        stop: Why it ended.
+        cuts: Ends of the complete units, as token counts, ascending; a last incomplete unit
+            is not among them.
+        replayed: How many of the decoded tokens behind the head stem from earlier calls and cost
+            nothing now; can exceed the proposal's length.
+    """
+
+    author: str
+    tokens: tuple[Token, ...]
+    stop: StopReason
+    cuts: tuple[int, ...] = ()
+    replayed: int = 0
+
+    @property
+    def text(self) -> str:
+        """The text of all tokens."""
+        return "".join(token.text for token in self.tokens)
+
+    def part(self, start: int, end: int | None = None) -> "Proposal":
+        """Return tokens `start` to `end`, which keeps this proposal's reason to stop."""
+        end = len(self.tokens) if end is None else end
+        cuts = tuple(cut - start for cut in self.cuts if start < cut <= end)
+        return replace(self, tokens=self.tokens[start:end], cuts=cuts, replayed=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Probabilities of labels at one position.
+
+    Attributes:
+        labels: Probability the model gave to each label, in `[0, 1]`; they need not sum to 1.
+    """
+
+    labels: Mapping[str, float]
+
+    def normalised(self, label: str) -> float:
+        """Return the share of `label` in the mass of all labels, 0.5 of two if there is none."""
+        total = sum(self.labels.values())
+        return self.labels[label] / total if total > 0 else 1 / len(self.labels)

@@ -1,0 +1,57 @@
+"""Recipes: a named combination of policy, verifiers, unit and their options."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from collab.capabilities import Need
+from collab.proposals import Sampling, Until
+from collab.protocols import Policy, Verifier
+from collab.units import Unit, WordUnit
+
+_WORD = WordUnit()
+_SEGMENT = Until(max_tokens=16)
+_GREEDY = Sampling()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How one problem is worked on. A frozen value.
+
+    Attributes:
+        policy: Decides where the generator needs help.
+        verifiers: A cascade: the first that does not abstain decides; if all do, the
+            generator's draft stands. Empty: the mentor's proposal always stands.
+        unit: What the generator writes between two questions to the policy.
+        segment: Length of a mentor's proposal and of the generator's look-ahead.
+        max_answer_tokens: The answer is cut off at this length.
+        stop_strings: Texts that end the answer; they are not part of it.
+        repeat_limit: End at this many equal units in a row, the last not committed; 0 never.
+        sampling: How both models draw tokens.
+        name: For the record.
+    """
+
+    policy: Policy
+    verifiers: tuple[Verifier, ...] = ()
+    unit: Unit = _WORD
+    segment: Until = _SEGMENT
+    max_answer_tokens: int = 512
+    stop_strings: tuple[str, ...] = ()
+    repeat_limit: int = 0
+    sampling: Sampling = _GREEDY
+    name: str = "custom"
+
+    @property
+    def needs(self) -> dict[str, Sequence[Need]]:
+        """Needs by plug-in."""
+        plugins: list[Policy | Verifier] = [self.policy, *self.verifiers]
+        return {type(plugin).__name__: plugin.needs for plugin in plugins}
+
+
+@runtime_checkable
+class RecipeFactory(Protocol):
+    """A frozen value whose fields are a recipe's options: what `collab.recipes` registers."""
+
+    def recipe(self) -> Recipe:
+        """Return the recipe."""
+        ...

@@ -1,0 +1,23 @@
+"""For plug-in authors: fakes, and one conformance check per kind of plug-in."""
+
+from collab.testing.checks import (
+    ConformanceError,
+    check_backend,
+    check_policy,
+    check_recipe,
+    check_verifier,
+)
+from collab.testing.fakes import ALL_CAPABILITIES, FakeBackend, FakeModel, FakeSession, pieces
+
+__all__ = [
+    "ALL_CAPABILITIES",
+    "ConformanceError",
+    "FakeBackend",
+    "FakeModel",
+    "FakeSession",
+    "check_backend",
+    "check_policy",
+    "check_recipe",
+    "check_verifier",
+    "pieces",
+]

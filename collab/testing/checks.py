@@ -1,0 +1,205 @@
+"""Conformance checks: what every policy, verifier, backend and recipe has to keep to.
+
+Each raises `ConformanceError` with one sentence. They are meant for the first test of a plug-in::
+
+    def test_it_is_a_policy():
+        check_policy(MyPolicy())
+"""
+
+import random
+from collections.abc import Sequence
+from typing import get_args
+
+from pydantic import BaseModel, ValidationError
+
+from collab.decisions import Decision, Mark
+from collab.problems import Problem
+from collab.proposals import Distribution, Proposal, Sampling, Token, Until
+from collab.protocols import (
+    Case,
+    ConsultationBackend,
+    Draft,
+    Policy,
+    Session,
+    Verifier,
+)
+from collab.recipes import Recipe, RecipeFactory
+from collab.trace import GENERATOR, MENTOR
+from collab.verdicts import NOBODY, Abstain, Verdict
+from collab.views import View
+
+_PROBLEM = Problem(id="check", prompt="What is 2 + 2?")
+_WORDS = ("The", " answer", " is", " four", ".")
+
+
+class ConformanceError(AssertionError):
+    """A plug-in does not keep to its contract."""
+
+
+def check_policy(policy: Policy) -> None:
+    """Check that `policy` is a frozen value with independent, repeatable, valid sessions."""
+    _check_value(policy)
+    first, second = _decisions(policy), _decisions(policy)
+    _ensure(first == second, "two sessions with the same random stream decide differently")
+    start = policy.start
+    _ensure(
+        start(_PROBLEM, random.Random(0)) is not start(_PROBLEM, random.Random(0)),
+        "start() returns the same session twice; memory of one problem would leak into another",
+    )
+
+
+async def check_verifier(verifier: Verifier) -> None:
+    """Check that `verifier` is a frozen value which answers both kinds of question."""
+    _check_value(verifier)
+    draft = _draft(0)
+    own = Proposal(GENERATOR, draft.tokens + _tokens(" own", " way"), "length")
+    offered = Proposal(MENTOR, _tokens(" other", " way"), "length")
+    for proposals, mentor in (
+        ({GENERATOR: own, MENTOR: offered}, MENTOR),
+        ({GENERATOR: draft.proposal}, ""),
+    ):
+        session = verifier.start(_PROBLEM, random.Random(0))
+        case = Case(draft, dict(proposals), mentor, answer="")
+        answer: object = await session.verify(case, _EvenHandles())
+        _ensure(
+            isinstance(answer, Abstain)
+            or (isinstance(answer, Verdict) and answer.stands in {NOBODY, *proposals}),
+            f"verify() returned {answer!r}; expected Abstain or a Verdict for one of the authors",
+        )
+        if isinstance(answer, Verdict) and answer.stands and answer.upto is not None:
+            length = len(proposals[answer.stands].tokens)
+            _ensure(0 <= answer.upto <= length, f"upto={answer.upto} is outside 0..{length}")
+
+
+def check_recipe(recipe: RecipeFactory) -> None:
+    """Check that `recipe` is a frozen value which makes a recipe of conforming plug-ins."""
+    _check_value(recipe)
+    made: object = recipe.recipe()
+    if not isinstance(made, Recipe):
+        raise ConformanceError(f"recipe() returned {made!r}, not a Recipe")
+    _ensure(recipe.recipe() == made, "recipe() makes a different recipe each time")
+    check_policy(made.policy)
+    for verifier in made.verifiers:
+        _check_value(verifier)
+
+
+async def check_backend(backend: ConsultationBackend, prompt: str = "What is 2 + 2?\n") -> None:
+    """Check that the model behind `backend` keeps to the contract of sessions, with real calls."""
+    _check_value(backend)
+    async with backend.connect() as model:
+        _ensure(bool(model.name), "the model has no name")
+        view = View(GENERATOR, prompt, backend.view)
+        async with model.open(view, seed=0, entropy_top_k=0) as session:
+            await _check_replay(session)
+            await _check_fork(session)
+            if model.capabilities.can_judge:
+                await _check_judge(session)
+            if model.capabilities.can_score:
+                await _check_score(session)
+
+
+async def _check_replay(session: Session) -> None:
+    start = session.mark
+    short = await session.generate(Until(2), Sampling())
+    _ensure(len(short.tokens) <= 2, f"asked for 2 tokens, got {len(short.tokens)}")
+    spent = session.meter.completion_tokens
+    again = await session.generate(Until(2), Sampling())
+    _ensure(again.text == short.text, "generate() from the same head gives another text")
+    _ensure(session.meter.completion_tokens == spent, "what was decoded is decoded again")
+    longer = await session.generate(Until(6), Sampling())
+    _ensure(longer.text.startswith(short.text), "looking further ahead changes the text")
+    session.commit(len(short.tokens))
+    rest = await session.generate(Until(4), Sampling())
+    _ensure(short.text + rest.text == longer.text, "commit() changes the text behind the head")
+    session.append(" and")
+    await session.generate(Until(2), Sampling())
+    session.rollback(start)
+    back = await session.generate(Until(6), Sampling())
+    _ensure(back.text == longer.text, "rollback() does not restore the text")
+
+
+async def _check_fork(session: Session) -> None:
+    before = await session.generate(Until(4), Sampling())
+    async with session.fork() as twin:
+        mine = await twin.generate(Until(4), Sampling())
+        _ensure(mine.text == before.text, "a fork continues differently")
+        twin.append(" something else")
+        await twin.generate(Until(2), Sampling())
+    after = await session.generate(Until(4), Sampling())
+    _ensure(after.text == before.text, "a fork changes the session it was taken from")
+
+
+async def _check_judge(session: Session) -> None:
+    before = await session.generate(Until(4), Sampling())
+    answer = await session.judge("\nA or B? (", ("A", "B"))
+    _ensure(set(answer.labels) == {"A", "B"}, f"judged labels are {sorted(answer.labels)}")
+    _ensure(
+        all(0 <= p <= 1 for p in answer.labels.values()), "a label's probability is not in 0..1"
+    )
+    after = await session.generate(Until(4), Sampling())
+    _ensure(after.text == before.text, "judge() changes the text")
+
+
+async def _check_score(session: Session) -> None:
+    scored = await session.score(" is four")
+    _ensure("".join(token.text for token in scored) == " is four", "score() is of another text")
+    known = [token.logprob for token in scored]
+    _ensure(all(p is not None and p <= 0 for p in known), "a log-probability is above 0 or missing")
+
+
+# --- helpers ----------------------------------------------------------------------------------
+
+
+def _check_value(plugin: object) -> None:
+    if not isinstance(plugin, BaseModel):
+        raise ConformanceError(f"{plugin!r} is not a pydantic model")
+    _ensure(bool(plugin.model_config.get("frozen")), "its model_config is not frozen")
+    try:
+        type(plugin).model_validate({**dict(plugin), "no_such_option_": 1})
+    except ValidationError:
+        return
+    raise ConformanceError("it accepts unknown options; set extra='forbid'")
+
+
+def _decisions(policy: Policy) -> list[Decision]:
+    session = policy.start(_PROBLEM, random.Random(7))
+    decisions: list[Decision] = []
+    unit = 0
+    while unit < 2_000 and len(decisions) < 20:
+        ahead = session.ahead()
+        _ensure(isinstance(ahead, int) and ahead >= 1, f"ahead() returned {ahead!r}, not >= 1")
+        unit += ahead
+        if ahead > 2_000:
+            break
+        decision: object = session.decide(_draft(unit - 1))
+        if not isinstance(decision, get_args(Decision)):
+            raise ConformanceError(f"decide() returned {decision!r}, which is no decision")
+        decisions.append(decision)
+    return decisions
+
+
+def _draft(unit: int) -> Draft:
+    word = _WORDS[unit % len(_WORDS)]
+    entropy = (unit % 7) / 3
+    token = Token(unit, word, logprob=-entropy, entropy_nats=entropy, margin=1.0)
+    proposal = Proposal(GENERATOR, (token,), "unit", (1,))
+    return Draft(proposal, unit, Mark(unit), answer="".join(_WORDS)[:unit])
+
+
+def _tokens(*texts: str) -> tuple[Token, ...]:
+    return tuple(Token(n, text, logprob=-0.5) for n, text in enumerate(texts))
+
+
+class _EvenHandles:
+    """Gives every label the same probability."""
+
+    async def judge(self, role: str, question: str, labels: Sequence[str]) -> Distribution:
+        return Distribution({label: 1 / len(labels) for label in labels})
+
+    async def score(self, role: str, text: str) -> tuple[Token, ...]:
+        return _tokens(*(part for part in [text] if part))
+
+
+def _ensure(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ConformanceError(otherwise)

@@ -1,0 +1,236 @@
+"""Fakes: models that write what a test tells them to, through the same seam as real ones."""
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+import anyio.lowlevel
+from pydantic import BaseModel, ConfigDict, Field
+
+from collab.capabilities import Capabilities
+from collab.errors import ContextOverflowError, ModelCallError
+from collab.proposals import Distribution, Proposal, Sampling, Token, Until
+from collab.protocols import Meter, Model, SessionMark
+from collab.scanning import ProposalBuilder
+from collab.usage import Price
+from collab.views import View, ViewOptions
+
+_PIECES = re.compile(r"\n\n|\s?\w+|\s?[^\w\s]|\s")
+
+ALL_CAPABILITIES = Capabilities(
+    prefix_mode="tokens",
+    top_logprobs=1_000,
+    has_token_ids=True,
+    can_judge=True,
+    can_score=True,
+    can_cancel=True,
+)
+
+
+def pieces(text: str) -> list[str]:
+    """Return the tokens of the fakes' tokenizer: words with their leading space, blank lines."""
+    return _PIECES.findall(text)
+
+
+@dataclass
+class FakeModel:
+    """A model that writes one given answer, whatever the prompt, and counts what it does.
+
+    It continues any text by the pieces of `writes` behind as many pieces as the text already
+    has, so it goes on after foreign text too.
+
+    Attributes:
+        writes: Its whole answer.
+        answers: Other answers by prompt.
+        labels: Probabilities it gives to labels when judging; missing ones have 0.
+        entropies: Entropy in nats by token text; others have 0.
+        fails_at: Raise `ModelCallError` at this call, counted from 0; -1 for never.
+        is_stuck: Never finish a call, until cancelled.
+        capabilities: What it claims to be able to do.
+        open_sessions: Sessions open now.
+        calls: Calls begun.
+        prefilled: Context tokens computed, over all sessions.
+        decoded: Tokens decoded, over all sessions.
+    """
+
+    writes: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, float] = field(default_factory=dict)
+    entropies: Mapping[str, float] = field(default_factory=dict)
+    fails_at: int = -1
+    is_stuck: bool = False
+    name: str = "fake"
+    capabilities: Capabilities = ALL_CAPABILITIES
+    open_sessions: int = 0
+    calls: int = 0
+    prefilled: int = 0
+    decoded: int = 0
+
+    @asynccontextmanager
+    async def open(
+        self, view: View, *, seed: int, entropy_top_k: int
+    ) -> AsyncIterator["FakeSession"]:
+        """Open a session behind the view's prompt."""
+        prompt = pieces(view.prompt)
+        limit = self.capabilities.context_tokens
+        if limit is not None and len(prompt) >= limit:
+            raise ContextOverflowError(
+                f"prompt of {len(prompt)} tokens exceeds the {limit} of {self.name!r}"
+            )
+        self.open_sessions += 1
+        try:
+            yield FakeSession(self, view.participant, view.prompt)
+        finally:
+            self.open_sessions -= 1
+
+
+class FakeBackend(BaseModel):
+    """A backend that hands out one given fake model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    model: FakeModel = Field(default_factory=FakeModel)
+    price: Price | None = None
+    view: ViewOptions = ViewOptions()
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Model]:
+        """Hand out the model."""
+        yield self.model
+
+
+@dataclass(frozen=True, slots=True)
+class _FakeMark:
+    pieces: tuple[str, ...]
+
+
+class FakeSession:
+    """A live text of pieces, with decoded pieces behind its head."""
+
+    def __init__(self, model: FakeModel, author: str, prompt: str) -> None:
+        self.meter = Meter()
+        self._model = model
+        self._author = author
+        self._prompt = prompt
+        self._pieces: list[str] = []
+        self._tail: list[Token] = []
+        self._tail_is_final = False
+        self._computed = 0
+
+    @property
+    def text(self) -> str:
+        """The text behind the prompt, up to the head."""
+        return "".join(self._pieces)
+
+    @property
+    def mark(self) -> SessionMark:
+        """A pointer to the head."""
+        return _FakeMark(tuple(self._pieces))
+
+    async def generate(self, until: Until, sampling: Sampling) -> Proposal:
+        """Continue by the scripted answer."""
+        replayed = len(self._tail)
+        builder = ProposalBuilder(until, self.text)
+        for token in self._tail:
+            if builder.feed(token):
+                return builder.build(self._author, replayed=replayed)
+        if not self._tail_is_final:
+            await self._begin_call()
+            self._decode(builder)
+        if not builder.is_done:
+            builder.end("eos")
+        return builder.build(self._author, replayed=replayed)
+
+    async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
+        """Return the scripted label probabilities."""
+        await self._begin_call(len(pieces(question)))
+        self._count_decoded()
+        return Distribution({label: self._model.labels.get(label, 0.0) for label in labels})
+
+    async def score(self, text: str) -> tuple[Token, ...]:
+        """Return log-probability 0 for what it would write itself, -1 for anything else."""
+        await self._begin_call(len(pieces(text)))
+        own = self._answer()[len(self._pieces) :]
+        return tuple(
+            Token(n, piece, logprob=0.0 if own[n : n + 1] == [piece] else -1.0)
+            for n, piece in enumerate(pieces(text))
+        )
+
+    def commit(self, tokens: int) -> None:
+        """Move the head over decoded pieces."""
+        if tokens > len(self._tail):
+            raise ValueError(f"{tokens} tokens to commit, {len(self._tail)} were decoded")
+        self._pieces += [token.text for token in self._tail[:tokens]]
+        del self._tail[:tokens]
+
+    def append(self, text: str) -> int:
+        """Splice foreign pieces in."""
+        self._drop_tail()
+        added = pieces(text)
+        self._pieces += added
+        return len(added)
+
+    def rollback(self, mark: SessionMark) -> None:
+        """Go back to `mark`."""
+        assert isinstance(mark, _FakeMark), "marks come from this class"
+        self._drop_tail()
+        self._pieces = list(mark.pieces)
+        self._computed = min(self._computed, len(pieces(self._prompt)) + len(self._pieces))
+
+    @asynccontextmanager
+    async def fork(self) -> AsyncIterator["FakeSession"]:
+        """Return a copy."""
+        twin = FakeSession(self._model, self._author, self._prompt)
+        twin._pieces, twin._tail = list(self._pieces), list(self._tail)
+        twin._tail_is_final, twin._computed = self._tail_is_final, self._computed
+        self._model.open_sessions += 1
+        try:
+            yield twin
+        finally:
+            self._model.open_sessions -= 1
+
+    def _answer(self) -> list[str]:
+        return pieces(self._model.answers.get(self._prompt, self._model.writes))
+
+    async def _begin_call(self, extra: int = 0) -> None:
+        model, meter = self._model, self.meter
+        number, model.calls = model.calls, model.calls + 1
+        head = len(pieces(self._prompt)) + len(self._pieces) + len(self._tail)
+        fresh = head - self._computed + extra
+        meter.attempts += 1
+        meter.prompt_tokens += head + extra
+        meter.cached_tokens += head + extra - fresh
+        meter.first_token_s = 0.0
+        model.prefilled += fresh
+        self._computed = head
+        await anyio.lowlevel.checkpoint()
+        if number == model.fails_at:
+            raise ModelCallError(f"call {number} of {model.name!r} failed as told")
+        if model.is_stuck:
+            await anyio.sleep_forever()
+
+    def _decode(self, builder: ProposalBuilder) -> None:
+        answer = self._answer()
+        while not builder.is_done:
+            place = len(self._pieces) + len(self._tail)
+            self._count_decoded()
+            if place >= len(answer):
+                self._tail_is_final = True
+                break
+            piece = answer[place]
+            entropy = self._model.entropies.get(piece, 0.0)
+            token = Token(place, piece, logprob=0.0, entropy_nats=entropy, margin=1.0)
+            self._tail.append(token)
+            self._computed += 1
+            builder.feed(token)
+
+    def _count_decoded(self) -> None:
+        self._model.decoded += 1
+        self.meter.completion_tokens += 1
+
+    def _drop_tail(self) -> None:
+        self._computed = min(self._computed, len(pieces(self._prompt)) + len(self._pieces))
+        self._tail.clear()
+        self._tail_is_final = False

@@ -1,0 +1,125 @@
+"""Units: what the generator writes between two questions to the policy.
+
+A unit is a frozen value; its `scanner()` follows a stream of token texts and says where units
+end. Scanners see text only, so the same unit serves every tokenizer and every backend.
+"""
+
+from typing import Annotated, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class UnitScanner(Protocol):
+    """Follows the tokens of one proposal."""
+
+    def feed(self, text: str) -> int | None:
+        """Take the next token's text.
+
+        Returns:
+            The end of the unit that this token closes, as a count of tokens fed so far: the
+            count without this token if the token already belongs to the next unit, the count
+            with it if it is the unit's last. `None` while the unit is open.
+        """
+        ...
+
+
+class TokenUnit(BaseModel):
+    """A fixed number of tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["token"] = "token"
+    size: int = Field(default=1, ge=1, description="Tokens per unit.")
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens one unit can have."""
+        return self.size
+
+    def scanner(self) -> UnitScanner:
+        """Return a scanner at the start of a unit."""
+        return _TokenScanner(self.size)
+
+
+class WordUnit(BaseModel):
+    r"""Tokens up to the next one that starts with a space or a newline.
+
+    The first token is taken whatever it is, so a blank line is glued to the word behind it.
+
+    References:
+        MentorCollab, arXiv:2602.05307: the published word completion, at most 12 tokens.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["word"] = "word"
+    max_tokens: int = Field(default=12, ge=1, description="Longest word, in tokens.")
+
+    def scanner(self) -> UnitScanner:
+        """Return a scanner at the start of a unit."""
+        return _WordScanner(self.max_tokens)
+
+
+class StepUnit(BaseModel):
+    r"""Text up to and with a blank line, which may hide inside a token such as `.\n\n`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["step"] = "step"
+    max_tokens: int = Field(default=512, ge=1, description="Longest step, in tokens.")
+    delimiter: str = Field(default="\n\n", min_length=1, description="What closes a step.")
+
+    def scanner(self) -> UnitScanner:
+        """Return a scanner at the start of a unit."""
+        return _StepScanner(self.max_tokens, self.delimiter)
+
+
+Unit = Annotated[TokenUnit | WordUnit | StepUnit, Field(discriminator="kind")]
+
+
+class _TokenScanner:
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._count = 0
+
+    def feed(self, text: str) -> int | None:
+        self._count += 1
+        return self._count if self._count % self._size == 0 else None
+
+
+class _WordScanner:
+    def __init__(self, max_tokens: int) -> None:
+        self._max_tokens = max_tokens
+        self._count = 0
+        self._start = 0
+
+    def feed(self, text: str) -> int | None:
+        self._count += 1
+        before = self._count - 1
+        if before > self._start and text[:1] in (" ", "\n"):
+            self._start = before
+            return before
+        if self._count - self._start == self._max_tokens:
+            self._start = self._count
+            return self._count
+        return None
+
+
+class _StepScanner:
+    def __init__(self, max_tokens: int, delimiter: str) -> None:
+        self._max_tokens = max_tokens
+        self._delimiter = delimiter
+        self._count = 0
+        self._start = 0
+        self._text = ""
+
+    def feed(self, text: str) -> int | None:
+        self._count += 1
+        self._text += text
+        # Blank lines in front of a step belong to it: they never close it.
+        closed = self._delimiter in self._text.lstrip(self._delimiter)
+        if closed or self._count - self._start == self._max_tokens:
+            self._start = self._count
+            self._text = ""
+            return self._count
+        return None

@@ -1,0 +1,158 @@
+"""The ledger: one record per model call, whose sums are the usage."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Purpose = Literal["draft", "look-ahead", "consult", "judge", "score", "probe", "answer"]
+"""What a model was called for. Only judging and scoring write nothing that could be kept."""
+
+CallOutcome = Literal["ok", "cancelled", "failed"]
+
+_WRITING: frozenset[Purpose] = frozenset({"draft", "look-ahead", "consult", "probe", "answer"})
+
+
+class Price(BaseModel):
+    """What one model costs, in US dollars per million tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompt: float = Field(ge=0, description="Prompt tokens that were not cached.")
+    cached: float = Field(default=0.0, ge=0, description="Prompt tokens read from a cache.")
+    completion: float = Field(ge=0, description="Tokens written, kept or not.")
+
+    def of(self, *, prompt: int, cached: int, completion: int) -> float:
+        """Return the price in dollars; `prompt` counts the cached tokens too."""
+        fresh = prompt - cached
+        total = fresh * self.prompt + cached * self.cached + completion * self.completion
+        return total / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to a model, whether its text was kept, thrown away, cancelled or failed.
+
+    Attributes:
+        index: Names the call within its problem; ascending by when calls began.
+        role: The participant that was called: `generator`, `mentor` or another mentor's name.
+        model: The model's name.
+        purpose: What it was called for.
+        prompt_tokens: Tokens of context before the first new one, cached ones included.
+        cached_tokens: Those of them that were not computed again.
+        completion_tokens: Tokens decoded.
+        kept_tokens: Tokens of these that stand in the trace.
+        attempts: Tries, the successful one included.
+        queue_wait_s: Seconds until the model began to work on it.
+        first_token_s: Seconds from the call to its first token, if one came.
+        total_s: Seconds from the call to its end.
+        cost_usd: Price, or `None` if the model has none.
+        outcome: How it ended.
+        is_estimated: Whether the server gave no counts and they were estimated.
+    """
+
+    index: int
+    role: str
+    model: str
+    purpose: Purpose
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    kept_tokens: int = 0
+    attempts: int = 1
+    queue_wait_s: float = 0.0
+    first_token_s: float | None = None
+    total_s: float = 0.0
+    cost_usd: float | None = None
+    outcome: CallOutcome = "ok"
+    is_estimated: bool = False
+
+    @property
+    def discarded_tokens(self) -> int:
+        """Tokens written as text that do not stand in the trace."""
+        return self.completion_tokens - self.kept_tokens if self.purpose in _WRITING else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Sums over calls; add two with `+`."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    kept_tokens: int = 0
+    discarded_tokens: int = 0
+    model_s: float = 0.0
+    cost_usd: float = 0.0
+
+    @classmethod
+    def of(cls, calls: Iterable[Call]) -> "Usage":
+        """Return the sums over `calls`."""
+        return sum((cls._of_one(call) for call in calls), cls())
+
+    @classmethod
+    def _of_one(cls, call: Call) -> "Usage":
+        return cls(
+            calls=1,
+            prompt_tokens=call.prompt_tokens,
+            cached_tokens=call.cached_tokens,
+            completion_tokens=call.completion_tokens,
+            kept_tokens=call.kept_tokens,
+            discarded_tokens=call.discarded_tokens,
+            model_s=call.total_s,
+            cost_usd=call.cost_usd or 0.0,
+        )
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            calls=self.calls + other.calls,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            kept_tokens=self.kept_tokens + other.kept_tokens,
+            discarded_tokens=self.discarded_tokens + other.discarded_tokens,
+            model_s=self.model_s + other.model_s,
+            cost_usd=self.cost_usd + other.cost_usd,
+        )
+
+
+def usage_by_role(calls: Iterable[Call]) -> dict[str, Usage]:
+    """Return the usage of every role that was called, in the order of first calls."""
+    usage: dict[str, Usage] = {}
+    for call in calls:
+        usage[call.role] = usage.get(call.role, Usage()) + Usage.of([call])
+    return usage
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The calls of one problem, in the order in which they began."""
+
+    _calls: dict[int, Call] = field(default_factory=dict)
+    _begun: int = 0
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        """All records so far."""
+        return tuple(self._calls[index] for index in sorted(self._calls))
+
+    def begin(self) -> int:
+        """Return the index of a call that begins now; one that never reaches a model keeps it."""
+        self._begun += 1
+        return self._begun - 1
+
+    def add(self, call: Call) -> None:
+        """Record a call that ended."""
+        self._calls[call.index] = call
+
+    def keep(self, index: int) -> None:
+        """Count one token of call `index` as standing in the trace."""
+        call = self._calls[index]
+        self._calls[index] = replace(call, kept_tokens=call.kept_tokens + 1)
+
+    def drop(self, index: int, tokens: int) -> None:
+        """Count `tokens` of call `index` as rolled back."""
+        call = self._calls[index]
+        self._calls[index] = replace(call, kept_tokens=call.kept_tokens - tokens)

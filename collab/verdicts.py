@@ -1,0 +1,30 @@
+"""Verdicts: which proposal stands. Kept apart from the proposals themselves."""
+
+from dataclasses import dataclass
+
+NOBODY = ""
+"""In `Verdict.stands`: no proposal stands, a mentor has to redo the draft."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A verifier's answer.
+
+    Attributes:
+        stands: The author whose proposal stands, or `NOBODY`.
+        upto: How many of its tokens stand; `None` for all.
+        score: The number behind it, if there is one.
+        why: Short reason for the record.
+    """
+
+    stands: str
+    upto: int | None = None
+    score: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Abstain:
+    """The verifier cannot tell; the next one of the cascade is asked."""
+
+    why: str = ""
