@@ -1,0 +1,279 @@
+"""The controller: connects a pair of models and works on problems with a recipe."""
+
+import hashlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from types import TracebackType
+from typing import Self
+
+import anyio
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
+
+from collab.capabilities import match_needs
+from collab.controller.concurrency import unwrapped
+from collab.controller.loop import Plugins, ProblemLoop
+from collab.controller.metered import MeteredSession
+from collab.controller.participant import Participant
+from collab.controller.result import ERROR, Finished, Result
+from collab.errors import ConfigError, EmptyPromptError
+from collab.limits import Budget, BudgetReached
+from collab.observability import log_event
+from collab.problems import Problem
+from collab.protocols import ConsultationBackend, Model
+from collab.recipes import Recipe, RecipeFactory
+from collab.trace import GENERATOR, MENTOR, Ended, Trace, TraceEvent
+from collab.usage import Ledger, usage_by_role
+from collab.views import View
+
+StreamEvent = TraceEvent | Finished
+"""What `Controller.stream` delivers."""
+
+_NO_BUDGET = Budget()
+_STREAM_BUFFER = 16
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is known of a problem while it is worked on."""
+
+    problem: Problem
+    trace: Trace = field(default_factory=Trace)
+    ledger: Ledger = field(default_factory=Ledger)
+
+
+class Controller:
+    """Works on problems: the generator writes, mentors speak where the recipe asks them to.
+
+    Use it as an async context manager: entering connects the models and checks that they can
+    do what the recipe needs; leaving releases them. Any number of problems may be in work at a
+    time; what becomes of one depends only on the problem, the seed and the models.
+
+    Args:
+        generator: How to reach the model that writes.
+        mentor: How to reach the mentor, or mentors by name; `None` for a generator alone.
+        recipe: How problems are worked on, or a factory of it.
+        seed: Of every random choice, together with the problem's id.
+        budget: What one problem may spend.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: ConsultationBackend,
+        mentor: ConsultationBackend | Mapping[str, ConsultationBackend] | None = None,
+        recipe: Recipe | RecipeFactory,
+        seed: int = 0,
+        budget: Budget = _NO_BUDGET,
+    ) -> None:
+        self.recipe = recipe if isinstance(recipe, Recipe) else recipe.recipe()
+        self.seed = seed
+        self.budget = budget
+        self.degradations: tuple[str, ...] = ()
+        self._backends = {GENERATOR: generator, **_mentors(mentor)}
+        self._models: dict[str, Model] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Connect the models; equal backends share one model.
+
+        Raises:
+            ModelLoadError: A model cannot be loaded or reached.
+            CapabilityError: The models cannot do what the recipe's plug-ins need.
+        """
+        async with AsyncExitStack() as stack:
+            connected: list[tuple[ConsultationBackend, Model]] = []
+            for role, backend in self._backends.items():
+                model = next((model for known, model in connected if known == backend), None)
+                if model is None:
+                    model = await stack.enter_async_context(backend.connect())
+                    connected.append((backend, model))
+                self._models[role] = model
+            capabilities = {role: model.capabilities for role, model in self._models.items()}
+            self.degradations = match_needs(self.recipe.needs, capabilities)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Release the models."""
+        self._models = {}
+        await self._stack.__aexit__(kind, error, traceback)
+
+    async def solve(self, problem: Problem | str) -> Result:
+        """Answer one problem.
+
+        Never raises for what goes wrong with the problem itself: that is the result's `error`,
+        beside the partial answer. See `Result.raise_for_error`.
+        """
+        return await self._work_on(_as_problem(problem), _emit_nothing)
+
+    @asynccontextmanager
+    async def stream(
+        self, problem: Problem | str
+    ) -> AsyncIterator[ObjectReceiveStream[StreamEvent]]:
+        """Answer one problem, delivering events as they happen; the last is `Finished`.
+
+        The problem waits for its reader: at most 16 events are kept. Leaving the block early
+        cancels the problem.
+        """
+        sender, receiver = anyio.create_memory_object_stream[StreamEvent](_STREAM_BUFFER)
+
+        async def work() -> None:
+            async with sender:
+                result = await self._work_on(_as_problem(problem), sender.send)
+                await sender.send(Finished(result))
+
+        with unwrapped():
+            async with receiver, anyio.create_task_group() as group:
+                group.start_soon(work)
+                yield receiver
+                group.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def map(
+        self, problems: Iterable[Problem | str], *, concurrency: int = 8
+    ) -> AsyncIterator[ObjectReceiveStream[Result]]:
+        """Answer many problems, at most `concurrency` at a time, delivering each as it finishes.
+
+        Problems are taken from the iterable only when there is room for them. Leaving
+        the block early cancels those in work.
+        """
+        if concurrency < 1:
+            raise ConfigError(f"concurrency is {concurrency}; it must be at least 1")
+        source = iter(problems)
+        sender, receiver = anyio.create_memory_object_stream[Result](0)
+
+        async def work(results: ObjectSendStream[Result]) -> None:
+            async with results:
+                for problem in source:
+                    await results.send(await self.solve(problem))
+
+        with unwrapped():
+            async with receiver, anyio.create_task_group() as group:
+                async with sender:
+                    for _ in range(concurrency):
+                        group.start_soon(work, sender.clone())
+                yield receiver
+                group.cancel_scope.cancel()
+
+    # --- one problem ------------------------------------------------------------------------
+
+    async def _work_on(
+        self, problem: Problem, emit: Callable[[TraceEvent], Awaitable[None]]
+    ) -> Result:
+        self._ensure_connected()
+        work = _Work(problem)
+        started = perf_counter()
+        log_event("problem.started", problem=problem.id)
+        error: Exception | None = None
+        try:
+            reason = await self._run_within_deadline(work, emit)
+        except Exception as raised:  # noqa: BLE001  # a failure belongs to one problem
+            reason, error = ERROR, raised
+            await emit(work.trace.record(Ended(reason)))
+        result = Result(
+            problem=problem,
+            reason=reason,
+            spans=work.trace.spans,
+            events=tuple(work.trace.events),
+            calls=work.ledger.calls,
+            duration_s=perf_counter() - started,
+            degradations=self.degradations,
+            error=error,
+        )
+        log_event("problem.ended", problem=problem.id, reason=reason, error=repr(error or ""))
+        return result
+
+    async def _run_within_deadline(
+        self, work: _Work, emit: Callable[[TraceEvent], Awaitable[None]]
+    ) -> str:
+        if not work.problem.prompt.strip():
+            raise EmptyPromptError(f"problem {work.problem.id!r} has an empty prompt")
+        reason = "budget: deadline_s"
+        with anyio.move_on_after(self.budget.deadline_s):
+            async with self._participants(work) as participants:
+                plugins = self._start_plugins(work.problem)
+                return await ProblemLoop(self.recipe, plugins, participants, work.trace, emit).run()
+        await emit(work.trace.record(Ended(reason)))
+        return reason
+
+    @asynccontextmanager
+    async def _participants(self, work: _Work) -> AsyncIterator[dict[str, Participant]]:
+        def guard(role: str) -> None:
+            if bound := self.budget.spent(usage_by_role(work.ledger.calls), next_role=role):
+                raise BudgetReached(bound)
+
+        participants: dict[str, Participant] = {}
+        trace_tags = self._backends[GENERATOR].view.thinking
+        async with AsyncExitStack() as stack:
+            for role, model in self._models.items():
+                backend = self._backends[role]
+                session = await stack.enter_async_context(
+                    model.open(
+                        View(role, work.problem.prompt, backend.view),
+                        seed=self._rng(work.problem, role).getrandbits(63),
+                        entropy_top_k=self.recipe.policy.entropy_top_k if role == GENERATOR else 0,
+                    )
+                )
+                metered = MeteredSession(
+                    session,
+                    work.ledger,
+                    role=role,
+                    model=model.name,
+                    price=backend.price,
+                    guard=guard,
+                )
+                participants[role] = Participant(
+                    role, metered, own_tags=backend.view.thinking, trace_tags=trace_tags
+                )
+            yield participants
+
+    def _start_plugins(self, problem: Problem) -> Plugins:
+        policy, verifiers = self.recipe.policy, self.recipe.verifiers
+        return Plugins(
+            policy=policy.start(problem, self._rng(problem, "policy")),
+            verifiers=[
+                (
+                    type(verifier).__name__,
+                    verifier.start(problem, self._rng(problem, f"verifier-{n}")),
+                )
+                for n, verifier in enumerate(verifiers)
+            ],
+            policy_name=type(policy).__name__,
+        )
+
+    def _rng(self, problem: Problem, stream: str) -> random.Random:
+        """Return a problem's own random stream, the same whatever runs beside it."""
+        digest = hashlib.sha256(f"{self.seed}\0{problem.id}\0{stream}".encode()).digest()
+        return random.Random(int.from_bytes(digest, "big"))
+
+    def _ensure_connected(self) -> None:
+        if not self._models:
+            raise ConfigError("the controller is not connected; use `async with controller:`")
+
+
+def _mentors(
+    mentor: ConsultationBackend | Mapping[str, ConsultationBackend] | None,
+) -> dict[str, ConsultationBackend]:
+    if mentor is None:
+        return {}
+    if not isinstance(mentor, Mapping):
+        return {MENTOR: mentor}
+    if GENERATOR in mentor:
+        raise ConfigError(f"{GENERATOR!r} cannot be a mentor's name")
+    return dict(mentor)
+
+
+def _as_problem(problem: Problem | str) -> Problem:
+    return Problem(prompt=problem) if isinstance(problem, str) else problem
+
+
+async def _emit_nothing(event: TraceEvent) -> None:
+    """Drop an event: nobody listens, and it stays in the trace."""

@@ -1,0 +1,164 @@
+"""A session whose every call is bounded by the budget and recorded in the ledger."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from time import perf_counter
+
+import anyio
+
+from collab.proposals import Distribution, Proposal, Sampling, Token, Until
+from collab.protocols import Meter, Session, SessionMark
+from collab.usage import Call, CallOutcome, Ledger, Price, Purpose
+
+
+class MeteredSession:
+    """The only way to a model: one record per call, also for calls cancelled or failed.
+
+    It remembers which call decoded each token behind the head, so that a committed token is
+    credited to the call that paid for it, and the text of its latest proposal, so that foreign
+    text which follows that proposal costs nothing.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        ledger: Ledger,
+        *,
+        role: str,
+        model: str,
+        price: Price | None,
+        guard: Callable[[str], None],
+    ) -> None:
+        self._session = session
+        self._ledger = ledger
+        self._role = role
+        self._model = model
+        self._price = price
+        self._guard = guard
+        self._owners: list[int] = []
+        self._proposed: list[str] = []
+
+    @property
+    def mark(self) -> SessionMark:
+        """A pointer to the head."""
+        return self._session.mark
+
+    def check_budget(self) -> None:
+        """Raise `BudgetReached` now if the next call would."""
+        self._guard(self._role)
+
+    async def generate(self, purpose: Purpose, until: Until, sampling: Sampling) -> Proposal:
+        """Continue from the head; see `collab.protocols.Session.generate`."""
+        with self._recorded(purpose) as index:
+            before = self._session.meter.completion_tokens
+            proposal = await self._session.generate(until, sampling)
+        self._proposed = [token.text for token in proposal.tokens]
+        decoded = self._session.meter.completion_tokens - before
+        if decoded:
+            self._owners = [*self._owners[: proposal.replayed], *[index] * decoded]
+        return proposal
+
+    async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
+        """Read label probabilities behind `question`."""
+        with self._recorded("judge"):
+            return await self._session.judge(question, labels)
+
+    async def score(self, text: str) -> tuple[Token, ...]:
+        """Read the log-probabilities of `text` at the head."""
+        with self._recorded("score"):
+            return await self._session.score(text)
+
+    def commit(self, tokens: int) -> tuple[int, ...]:
+        """Move the head over `tokens` decoded tokens; return the call that decoded each."""
+        owners = self._advance(tokens)
+        for index in owners:
+            self._ledger.keep(index)
+        return owners
+
+    def append(self, text: str) -> int:
+        """Splice foreign text in at the head; return by how many own tokens the text grew.
+
+        Where it says what this model proposed itself, the head moves over the proposal: nothing
+        is computed again, and the rest of the proposal stays at hand.
+        """
+        if followed := self._count_followed(text):
+            self._advance(followed)
+            return followed
+        self._forget_proposal()
+        return self._session.append(text)
+
+    def rollback(self, mark: SessionMark) -> None:
+        """Move the head back."""
+        self._forget_proposal()
+        self._session.rollback(mark)
+
+    def _advance(self, tokens: int) -> tuple[int, ...]:
+        self._session.commit(tokens)
+        owners = tuple(self._owners[:tokens])
+        del self._owners[:tokens], self._proposed[:tokens]
+        return owners
+
+    def _forget_proposal(self) -> None:
+        self._owners.clear()
+        self._proposed.clear()
+
+    def _count_followed(self, text: str) -> int:
+        """Return how many proposed tokens say exactly `text`; 0 if none do."""
+        said = ""
+        for count, piece in enumerate(self._proposed, start=1):
+            said += piece
+            if said == text:
+                return count
+            if not text.startswith(said):
+                return 0
+        return 0
+
+    @contextmanager
+    def _recorded(self, purpose: Purpose) -> Iterator[int]:
+        self.check_budget()
+        index = self._ledger.begin()
+        before = replace(self._session.meter)
+        started = perf_counter()
+        outcome: CallOutcome = "failed"
+        try:
+            yield index
+            outcome = "ok"
+        except anyio.get_cancelled_exc_class():
+            outcome = "cancelled"
+            raise
+        finally:
+            total_s = perf_counter() - started
+            self._record(index, purpose, before, outcome, total_s)
+
+    def _record(
+        self, index: int, purpose: Purpose, before: Meter, outcome: CallOutcome, total_s: float
+    ) -> None:
+        now = self._session.meter
+        attempts = now.attempts - before.attempts
+        if attempts == 0:  # answered from what was decoded before, or refused before the model
+            return
+        prompt = now.prompt_tokens - before.prompt_tokens
+        cached = now.cached_tokens - before.cached_tokens
+        completion = now.completion_tokens - before.completion_tokens
+        price = self._price
+        self._ledger.add(
+            Call(
+                index=index,
+                role=self._role,
+                model=self._model,
+                purpose=purpose,
+                prompt_tokens=prompt,
+                cached_tokens=cached,
+                completion_tokens=completion,
+                attempts=attempts,
+                queue_wait_s=now.queue_wait_s - before.queue_wait_s,
+                first_token_s=now.first_token_s,
+                total_s=total_s,
+                cost_usd=price.of(prompt=prompt, cached=cached, completion=completion)
+                if price
+                else None,
+                outcome=outcome,
+                is_estimated=now.is_estimated,
+            )
+        )

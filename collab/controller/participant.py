@@ -1,0 +1,95 @@
+"""A participant: one model at work on one problem, which sees the trace through its own view."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from collab.controller.metered import MeteredSession
+from collab.proposals import Distribution, Proposal, Sampling, Token, Until
+from collab.protocols import SessionMark
+from collab.trace import Span, Trace
+from collab.usage import Purpose
+from collab.views import ThinkingTags, translate_tags
+
+
+class Participant:
+    """Keeps a session in step with the trace.
+
+    Spans by others are spliced in lazily, right before the next call; what the participant wrote
+    itself is committed as its own tokens. Texts in the trace carry the generator's thinking
+    tags; they are translated in both directions here.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        session: MeteredSession,
+        *,
+        own_tags: ThinkingTags | None,
+        trace_tags: ThinkingTags | None,
+    ) -> None:
+        self.name = name
+        self._session = session
+        self._own_tags = own_tags
+        self._trace_tags = trace_tags
+        # Position of the session after each span it has seen; the first is the bare prompt.
+        self._marks: list[SessionMark] = [session.mark]
+
+    def check_budget(self) -> None:
+        """Raise `BudgetReached` now if the next call would."""
+        self._session.check_budget()
+
+    async def generate(
+        self, trace: Trace, purpose: Purpose, until: Until, sampling: Sampling
+    ) -> Proposal:
+        """Return what this participant would write next."""
+        self.catch_up(trace)
+        proposal = await self._session.generate(purpose, until, sampling)
+        return replace(
+            proposal, author=self.name, tokens=tuple(self._inward(t) for t in proposal.tokens)
+        )
+
+    async def judge(self, trace: Trace, question: str, labels: Sequence[str]) -> Distribution:
+        """Return label probabilities behind the trace and `question`."""
+        self.catch_up(trace)
+        return await self._session.judge(self._outward(question), labels)
+
+    async def score(self, trace: Trace, text: str) -> tuple[Token, ...]:
+        """Return the log-probabilities of `text` behind the trace."""
+        self.catch_up(trace)
+        return await self._session.score(self._outward(text))
+
+    def adopt(self, tokens: int) -> tuple[int, ...]:
+        """Commit `tokens` of what this participant just wrote, as the span about to be recorded.
+
+        Returns:
+            For each token, the ledger's call that decoded it.
+        """
+        calls = self._session.commit(tokens)
+        self._marks.append(self._session.mark)
+        return calls
+
+    def catch_up(self, trace: Trace) -> int:
+        """Splice in the visible spans not seen yet; return by how many own tokens it grew."""
+        grown = 0
+        for span in trace.since(len(self._marks) - 1):
+            grown += self._see(span)
+            self._marks.append(self._session.mark)
+        return grown
+
+    def rollback(self, spans: int) -> None:
+        """Go back to where the trace had `spans` spans."""
+        if len(self._marks) - 1 > spans:
+            self._session.rollback(self._marks[spans])
+            del self._marks[spans + 1 :]
+
+    def _see(self, span: Span) -> int:
+        if not span.is_visible_to(self.name) or not span.text:
+            return 0
+        return self._session.append(self._outward(span.text))
+
+    def _outward(self, text: str) -> str:
+        return translate_tags(text, self._trace_tags, self._own_tags)
+
+    def _inward(self, token: Token) -> Token:
+        text = translate_tags(token.text, self._own_tags, self._trace_tags)
+        return token if text == token.text else replace(token, text=text)
