@@ -1,0 +1,57 @@
+"""The recipe `mentorcollab-free`: MentorCollab without a trained verifier."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from collab.proposals import Sampling, Until
+from collab.recipes import Recipe
+from collab.units import WordUnit
+from collab_policies.agreement import Agreement
+from collab_policies.random_positions import RandomPositions
+from collab_policies.self_judge import Order, SelfJudge
+
+
+class MentorCollabFree(BaseModel):
+    """Random words are checked against the mentor; where they differ, the generator chooses.
+
+    The generator writes word by word. At random words a mentor proposes a segment from the
+    word's start; while it does, the generator looks ahead to the same length. If the mentor's
+    first word equals the draft, the draft stays. Otherwise the generator is asked which of
+    both segments to take.
+
+    References:
+        MentorCollab, arXiv:2602.05307; the defaults are the published ones. Deviations:
+        one mentor request per consultation (its first word is the agreement test, its rest the
+        proposal) instead of one per token; the probability is a rate; an end of text that the
+        generator reached without being asked about stays an end; both labels' probabilities
+        are compared, and a missing answer keeps the generator's segment; the cue is
+        worded anew; the budget of tokens is exact.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rate: float = Field(default=0.24, ge=0, le=1, description="Probability of asking, per word.")
+    segment_tokens: int = Field(default=16, ge=1, description="Length of both segments.")
+    word_tokens: int = Field(default=12, ge=1, description="Longest word.")
+    max_answer_tokens: int = Field(default=512, ge=1, description="Longest answer.")
+    repeat_limit: int = Field(default=3, ge=0, description="End at so many equal pieces; 0 never.")
+    stop_strings: tuple[str, ...] = Field(
+        default=("\n\nPremises:", "\n\nProblem:", "\n\nQuestion:"),
+        description="End of the answer in few-shot prompts.",
+    )
+    order: Order = Field(default="fixed", description="Of the two segments in the question.")
+    sampling: Sampling = Field(default=Sampling(), description="Greedy unless asked otherwise.")
+
+    def recipe(self) -> Recipe:
+        """Return the recipe."""
+        word = WordUnit(max_tokens=self.word_tokens)
+        return Recipe(
+            name="mentorcollab-free",
+            policy=RandomPositions(rate=self.rate),
+            verifiers=(Agreement(unit=word), SelfJudge(order=self.order)),
+            unit=word,
+            segment=Until(max_tokens=self.segment_tokens),
+            max_answer_tokens=self.max_answer_tokens,
+            stop_strings=self.stop_strings,
+            repeat_limit=self.repeat_limit,
+            sampling=self.sampling,
+        )

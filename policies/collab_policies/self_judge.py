@@ -1,0 +1,84 @@
+"""The verifier `self-judge`: the generator itself chooses between two continuations."""
+
+import random
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from collab.capabilities import Need
+from collab.problems import Problem
+from collab.protocols import Case, Handles, Verifier, VerifierSession
+from collab.trace import GENERATOR
+from collab.verdicts import Abstain, Verdict
+
+CUE = (
+    "\nTwo ways to go on are given, and I take the one that leads to the right answer. "
+    "(A):{a} (B):{b} I take ("
+)
+
+Order = Literal["fixed", "swapped", "both"]
+
+
+class SelfJudge(Verifier):
+    """Ask the generator which of two continuations is right, and read the labels' probabilities.
+
+    The question is put on a fork of the generator's cached text and leaves no trace in it. The
+    mentor's proposal stands if its label holds more than `threshold` of the probability of both
+    labels; what does not answer at all leaves the generator's.
+
+    References:
+        MentorCollab (FREE), arXiv:2602.05307. The published code always shows the generator's
+        continuation as A and takes the mentor's only if the most likely token is "B"; order
+        `fixed` with threshold 0.5 differs from it where neither label is the most likely token.
+        Other orders answer its preference for one position. The cue is worded anew.
+    """
+
+    order: Order = Field(
+        default="fixed",
+        description="`fixed`: the generator's continuation is A; `swapped`: it is B; `both`: "
+        "asked in both orders, averaged.",
+    )
+    threshold: float = Field(default=0.5, ge=0, le=1, description="The mentor's stands above it.")
+    cue: str = Field(default=CUE, description="The question, with {a} and {b}.")
+
+    @field_validator("cue")
+    @classmethod
+    def _has_both(cls, cue: str) -> str:
+        if "{a}" not in cue or "{b}" not in cue:
+            raise ValueError("the cue has to contain {a} and {b}")
+        return cue
+
+    @property
+    def needs(self) -> Sequence[Need]:
+        """Label probabilities of the generator."""
+        return (Need(GENERATOR, "judge"),)
+
+    def start(self, problem: Problem, rng: random.Random) -> VerifierSession:
+        """Return a session; it has no memory."""
+        return _SelfJudgeSession(self)
+
+
+class _SelfJudgeSession(VerifierSession):
+    def __init__(self, options: SelfJudge) -> None:
+        self._options = options
+
+    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+        if not case.mentor:
+            return Abstain("no proposal to compare")
+        own, offered = case.proposals[GENERATOR].text, case.proposals[case.mentor].text
+        shares = []
+        if self._options.order in ("fixed", "both"):
+            shares.append(await self._ask(models, own, offered, mentor_label="B"))
+        if self._options.order in ("swapped", "both"):
+            shares.append(await self._ask(models, offered, own, mentor_label="A"))
+        score = fmean(shares)
+        stands = case.mentor if score > self._options.threshold else GENERATOR
+        return Verdict(stands, score=score, why=f"self-judge, order {self._options.order}")
+
+    async def _ask(self, models: Handles, a: str, b: str, *, mentor_label: str) -> float:
+        # Not str.format: the continuations may contain braces.
+        question = b.join(part.replace("{a}", a) for part in self._options.cue.split("{b}"))
+        answer = await models.judge(GENERATOR, question, ("A", "B"))
+        return answer.normalised(mentor_label)
