@@ -1,0 +1,1 @@
+"""Backends that ship with Collab: one folder, one way to reach models."""

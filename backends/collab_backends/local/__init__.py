@@ -1,0 +1,1 @@
+"""The local backend: transformers models behind a session engine of our own."""

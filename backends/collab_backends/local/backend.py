@@ -1,0 +1,121 @@
+"""The backend `local`: a transformers model in this process."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+import anyio
+from pydantic import BaseModel, ConfigDict, Field
+
+from collab.capabilities import Capabilities
+from collab.errors import ContextOverflowError
+from collab.protocols import Model
+from collab.usage import Price
+from collab.views import View, ViewOptions
+from collab_backends.local.engine import Engine
+from collab_backends.local.loading import LoadedModel, load_model
+from collab_backends.local.session import LocalSession, Seat
+from collab_backends.local.tokens import TextCodec
+
+
+class LocalTorch(BaseModel):
+    """A model folder or hub id, run by torch and transformers in this process."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(description="Folder, hub id, or `lab/generator`, `lab/mentor`.")
+    name: str = Field(default="", description="Name in ledgers; the model's own by default.")
+    device: str = Field(default="auto", description="`auto` is cuda where there is one, else cpu.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="`auto`: the checkpoint's own on cuda, float32 on cpu."
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads of one forward pass; torch's own by default."
+    )
+    chunk_tokens: int = Field(default=512, ge=1, description="Prompt tokens fed in one step.")
+    max_context_tokens: int | None = Field(
+        default=None, ge=2, description="Longest text; the model's own limit by default."
+    )
+    price: Price | None = Field(default=None, description="What its tokens are taken to cost.")
+    view: ViewOptions = Field(default=ViewOptions(), description="How problems are shown to it.")
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Model]:
+        """Load the model and start its engine; leaving stops the engine and frees the model."""
+        loaded = await anyio.to_thread.run_sync(
+            load_model, self.model, self.device, self.dtype, self.max_context_tokens
+        )
+        engine = Engine(loaded.model, chunk_tokens=self.chunk_tokens, threads=self.threads)
+        async with anyio.create_task_group() as group:
+            group.start_soon(engine.serve)
+            try:
+                yield LocalModel(self.name or self.model, engine, loaded)
+            finally:
+                engine.close()
+        engine.fail_rest()
+
+
+class LocalModel:
+    """A loaded model; see `collab.protocols.Model`.
+
+    Attributes:
+        engine: Works on all its sessions.
+        open_sessions: Sessions open now, forks not counted.
+    """
+
+    def __init__(self, name: str, engine: Engine, loaded: LoadedModel) -> None:
+        self.engine = engine
+        self.open_sessions = 0
+        self._seat = Seat(
+            name=name,
+            engine=engine,
+            codec=TextCodec(loaded.tokenizer, name),
+            end_ids=loaded.end_ids,
+            context_tokens=loaded.context_tokens,
+        )
+        self._capabilities = Capabilities(
+            prefix_mode="tokens",
+            top_logprobs=loaded.vocabulary,
+            has_token_ids=True,
+            can_judge=True,
+            can_score=True,
+            can_cancel=True,
+            context_tokens=loaded.context_tokens,
+        )
+
+    @property
+    def name(self) -> str:
+        """Its name in ledgers and errors."""
+        return self._seat.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+        return self._capabilities
+
+    @asynccontextmanager
+    async def open(
+        self, view: View, *, seed: int, entropy_top_k: int
+    ) -> AsyncIterator[LocalSession]:
+        """Open a session; nothing is computed before its first call."""
+        ids = self._seat.codec.render(view)
+        limit = self._seat.context_tokens
+        if len(ids) >= limit:
+            raise ContextOverflowError(
+                f"prompt of {len(ids):,} tokens exceeds the {limit:,} of {self.name!r}; "
+                "shorten it, or take a model with a longer context"
+            )
+        session = LocalSession(
+            self._seat,
+            view.participant,
+            ids,
+            rng=random.Random(seed),
+            entropy_top_k=entropy_top_k,
+        )
+        self.open_sessions += 1
+        try:
+            yield session
+        finally:
+            session.close()
+            self.open_sessions -= 1

@@ -1,0 +1,171 @@
+"""Loading a model folder or hub id, and refusing what the engine would run wrongly."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from collab.errors import ModelLoadError
+from collab_backends.local.attention import BACKEND_NAME
+
+_LAB_PREFIX = "lab/"
+_KNOWN_LAYERS = frozenset({"full_attention", "sliding_attention"})
+_BATCH_DEPENDENT_ROPE = frozenset({"dynamic", "longrope"})
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """What an engine and its sessions need of a checkpoint."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    end_ids: frozenset[int]
+    context_tokens: int
+    vocabulary: int
+
+
+def load_model(
+    reference: str, device: str, dtype: str, max_context_tokens: int | None
+) -> LoadedModel:
+    """Load weights and tokenizer.
+
+    Args:
+        reference: A folder, a hub id, or `lab/NAME` for a model of the shipped pair.
+        device: A torch device, or `auto`.
+        dtype: A torch dtype's name, or `auto`.
+        max_context_tokens: Bound on the context, if smaller than the model's own.
+
+    Raises:
+        ModelLoadError: There is no such model, something is missing from it, or its
+            architecture would run wrongly here.
+    """
+    place = resolve(reference)
+    where = torch.device(_device(device))
+    config = _from_pretrained(AutoConfig, place, reference, "configuration")
+    _refuse_unsupported(config, reference)
+    tokenizer = _from_pretrained(AutoTokenizer, place, reference, "tokenizer")
+    model = _from_pretrained(
+        AutoModelForCausalLM,
+        place,
+        reference,
+        "weights",
+        dtype=_dtype(dtype, where),
+        attn_implementation=BACKEND_NAME,
+    )
+    return prepare(model.to(where), tokenizer, reference, max_context_tokens)
+
+
+def prepare(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    reference: str,
+    max_context_tokens: int | None = None,
+) -> LoadedModel:
+    """Make a model that is in memory ready for the engine; it uses our attention from now on.
+
+    Raises:
+        ModelLoadError: Its architecture would run wrongly here.
+    """
+    if not model._supports_attention_backend:
+        raise ModelLoadError(
+            f"{reference!r} ({type(model).__name__}) does not take attention backends from "
+            "outside and would give wrong output; use another model, or serve it remotely"
+        )
+    _refuse_unsupported(model.config, reference)
+    model.set_attn_implementation(BACKEND_NAME)
+    model.train(mode=False)
+    text_config = model.config.get_text_config()
+    limit = int(getattr(text_config, "max_position_embeddings", 0) or 4096)
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        end_ids=_end_ids(model, tokenizer),
+        context_tokens=min(limit, max_context_tokens or limit),
+        vocabulary=int(text_config.vocab_size),
+    )
+
+
+def resolve(reference: str) -> str:
+    """Return the folder that `lab/NAME` stands for, an existing folder, or a hub id as it is."""
+    if reference.startswith(_LAB_PREFIX) and not Path(reference).exists():
+        spec = importlib.util.find_spec("collab_backends.lab")
+        folders = list(spec.submodule_search_locations or ()) if spec else []
+        name = reference.removeprefix(_LAB_PREFIX)
+        for folder in folders:
+            if (Path(folder) / name / "config.json").is_file():
+                return str(Path(folder) / name)
+        raise ModelLoadError(f"the shipped lab has no model {name!r}")
+    looks_like_path = reference.startswith((".", "/", "~")) or Path(reference).exists()
+    if not looks_like_path:
+        return reference
+    folder_path = Path(reference).expanduser()
+    if not folder_path.is_dir():
+        raise ModelLoadError(f"there is no model folder {reference!r}")
+    if not (folder_path / "config.json").is_file():
+        raise ModelLoadError(f"{reference!r} is no model folder: it has no config.json")
+    return str(folder_path)
+
+
+def _from_pretrained(loader: type, place: str, reference: str, part: str, **options: object):  # type: ignore[no-untyped-def]  # transformers' loaders are untyped
+    try:
+        return loader.from_pretrained(place, **options)  # type: ignore[attr-defined]  # as above
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise ModelLoadError(f"cannot load the {part} of {reference!r}: {reason}") from error
+
+
+def _device(device: str) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _dtype(dtype: str, device: torch.device) -> torch.dtype | str:
+    if dtype != "auto":
+        found: torch.dtype = getattr(torch, dtype)
+        return found
+    return torch.float32 if device.type == "cpu" else "auto"
+
+
+def _refuse_unsupported(config: PretrainedConfig, reference: str) -> None:
+    """Refuse by name what would run and give wrong output without an error."""
+    text_config = config.get_text_config()
+    layers = set(getattr(text_config, "layer_types", None) or ()) - _KNOWN_LAYERS
+    if layers:
+        raise ModelLoadError(
+            f"{reference!r} has layers of type {', '.join(sorted(layers))}; the local backend "
+            "runs full and sliding attention only. Serve it remotely instead"
+        )
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelLoadError(f"{reference!r} is an encoder-decoder; a decoder-only model is needed")
+    rope = getattr(text_config, "rope_parameters", None) or {}
+    kinds = (
+        {rope.get("rope_type")}
+        if "rope_type" in rope
+        else {part.get("rope_type") for part in rope.values() if isinstance(part, dict)}
+    )
+    if bad := kinds & _BATCH_DEPENDENT_ROPE:
+        raise ModelLoadError(
+            f"{reference!r} scales positions by the longest text of the batch "
+            f"({', '.join(sorted(map(str, bad)))}); the local backend cannot share its passes"
+        )
+
+
+def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
+    """Return the ids that end a text; checkpoints may list several."""
+    config = getattr(model, "generation_config", None)
+    found = getattr(config, "eos_token_id", None)
+    if found is None:
+        found = tokenizer.eos_token_id
+    if found is None:
+        return frozenset()
+    return frozenset(found) if isinstance(found, list | tuple) else frozenset({int(found)})
