@@ -1,5 +1,6 @@
 """The ledger: one record per model call, whose sums are the usage."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -147,12 +148,11 @@ class Ledger:
         """Record a call that ended."""
         self._calls[call.index] = call
 
-    def keep(self, index: int) -> None:
-        """Count one token of call `index` as standing in the trace."""
-        call = self._calls[index]
-        self._calls[index] = replace(call, kept_tokens=call.kept_tokens + 1)
+    def settled(self, kept: Iterable[int]) -> tuple[Call, ...]:
+        """Return the records with `kept_tokens` filled in.
 
-    def drop(self, index: int, tokens: int) -> None:
-        """Count `tokens` of call `index` as rolled back."""
-        call = self._calls[index]
-        self._calls[index] = replace(call, kept_tokens=call.kept_tokens - tokens)
+        Args:
+            kept: For each token that stands in the trace, the call that decoded it.
+        """
+        counts = Counter(kept)
+        return tuple(replace(call, kept_tokens=counts[call.index]) for call in self.calls)

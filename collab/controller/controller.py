@@ -183,7 +183,7 @@ class Controller:
             reason=reason,
             spans=work.trace.spans,
             events=tuple(work.trace.events),
-            calls=work.ledger.calls,
+            calls=work.ledger.settled(i for span in work.trace.spans for i in span.calls),
             duration_s=perf_counter() - started,
             degradations=self.degradations,
             error=error,

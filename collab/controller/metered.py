@@ -71,9 +71,9 @@ class MeteredSession:
 
     def commit(self, tokens: int) -> tuple[int, ...]:
         """Move the head over `tokens` decoded tokens; return the call that decoded each."""
-        owners = self._advance(tokens)
-        for index in owners:
-            self._ledger.keep(index)
+        self._session.commit(tokens)
+        owners = tuple(self._owners[:tokens])
+        del self._owners[:tokens], self._proposed[:tokens]
         return owners
 
     def append(self, text: str) -> int:
@@ -83,7 +83,7 @@ class MeteredSession:
         is computed again, and the rest of the proposal stays at hand.
         """
         if followed := self._count_followed(text):
-            self._advance(followed)
+            self.commit(followed)
             return followed
         self._forget_proposal()
         return self._session.append(text)
@@ -92,12 +92,6 @@ class MeteredSession:
         """Move the head back."""
         self._forget_proposal()
         self._session.rollback(mark)
-
-    def _advance(self, tokens: int) -> tuple[int, ...]:
-        self._session.commit(tokens)
-        owners = tuple(self._owners[:tokens])
-        del self._owners[:tokens], self._proposed[:tokens]
-        return owners
 
     def _forget_proposal(self) -> None:
         self._owners.clear()

@@ -1,8 +1,11 @@
 """Loading a model folder or hub id, and refusing what the engine would run wrongly."""
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -13,6 +16,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import logging
 
 from collab.errors import ModelLoadError
 from collab_backends.local.attention import BACKEND_NAME
@@ -52,15 +56,16 @@ def load_model(
     where = torch.device(_device(device))
     config = _from_pretrained(AutoConfig, place, reference, "configuration")
     _refuse_unsupported(config, reference)
-    tokenizer = _from_pretrained(AutoTokenizer, place, reference, "tokenizer")
-    model = _from_pretrained(
-        AutoModelForCausalLM,
-        place,
-        reference,
-        "weights",
-        dtype=_dtype(dtype, where),
-        attn_implementation=BACKEND_NAME,
-    )
+    tokenizer = _load_tokenizer(place, reference)
+    with _no_progress_bars():
+        model = _from_pretrained(
+            AutoModelForCausalLM,
+            place,
+            reference,
+            "weights",
+            dtype=_dtype(dtype, where),
+            attn_implementation=BACKEND_NAME,
+        )
     return prepare(model.to(where), tokenizer, reference, max_context_tokens)
 
 
@@ -115,12 +120,33 @@ def resolve(reference: str) -> str:
     return str(folder_path)
 
 
-def _from_pretrained(loader: type, place: str, reference: str, part: str, **options: object):  # type: ignore[no-untyped-def]  # transformers' loaders are untyped
+def _from_pretrained(loader: Any, place: str, reference: str, part: str, **options: object) -> Any:
     try:
-        return loader.from_pretrained(place, **options)  # type: ignore[attr-defined]  # as above
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        return loader.from_pretrained(place, **options)
+    except Exception as error:  # each file format raises errors of its own
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise ModelLoadError(f"cannot load the {part} of {reference!r}: {reason}") from error
+
+
+def _load_tokenizer(place: str, reference: str) -> PreTrainedTokenizerFast:
+    tokenizer: PreTrainedTokenizerFast = _from_pretrained(
+        AutoTokenizer, place, reference, "tokenizer"
+    )
+    # Without tokenizer files transformers makes an empty one, and says nothing.
+    if not tokenizer("a", add_special_tokens=False)["input_ids"]:
+        raise ModelLoadError(f"cannot load the tokenizer of {reference!r}: it has no vocabulary")
+    return tokenizer
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
 
 
 def _device(device: str) -> str:

@@ -1,0 +1,31 @@
+import pytest
+
+from collab.capabilities import Capabilities, Need, match_needs
+from collab.errors import CapabilityError
+
+PLAIN = Capabilities(prefix_mode="text", top_logprobs=5)
+
+
+def test_everything_missing_is_listed_in_one_error() -> None:
+    needs = {
+        "Entropy": [Need("generator", "entropy", 20)],
+        "SelfJudge": [Need("generator", "judge"), Need("critic", "score")],
+    }
+
+    with pytest.raises(CapabilityError) as raised:
+        match_needs(needs, {"generator": PLAIN, "mentor": PLAIN})
+
+    message = str(raised.value)
+    assert "Entropy needs entropy (k=20) of the generator" in message
+    assert "SelfJudge needs judge of the generator" in message
+    assert "SelfJudge needs a participant 'critic'; there are: generator, mentor" in message
+
+
+def test_what_a_plugin_can_do_without_is_named_and_recorded() -> None:
+    need = Need("generator", "hidden_states", degraded="entropy only")
+
+    assert match_needs({"RankGuide": [need]}, {"generator": PLAIN}) == ("RankGuide: entropy only",)
+
+
+def test_enough_is_enough() -> None:
+    assert match_needs({"Entropy": [Need("generator", "entropy", 5)]}, {"generator": PLAIN}) == ()

@@ -1,0 +1,96 @@
+"""The conformance checks can fail, and say why."""
+
+import random
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from collab import Consult, Continue, Draft, Policy, PolicySession, Problem, Verdict, Verifier
+from collab.protocols import VerifierSession
+from collab.testing import (
+    ConformanceError,
+    FakeBackend,
+    FakeModel,
+    check_backend,
+    check_policy,
+    check_recipe,
+    check_verifier,
+)
+
+
+class Forgetful(PolicySession):
+    def decide(self, draft: Draft) -> Continue:
+        return Continue()
+
+
+async def test_the_fakes_keep_to_the_contract() -> None:
+    await check_backend(FakeBackend(model=FakeModel("one two three four five six seven eight")))
+
+
+def test_a_policy_that_shares_its_session_is_found() -> None:
+    shared = Forgetful()
+
+    class Sharing(Policy):
+        def start(self, problem: Problem, rng: random.Random) -> PolicySession:
+            return shared
+
+    with pytest.raises(ConformanceError, match="returns the same session twice"):
+        check_policy(Sharing())
+
+
+def test_a_policy_with_its_own_dice_is_found() -> None:
+    dice = random.Random(1)
+
+    class Dicing(Policy):
+        def start(self, problem: Problem, rng: random.Random) -> PolicySession:
+            return DicingSession()
+
+    class DicingSession(PolicySession):
+        def decide(self, draft: Draft) -> Consult | Continue:
+            return Consult() if dice.random() < 0.5 else Continue()
+
+    with pytest.raises(ConformanceError, match="same random stream decide differently"):
+        check_policy(Dicing())
+
+
+def test_a_policy_that_is_not_frozen_is_found() -> None:
+    class Loose(Policy):
+        model_config = ConfigDict(frozen=False)
+
+    with pytest.raises(ConformanceError, match="model_config is not frozen"):
+        check_policy(Loose())
+
+
+def test_a_policy_that_takes_any_option_is_found() -> None:
+    class Open(Policy):
+        model_config = ConfigDict(extra="ignore")
+
+        def start(self, problem: Problem, rng: random.Random) -> PolicySession:
+            return Forgetful()
+
+    with pytest.raises(ConformanceError, match="accepts unknown options"):
+        check_policy(Open())
+
+
+async def test_a_verifier_that_names_a_stranger_is_found() -> None:
+    class Stranger(Verifier):
+        def start(self, problem: Problem, rng: random.Random) -> VerifierSession:
+            return StrangerSession()
+
+    class StrangerSession(VerifierSession):
+        async def verify(self, case: object, models: object) -> Verdict:
+            return Verdict("somebody")
+
+    with pytest.raises(ConformanceError, match="expected Abstain or a Verdict for one of"):
+        await check_verifier(Stranger())
+
+
+def test_a_recipe_that_makes_none_is_found() -> None:
+    class Empty(BaseModel):
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+        def recipe(self) -> str:
+            return "soup"
+
+    with pytest.raises(ConformanceError, match="returned 'soup', not a Recipe"):
+        check_recipe(Empty())  # type: ignore[arg-type]  # that is the point
