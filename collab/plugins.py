@@ -259,7 +259,8 @@ def _misshape(kind: Kind, found: object) -> str:
         return f"it is {found!r}, not a class"
     if not issubclass(found, BaseModel):
         return "its options have to be the fields of a pydantic model"
-    if missing := [name for name in _SHAPES[kind] if not hasattr(found, name)]:
+    members = {*dir(found), *found.model_fields}
+    if missing := [name for name in _SHAPES[kind] if name not in members]:
         return f"it has no {' and no '.join(repr(name) for name in missing)}"
     if not found.model_config.get("frozen") or found.model_config.get("extra") != "forbid":
         return 'its model_config has to be ConfigDict(extra="forbid", frozen=True)'

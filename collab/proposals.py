@@ -54,7 +54,7 @@ class Token:
     """One token of a proposal, with the signals measured beside its logits.
 
     Attributes:
-        id: In the author's own vocabulary.
+        id: In the author's own vocabulary; -1 if its backend gives none.
         text: The text that became complete with this token; empty while a character is partial.
         logprob: Natural log of the probability the model gave it before temperature, at most 0.
         entropy_nats: Entropy of the distribution it was drawn from, over the top k asked for,

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from collab.capabilities import Capabilities, Need
 from collab.decisions import Decision, Mark
@@ -168,6 +168,19 @@ class ConsultationBackend(Protocol):
             ModelLoadError: It cannot be loaded or reached.
         """
         ...
+
+
+class Backend(BaseModel):
+    """Base of backends: the options that every one of them has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    price: Price | None = Field(default=None, description="What its tokens are taken to cost.")
+    view: ViewOptions = Field(default=ViewOptions(), description="How problems are shown to it.")
+
+    def connect(self) -> AbstractAsyncContextManager[Model]:
+        """Load or reach the model; see `ConsultationBackend.connect`."""
+        raise NotImplementedError
 
 
 # --- Plug-ins ---------------------------------------------------------------------------------

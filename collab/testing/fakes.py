@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 
 import anyio
 import anyio.lowlevel
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from collab.capabilities import Capabilities
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.protocols import Meter, Model, SessionMark
+from collab.protocols import Backend, Meter, Model, SessionMark
 from collab.scanning import ProposalBuilder
-from collab.usage import Price
-from collab.views import View, ViewOptions
+from collab.views import View
 
 _PIECES = re.compile(r"\n\n|\s?\w+|\s?[^\w\s]|\s")
 
@@ -86,14 +85,12 @@ class FakeModel:
             self.open_sessions -= 1
 
 
-class FakeBackend(BaseModel):
+class FakeBackend(Backend):
     """A backend that hands out one given fake model."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     model: FakeModel = Field(default_factory=FakeModel)
-    price: Price | None = None
-    view: ViewOptions = ViewOptions()
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Model]:

@@ -43,6 +43,12 @@ def test_an_installed_plugin_is_built_with_its_options() -> None:
     assert plugins.build("policies", "random", {"rate": 0.5}) == RandomPositions(rate=0.5)
 
 
+@pytest.mark.parametrize("kind", plugins.KINDS)
+def test_everything_installed_can_be_found(kind: plugins.Kind) -> None:
+    for entry in plugins.installed(kind):
+        assert plugins.find(kind, entry.name).__name__ == entry.target.rpartition(":")[2]
+
+
 def test_a_class_is_found_by_its_module() -> None:
     reference = "collab_policies.random_positions:RandomPositions"
 

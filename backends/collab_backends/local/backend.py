@@ -6,23 +6,20 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 import anyio
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from collab.capabilities import Capabilities
 from collab.errors import ContextOverflowError
-from collab.protocols import Model
-from collab.usage import Price
-from collab.views import View, ViewOptions
+from collab.protocols import Backend, Model
+from collab.views import View
 from collab_backends.local.engine import Engine
 from collab_backends.local.loading import LoadedModel, load_model
 from collab_backends.local.session import LocalSession, Seat
 from collab_backends.local.tokens import TextCodec
 
 
-class LocalTorch(BaseModel):
+class LocalTorch(Backend):
     """A model folder or hub id, run by torch and transformers in this process."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = Field(description="Folder, hub id, or `lab/generator`, `lab/mentor`.")
     name: str = Field(default="", description="Name in ledgers; the model's own by default.")
@@ -37,8 +34,6 @@ class LocalTorch(BaseModel):
     max_context_tokens: int | None = Field(
         default=None, ge=2, description="Longest text; the model's own limit by default."
     )
-    price: Price | None = Field(default=None, description="What its tokens are taken to cost.")
-    view: ViewOptions = Field(default=ViewOptions(), description="How problems are shown to it.")
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Model]:
