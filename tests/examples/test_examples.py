@@ -1,0 +1,71 @@
+"""Every example runs, outside the repository, as a user would run it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(*command: str, cwd: Path, **environment: str) -> str:
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_async_api_in_30_lines(tmp_path: Path) -> None:
+    output = run(sys.executable, str(EXAMPLES / "async_api.py"), cwd=tmp_path)
+
+    assert "generator: " in output
+    assert "mentor share " in output
+    assert "q0 eos The answer is" in output
+
+
+@pytest.mark.slow
+def test_a_third_party_package_is_found_through_its_entry_point(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation")
+    run(*pip, "--target", str(site), str(EXAMPLES / "third_party"), cwd=tmp_path)
+
+    listed = run(
+        *(sys.executable, "-m", "collab", "ls", "policies", "--json"),
+        cwd=tmp_path,
+        PYTHONPATH=str(site),
+    )
+    run(
+        *(sys.executable, "-m", "collab", "run", "--pair", "lab", "--policy", "every-nth"),
+        *("--set", "policy.n=8", "--verifier", "always-mentor", "--out", "run"),
+        *("--problems", str(EXAMPLES / "problems.jsonl")),
+        cwd=tmp_path,
+        PYTHONPATH=str(site),
+    )
+
+    assert any(p["package"] == "collab-every-nth" for p in json.loads(listed))
+    rows = [json.loads(line) for line in (tmp_path / "run/results.jsonl").read_text().splitlines()]
+    assert {row["id"] for row in rows} == {"chain-1", "chain-2", "chain-3"}
+    assert all(row["mentor_share"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_the_run_configuration_is_valid_and_runs(tmp_path: Path) -> None:
+    config = str(EXAMPLES / "run.yaml")
+
+    run(sys.executable, "-m", "collab", "validate", config, cwd=EXAMPLES.parent)
+    run(
+        *(sys.executable, "-m", "collab", "run", config, "--out", str(tmp_path / "run")),
+        cwd=EXAMPLES.parent,
+    )
+
+    assert len((tmp_path / "run/results.jsonl").read_text().splitlines()) == 3
