@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -13,10 +13,12 @@ import anyio
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 from collab.capabilities import match_needs
+from collab.controller.committer import Committer, Emit
 from collab.controller.concurrency import unwrapped
-from collab.controller.loop import Plugins, ProblemLoop
+from collab.controller.loop import ProblemLoop
 from collab.controller.metered import MeteredSession
 from collab.controller.participant import Participant
+from collab.controller.plugins import PluginSessions
 from collab.controller.result import ERROR, Finished, Result
 from collab.errors import ConfigError, EmptyPromptError
 from collab.limits import Budget, BudgetReached
@@ -165,9 +167,7 @@ class Controller:
 
     # --- one problem ------------------------------------------------------------------------
 
-    async def _work_on(
-        self, problem: Problem, emit: Callable[[TraceEvent], Awaitable[None]]
-    ) -> Result:
+    async def _work_on(self, problem: Problem, emit: Emit) -> Result:
         self._ensure_connected()
         work = _Work(problem)
         started = perf_counter()
@@ -191,16 +191,17 @@ class Controller:
         log_event("problem.ended", problem=problem.id, reason=reason, error=repr(error or ""))
         return result
 
-    async def _run_within_deadline(
-        self, work: _Work, emit: Callable[[TraceEvent], Awaitable[None]]
-    ) -> str:
+    async def _run_within_deadline(self, work: _Work, emit: Emit) -> str:
         if not work.problem.prompt.strip():
             raise EmptyPromptError(f"problem {work.problem.id!r} has an empty prompt")
         reason = "budget: deadline_s"
         with anyio.move_on_after(self.budget.deadline_s):
             async with self._participants(work) as participants:
                 plugins = self._start_plugins(work.problem)
-                return await ProblemLoop(self.recipe, plugins, participants, work.trace, emit).run()
+                committer = Committer(
+                    work.trace, participants, emit, repeat_limit=self.recipe.repeat_limit
+                )
+                return await ProblemLoop(self.recipe, plugins, participants, committer).run()
         await emit(work.trace.record(Ended(reason)))
         return reason
 
@@ -235,18 +236,18 @@ class Controller:
                 )
             yield participants
 
-    def _start_plugins(self, problem: Problem) -> Plugins:
-        policy, verifiers = self.recipe.policy, self.recipe.verifiers
-        return Plugins(
-            policy=policy.start(problem, self._rng(problem, "policy")),
-            verifiers=[
+    def _start_plugins(self, problem: Problem) -> PluginSessions:
+        policy = self.recipe.policy
+        return PluginSessions(
+            policy.start(problem, self._rng(problem, "policy")),
+            type(policy).__name__,
+            [
                 (
                     type(verifier).__name__,
                     verifier.start(problem, self._rng(problem, f"verifier-{n}")),
                 )
-                for n, verifier in enumerate(verifiers)
+                for n, verifier in enumerate(self.recipe.verifiers)
             ],
-            policy_name=type(policy).__name__,
         )
 
     def _rng(self, problem: Problem, stream: str) -> random.Random:

@@ -1,66 +1,44 @@
 """The way of one problem: draft, decide, consult, verify, commit; again until it ends."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import TypeVar, assert_never
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import assert_never
 
+from collab.controller.committer import Committer
 from collab.controller.concurrency import concurrently
 from collab.controller.participant import Participant
+from collab.controller.plugins import PluginSessions
 from collab.decisions import Consult, Continue, Decision, Finish, Inject, Verify
-from collab.errors import CollabError, PluginCallError
+from collab.errors import PluginCallError
 from collab.limits import BudgetReached
 from collab.observability import log_event
 from collab.proposals import Distribution, Proposal, Token, Until
-from collab.protocols import Case, Draft, PolicySession, VerifierSession
+from collab.protocols import Case, Draft
 from collab.recipes import Recipe
-from collab.trace import (
-    GENERATOR,
-    Decided,
-    Ended,
-    Span,
-    SpanKind,
-    Trace,
-    TraceEvent,
-    Verified,
-)
-from collab.verdicts import NOBODY, Abstain, Verdict
-
-Emit = Callable[[TraceEvent], Awaitable[None]]
-T = TypeVar("T")
+from collab.trace import GENERATOR, Decided, Ended, SpanKind, Trace, Verified
+from collab.verdicts import NOBODY, Verdict
 
 STRETCH_TOKENS = 64
 """Longest stretch drafted in one call when no question is near: what a failure can lose."""
 
-
-@dataclass(frozen=True, slots=True)
-class Plugins:
-    """The sessions of one problem's plug-ins, with the names for errors and records."""
-
-    policy: PolicySession
-    verifiers: Sequence[tuple[str, VerifierSession]]
-    policy_name: str
+_FINAL_STOPS = frozenset({"eos", "stop_string", "context"})
 
 
 class ProblemLoop:
-    """Works on one problem. Owns the trace's growth; all model calls go through participants."""
+    """Works on one problem; models are called through participants only."""
 
     def __init__(
         self,
         recipe: Recipe,
-        plugins: Plugins,
+        plugins: PluginSessions,
         participants: Mapping[str, Participant],
-        trace: Trace,
-        emit: Emit,
+        committer: Committer,
     ) -> None:
         self._recipe = recipe
         self._plugins = plugins
         self._participants = participants
         self._generator = participants[GENERATOR]
-        self._trace = trace
-        self._emit = emit
-        self._units = 0
-        self._recent: list[str] = []
+        self._committer = committer
 
     async def run(self) -> str:
         """Work until the problem ends; return the reason."""
@@ -70,17 +48,25 @@ class ProblemLoop:
                 reason = await self._turn()
             except BudgetReached as reached:
                 reason = reached.reason
-        await self._emit(self._trace.record(Ended(reason)))
+        await self._committer.record(Ended(reason))
         return reason
 
-    # --- draft ------------------------------------------------------------------------------
+    @property
+    def _trace(self) -> Trace:
+        return self._committer.trace
+
+    @property
+    def _room(self) -> int:
+        return self._recipe.max_answer_tokens - self._trace.tokens
+
+    # --- draft and decide -------------------------------------------------------------------
 
     async def _turn(self) -> str:
         draft, reason = await self._draft()
         if draft is None:
             return reason
-        decision = self._decide(draft)
-        await self._emit(self._trace.record(Decided(decision, draft.text, draft.unit)))
+        decision = self._plugins.decide(draft)
+        await self._committer.record(Decided(decision, draft.text, draft.unit))
         return await self._act(decision, draft)
 
     async def _draft(self) -> tuple[Draft | None, str]:
@@ -89,63 +75,27 @@ class ProblemLoop:
         Returns:
             The unit to ask about, or `None` and why the problem ended before it.
         """
-        units = self._ask_policy(self._plugins.policy.ahead)
-        while True:
-            room = self._room
-            if room <= 0:
-                return None, "length"
+        units = self._plugins.ahead(self._committer.units)
+        while (room := self._room) > 0:
             cap = max(STRETCH_TOKENS, self._recipe.unit.max_tokens)
             until = Until(min(cap, room), self._recipe.unit, units, self._recipe.stop_strings)
             written = await self._generator.generate(
                 self._trace, "draft", until, self._recipe.sampling
             )
             cuts, is_over = _unit_ends(written, is_capped=room > cap)
-            asked = len(cuts) == units
             before = cuts[: units - 1]
-            if reason := await self._commit_units(written, before):
-                return None, reason
-            start = before[-1] if before else 0
-            if asked:
-                draft = written.part(start, cuts[-1])
-                return self._as_draft(draft, is_last=is_over), ""
+            if not await self._committer.commit_units(written, before):
+                return None, "repeat"
+            if len(cuts) == units:
+                asked = written.part(before[-1] if before else 0, cuts[-1])
+                return self._as_draft(asked, is_last=is_over), ""
             if is_over:
                 return None, written.stop
             units -= len(cuts)
+        return None, "length"
 
     def _as_draft(self, proposal: Proposal, *, is_last: bool) -> Draft:
-        return Draft(proposal, self._units, self._trace.mark, self._trace.text, is_last)
-
-    async def _commit_units(self, written: Proposal, cuts: Sequence[int]) -> str:
-        """Commit the units that end at `cuts`, as one span; return why the problem ends, if so."""
-        kept = 0
-        repeated = False
-        for start, end in pairwise([0, *cuts]):
-            if repeated := self._is_repeated(written.part(start, end).text):
-                break
-            kept = end
-            self._units += 1
-        await self._commit_own(written.part(0, kept), "draft")
-        return "repeat" if repeated else ""
-
-    # --- decide -----------------------------------------------------------------------------
-
-    def _decide(self, draft: Draft) -> Decision:
-        decision: object = self._ask_policy(lambda: self._plugins.policy.decide(draft))
-        if isinstance(decision, Decision):
-            return decision
-        raise PluginCallError(
-            f"policy {self._plugins.policy_name!r} returned {decision!r} at unit {self._units}; "
-            "expected one of Continue, Consult, Verify, Inject, Finish"
-        )
-
-    def _ask_policy(self, question: Callable[[], T]) -> T:
-        try:
-            return question()
-        except Exception as error:
-            raise PluginCallError(
-                f"policy {self._plugins.policy_name!r} raised at unit {self._units}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        return Draft(proposal, self._committer.units, self._trace.mark, self._trace.text, is_last)
 
     async def _act(self, decision: Decision, draft: Draft) -> str:
         match decision:
@@ -157,13 +107,18 @@ class ProblemLoop:
                 return await self._verify_draft(decision, draft)
             case Inject():
                 reason = await self._commit_draft(draft)
-                await self._inject(decision)
+                await self._committer.inject(decision, f"policy:{self._plugins.policy_name}")
                 return reason
             case Finish():
                 reason = await self._commit_draft(draft)
                 return reason or (f"policy: {decision.why}" if decision.why else "policy")
             case _:
                 assert_never(decision)
+
+    async def _commit_draft(self, draft: Draft) -> str:
+        if not await self._committer.commit(draft.proposal, "draft"):
+            return "repeat"
+        return draft.proposal.stop if draft.is_last else ""
 
     # --- consult ----------------------------------------------------------------------------
 
@@ -172,20 +127,7 @@ class ProblemLoop:
         if decision.back_to is not None:
             await self._roll_back(decision)
             return await self._redo(decision)
-        mentor.check_budget()
-        until = self._segment(decision)
-        sampling = self._recipe.sampling
-
-        async def look_ahead() -> Proposal:
-            return await self._generator.generate(self._trace, "look-ahead", until, sampling)
-
-        async def consult() -> Proposal:
-            return await mentor.generate(self._trace, "consult", until, sampling)
-
-        if self._reads_look_ahead:
-            own, offered = await concurrently(look_ahead, consult)
-        else:
-            own, offered = draft.proposal, await consult()
+        own, offered = await self._propose(decision, draft, mentor)
         log_event(
             "consultation.finished",
             mentor=mentor.name,
@@ -194,16 +136,31 @@ class ProblemLoop:
         )
         proposals = {GENERATOR: own, mentor.name: offered}
         case = Case(draft, proposals, mentor.name, self._trace.text)
-        verdict = await self._verify(
-            case, default=GENERATOR if self._plugins.verifiers else mentor.name
-        )
+        default = GENERATOR if self._plugins.has_verifiers else mentor.name
+        verdict = await self._verify(case, default=default)
         if verdict.stands == NOBODY:
             return await self._redo(decision)
         return await self._commit_verdict(verdict, proposals, is_last=draft.is_last)
 
-    @property
-    def _reads_look_ahead(self) -> bool:
-        return any(verifier.reads_look_ahead for verifier in self._recipe.verifiers)
+    async def _propose(
+        self, decision: Consult, draft: Draft, mentor: Participant
+    ) -> tuple[Proposal, Proposal]:
+        """Return what the generator and the mentor would write from the mark.
+
+        The generator looks ahead while the mentor writes, unless no verifier reads that.
+        """
+        mentor.check_budget()
+        until, sampling = self._segment(decision), self._recipe.sampling
+
+        async def look_ahead() -> Proposal:
+            return await self._generator.generate(self._trace, "look-ahead", until, sampling)
+
+        async def consult() -> Proposal:
+            return await mentor.generate(self._trace, "consult", until, sampling)
+
+        if any(verifier.reads_look_ahead for verifier in self._recipe.verifiers):
+            return await concurrently(look_ahead, consult)
+        return draft.proposal, await consult()
 
     async def _verify_draft(self, decision: Verify, draft: Draft) -> str:
         case = Case(draft, {GENERATOR: draft.proposal}, "", self._trace.text)
@@ -244,44 +201,17 @@ class ProblemLoop:
                 f"policy {self._plugins.policy_name!r} asked to go back to span {mark.spans}; "
                 f"the trace has {self._trace.length}"
             )
-        await self._emit(self._trace.rollback(mark))
-        for participant in self._participants.values():
-            participant.rollback(mark.spans)
+        await self._committer.roll_back(mark)
 
     # --- verify -----------------------------------------------------------------------------
 
     async def _verify(self, case: Case, *, default: str) -> Verdict:
+        verdict, verifier = await self._plugins.verify(case, self, default=default)
+        self._plugins.learn(verdict, case.draft.unit)
+        log_event("verdict.given", stands=verdict.stands, verifier=verifier, why=verdict.why)
         texts = tuple((author, offered.text) for author, offered in case.proposals.items())
-        verdict, name = Verdict(default, why="no verifier decided"), ""
-        for candidate, session in self._plugins.verifiers:
-            answer = await self._ask_verifier(candidate, session, case)
-            if isinstance(answer, Verdict):
-                verdict, name = answer, candidate
-                break
-        self._ask_policy(lambda: self._plugins.policy.learn(verdict))
-        log_event("verdict.given", stands=verdict.stands, verifier=name, why=verdict.why)
-        await self._emit(self._trace.record(Verified(verdict, name, texts)))
+        await self._committer.record(Verified(verdict, verifier, texts))
         return verdict
-
-    async def _ask_verifier(
-        self, name: str, session: VerifierSession, case: Case
-    ) -> Verdict | Abstain:
-        try:
-            answer: object = await session.verify(case, self)
-        except (CollabError, BudgetReached):
-            raise
-        except Exception as error:
-            raise PluginCallError(
-                f"verifier {name!r} raised at unit {self._units}: {type(error).__name__}: {error}"
-            ) from error
-        if isinstance(answer, Abstain):
-            return answer
-        if isinstance(answer, Verdict) and _is_within(answer, case):
-            return answer
-        raise PluginCallError(
-            f"verifier {name!r} returned {answer!r} at unit {self._units}; expected Abstain or a "
-            f"Verdict for one of {', '.join(case.proposals)}, within its length"
-        )
 
     async def judge(self, role: str, question: str, labels: Sequence[str]) -> Distribution:
         """Ask a participant for label probabilities at the mark; see `Handles`."""
@@ -291,74 +221,17 @@ class ProblemLoop:
         """Ask a participant for log-probabilities at the mark; see `Handles`."""
         return await self._participants[role].score(self._trace, text)
 
-    # --- commit -----------------------------------------------------------------------------
-
     async def _commit_verdict(
         self, verdict: Verdict, proposals: Mapping[str, Proposal], *, is_last: bool
     ) -> str:
         winner = proposals[verdict.stands]
         part = winner.part(0, verdict.upto)
-        if self._is_repeated(part.text):
-            return "repeat"
-        self._units += 1
         kind: SpanKind = "draft" if verdict.stands == GENERATOR else "consultation"
-        await self._commit_own(part, kind)
+        if not await self._committer.commit(part, kind):
+            return "repeat"
         is_whole = len(part.tokens) == len(winner.tokens)
         ends = winner.stop in _FINAL_STOPS or (is_last and verdict.stands == GENERATOR)
         return winner.stop if is_whole and ends else ""
-
-    async def _commit_draft(self, draft: Draft) -> str:
-        if self._is_repeated(draft.text):
-            return "repeat"
-        self._units += 1
-        await self._commit_own(draft.proposal, "draft")
-        return draft.proposal.stop if draft.is_last else ""
-
-    async def _commit_own(self, proposal: Proposal, kind: SpanKind) -> None:
-        """Commit a proposal that starts at the head of its author."""
-        if not proposal.tokens:
-            return
-        author = self._participants[proposal.author]
-        calls = author.adopt(len(proposal.tokens))
-        await self._commit(
-            Span(
-                index=self._trace.next_index,
-                author=proposal.author,
-                text=proposal.text,
-                tokens=len(proposal.tokens),
-                kind=kind,
-                calls=calls,
-            )
-        )
-
-    async def _inject(self, decision: Inject) -> None:
-        span = Span(
-            index=self._trace.next_index,
-            author=f"policy:{self._plugins.policy_name}",
-            text=decision.text,
-            tokens=0,
-            kind="injection",
-            visible_to=decision.visible_to,
-        )
-        await self._commit(span)
-
-    async def _commit(self, span: Span) -> None:
-        await self._emit(self._trace.commit(span))
-
-    # --- ends -------------------------------------------------------------------------------
-
-    @property
-    def _room(self) -> int:
-        return self._recipe.max_answer_tokens - self._trace.tokens
-
-    def _is_repeated(self, text: str) -> bool:
-        """Take note of a unit; whether it is the last of too many equal ones in a row."""
-        limit = self._recipe.repeat_limit
-        self._recent = [*self._recent, text][-limit:] if limit else []
-        return limit > 0 and self._recent == [text] * limit
-
-
-_FINAL_STOPS = frozenset({"eos", "stop_string", "context"})
 
 
 def _unit_ends(written: Proposal, *, is_capped: bool) -> tuple[list[int], bool]:
@@ -372,12 +245,3 @@ def _unit_ends(written: Proposal, *, is_capped: bool) -> tuple[list[int], bool]:
     if is_over and len(written.tokens) > (cuts[-1] if cuts else 0):
         cuts.append(len(written.tokens))
     return cuts, is_over
-
-
-def _is_within(verdict: Verdict, case: Case) -> bool:
-    if verdict.stands == NOBODY:
-        return True
-    if verdict.stands not in case.proposals:
-        return False
-    length = len(case.proposals[verdict.stands].tokens)
-    return verdict.upto is None or 0 <= verdict.upto <= length

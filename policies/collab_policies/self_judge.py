@@ -14,8 +14,8 @@ from collab.trace import GENERATOR
 from collab.verdicts import Abstain, Verdict
 
 CUE = (
-    "\nTwo ways to go on are given, and I take the one that leads to the right answer. "
-    "(A):{a} (B):{b} I take ("
+    "\nThere are two ways to go on from here, and one of them leads to the right answer.\n"
+    "(A){a}\n(B){b}\nThe one to take is ("
 )
 
 Order = Literal["fixed", "swapped", "both"]

@@ -1,0 +1,104 @@
+"""The only writer of the trace: spans, rollbacks, and the rule against repetition."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import pairwise
+
+from collab.controller.participant import Participant
+from collab.decisions import Inject, Mark
+from collab.proposals import Proposal
+from collab.trace import Span, SpanKind, Trace, TraceEvent
+
+Emit = Callable[[TraceEvent], Awaitable[None]]
+
+
+class Committer:
+    """Commits what stands, keeps the participants in step, and counts units.
+
+    Attributes:
+        trace: The trace it writes.
+        units: Units committed so far; a segment that stood counts as one.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        participants: Mapping[str, Participant],
+        emit: Emit,
+        *,
+        repeat_limit: int,
+    ) -> None:
+        self.trace = trace
+        self.units = 0
+        self._participants = participants
+        self._emit = emit
+        self._repeat_limit = repeat_limit
+        self._recent: list[str] = []
+
+    async def record(self, event: TraceEvent) -> None:
+        """Append an event to the trace and pass it on."""
+        await self._emit(self.trace.record(event))
+
+    async def commit(self, proposal: Proposal, kind: SpanKind) -> bool:
+        """Commit one unit or segment that starts at its author's head.
+
+        Returns:
+            Whether it was: not, if it is the last of too many equal ones in a row.
+        """
+        return await self.commit_units(proposal, [len(proposal.tokens)], kind)
+
+    async def commit_units(
+        self, written: Proposal, cuts: Sequence[int], kind: SpanKind = "draft"
+    ) -> bool:
+        """Commit the units of a draft that end at `cuts`, as one span.
+
+        Returns:
+            Whether all were: not, if one is the last of too many equal ones in a row. That one
+            and those behind it are not committed.
+        """
+        kept, is_whole = 0, True
+        for start, end in pairwise([0, *cuts]):
+            if self._is_repeated(written.part(start, end).text):
+                is_whole = False
+                break
+            kept = end
+            self.units += 1
+        await self._commit_tokens(written.part(0, kept), kind)
+        return is_whole
+
+    async def inject(self, decision: Inject, author: str) -> None:
+        """Commit a policy's own text."""
+        span = Span(
+            index=self.trace.next_index,
+            author=author,
+            text=decision.text,
+            tokens=0,
+            kind="injection",
+            visible_to=decision.visible_to,
+        )
+        await self._emit(self.trace.commit(span))
+
+    async def roll_back(self, mark: Mark) -> None:
+        """Take the spans behind `mark` out of the text, for all participants."""
+        await self._emit(self.trace.rollback(mark))
+        for participant in self._participants.values():
+            participant.rollback(mark.spans)
+
+    async def _commit_tokens(self, proposal: Proposal, kind: SpanKind) -> None:
+        if not proposal.tokens:
+            return
+        calls = self._participants[proposal.author].adopt(len(proposal.tokens))
+        span = Span(
+            index=self.trace.next_index,
+            author=proposal.author,
+            text=proposal.text,
+            tokens=len(proposal.tokens),
+            kind=kind,
+            calls=calls,
+        )
+        await self._emit(self.trace.commit(span))
+
+    def _is_repeated(self, text: str) -> bool:
+        """Take note of a unit; whether it is the last of too many equal ones in a row."""
+        limit = self._repeat_limit
+        self._recent = [*self._recent, text][-limit:] if limit else []
+        return limit > 0 and self._recent == [text] * limit
