@@ -249,7 +249,7 @@ def _checked(kind: Kind, reference: str, found: object) -> type[BaseModel]:
     if problem or not (isinstance(found, type) and issubclass(found, BaseModel)):
         raise PluginShapeError(
             f"{reference!r} is not a {_SINGULAR[kind]}: {problem}; see the base classes in "
-            "collab.protocols"
+            "collab.protocols and collab.seam"
         )
     return found
 

@@ -1,189 +1,22 @@
-"""The protocols: the seam to models, and what the three kinds of plug-ins are.
+"""The protocols of policies and verifiers.
 
 A plug-in is a frozen pydantic value: its fields are its options. Memory of one problem lives in
-the session that `start` returns. `Policy` and `Verifier` below are bases for such values; any
-object of the same shape will do.
+the session that `start` returns. `Policy` and `Verifier` are bases for such values; any object of
+the same shape will do. Backends are in `collab.seam`.
 """
 
 import random
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from collab.capabilities import Capabilities, Need
+from collab.capabilities import Need
 from collab.decisions import Decision, Mark
 from collab.problems import Problem
-from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.usage import Price
+from collab.proposals import Distribution, Proposal, Token
 from collab.verdicts import Abstain, Verdict
-from collab.views import View, ViewOptions
-
-# --- The seam to models -----------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Meter:
-    """What a session has cost so far. Counts only grow, also when a call is cancelled.
-
-    Attributes:
-        attempts: Calls that reached the model, retries included.
-        prompt_tokens: Sum over calls of the context before the first new token.
-        cached_tokens: Those of them that were not computed again.
-        completion_tokens: Tokens decoded.
-        queue_wait_s: Seconds spent waiting for the model.
-        first_token_s: Of the latest call: seconds to its first token, if one came.
-        is_estimated: Whether some count was estimated.
-    """
-
-    attempts: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    queue_wait_s: float = 0.0
-    first_token_s: float | None = None
-    is_estimated: bool = False
-
-
-class SessionMark(Protocol):
-    """A position of a live text that its session can go back to."""
-
-
-class Session(Protocol):
-    """A model's live text: what it sees and has written, up to its head.
-
-    What `generate` decodes stands behind the head until `commit` moves the head over it.
-    A further `generate` from the same head first replays it, so looking ahead costs
-    only what is new. `append` and `rollback` drop it.
-
-    One call at a time. Leaving a call by cancellation stops its decoding, and `meter` has
-    counted it by then.
-    """
-
-    @property
-    def meter(self) -> Meter:
-        """What this session has cost, forks not included."""
-        ...
-
-    @property
-    def mark(self) -> SessionMark:
-        """A pointer to the head."""
-        ...
-
-    async def generate(self, until: Until, sampling: Sampling) -> Proposal:
-        """Continue from the head; nothing is committed.
-
-        Raises:
-            ModelCallError: The model failed; an outage is never taken for the end of a text.
-        """
-        ...
-
-    async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
-        """Return the labels' probabilities right behind the text followed by `question`.
-
-        Each label counts by its first token. The text and its head stay as they are.
-        """
-        ...
-
-    async def score(self, text: str) -> tuple[Token, ...]:
-        """Return the log-probabilities of `text` as a continuation; the head stays."""
-        ...
-
-    def commit(self, tokens: int) -> None:
-        """Move the head over the next `tokens` decoded tokens; nothing is computed again.
-
-        Raises:
-            ValueError: Fewer tokens than that stand behind the head.
-        """
-        ...
-
-    def append(self, text: str) -> int:
-        """Splice foreign text in at the head.
-
-        Returns:
-            By how many of this model's tokens the text grew.
-        """
-        ...
-
-    def rollback(self, mark: SessionMark) -> None:
-        """Move the head back to `mark`."""
-        ...
-
-    def fork(self) -> "AbstractAsyncContextManager[Session]":
-        """Return an independent session with the same text; closing it frees it."""
-        ...
-
-
-class Model(Protocol):
-    """A loaded or connected model."""
-
-    @property
-    def name(self) -> str:
-        """Its name in ledgers and errors."""
-        ...
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it can do."""
-        ...
-
-    def open(
-        self, view: View, *, seed: int, entropy_top_k: int
-    ) -> AbstractAsyncContextManager[Session]:
-        """Open a session at the end of the view's text; leaving it frees all it holds.
-
-        Nothing is computed before the session's first call.
-
-        Args:
-            view: The problem as this participant sees it.
-            seed: Of the session's own random stream, used when sampling.
-            entropy_top_k: Measure entropy over the k most likely tokens; 0 for not at all.
-
-        Raises:
-            ContextOverflowError: The prompt does not fit.
-        """
-        ...
-
-
-@runtime_checkable
-class ConsultationBackend(Protocol):
-    """A frozen value that says how to reach one model."""
-
-    @property
-    def price(self) -> Price | None:
-        """What its tokens cost, if anything."""
-        ...
-
-    @property
-    def view(self) -> ViewOptions:
-        """How problems are shown to this model."""
-        ...
-
-    def connect(self) -> AbstractAsyncContextManager[Model]:
-        """Load or reach the model; leaving releases it.
-
-        Raises:
-            ModelLoadError: It cannot be loaded or reached.
-        """
-        ...
-
-
-class Backend(BaseModel):
-    """Base of backends: the options that every one of them has."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    price: Price | None = Field(default=None, description="What its tokens are taken to cost.")
-    view: ViewOptions = Field(default=ViewOptions(), description="How problems are shown to it.")
-
-    def connect(self) -> AbstractAsyncContextManager[Model]:
-        """Load or reach the model; see `ConsultationBackend.connect`."""
-        raise NotImplementedError
-
-
-# --- Plug-ins ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from time import perf_counter
 from collab.capabilities import Capabilities
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.protocols import Meter, Session, SessionMark
 from collab.scanning import ProposalBuilder
+from collab.seam import Meter, Session, SessionMark
 from collab.views import View
 
 NO_TOKEN_ID = -1

@@ -24,8 +24,8 @@ from collab.errors import ConfigError, EmptyPromptError
 from collab.limits import Budget, BudgetReached
 from collab.observability import log_event
 from collab.problems import Problem
-from collab.protocols import ConsultationBackend, Model
 from collab.recipes import Recipe, RecipeFactory
+from collab.seam import ConsultationBackend, Model
 from collab.trace import GENERATOR, MENTOR, Ended, Trace, TraceEvent
 from collab.usage import Ledger, usage_by_role
 from collab.views import View

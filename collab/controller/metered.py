@@ -8,7 +8,7 @@ from time import perf_counter
 import anyio
 
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.protocols import Meter, Session, SessionMark
+from collab.seam import Meter, Session, SessionMark
 from collab.usage import Call, CallOutcome, Ledger, Price, Purpose
 
 
@@ -49,7 +49,7 @@ class MeteredSession:
         self._guard(self._role)
 
     async def generate(self, purpose: Purpose, until: Until, sampling: Sampling) -> Proposal:
-        """Continue from the head; see `collab.protocols.Session.generate`."""
+        """Continue from the head; see `collab.seam.Session.generate`."""
         with self._recorded(purpose) as index:
             before = self._session.meter.completion_tokens
             proposal = await self._session.generate(until, sampling)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from collab.controller.metered import MeteredSession
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.protocols import SessionMark
+from collab.seam import SessionMark
 from collab.trace import Span, Trace
 from collab.usage import Purpose
 from collab.views import ThinkingTags, translate_tags

@@ -12,8 +12,8 @@ from pydantic import ConfigDict, Field
 from collab.capabilities import Capabilities
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.protocols import Backend, Meter, Model, SessionMark
 from collab.scanning import ProposalBuilder
+from collab.seam import Backend, Meter, Model, SessionMark
 from collab.views import View
 
 _PIECES = re.compile(r"\n\n|\s?\w+|\s?[^\w\s]|\s")

@@ -7,7 +7,7 @@ from collab import Budget, Controller, Recipe
 from collab.capabilities import Capabilities
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Sampling, Until
-from collab.protocols import Backend, Model
+from collab.seam import Backend, Model
 from collab.stateless import TextModel
 from collab.testing import check_backend
 from collab.views import View, ViewOptions

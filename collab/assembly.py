@@ -1,0 +1,82 @@
+"""Building from a configuration: its recipe, its backends, its controller."""
+
+from typing import cast
+
+from collab.config import DEFAULT_RECIPE, PluginConfig, RunConfig
+from collab.controller import Controller
+from collab.errors import ConfigError
+from collab.plugins import Kind, build
+from collab.proposals import Until
+from collab.protocols import Policy, Verifier
+from collab.recipes import Recipe, RecipeFactory
+from collab.seam import ConsultationBackend
+from collab.trace import GENERATOR
+
+
+def build_controller(config: RunConfig) -> Controller:
+    """Return the controller of a run, not yet connected.
+
+    Raises:
+        ConfigError: A plug-in cannot be found or does not take its options, or a bound on cost
+            meets a model without a price.
+    """
+    recipe = build_recipe(config)
+    backends = build_backends(config)
+    _ensure_priced(config, backends)
+    return Controller(
+        generator=backends.pop(GENERATOR),
+        mentor=backends,
+        recipe=recipe,
+        seed=config.seed,
+        budget=config.budget,
+    )
+
+
+def build_recipe(config: RunConfig) -> Recipe:
+    """Return the named recipe, or the one composed of the configuration's policy and verifiers.
+
+    Raises:
+        PluginError: A plug-in cannot be found or does not take its options.
+    """
+    if config.policy is None:
+        named = config.recipe or PluginConfig(use=DEFAULT_RECIPE)
+        return cast(RecipeFactory, _build("recipes", named)).recipe()
+    return Recipe(
+        name=config.policy.use,
+        policy=cast(Policy, _build("policies", config.policy)),
+        verifiers=tuple(cast(Verifier, _build("verifiers", one)) for one in config.verifiers),
+        unit=config.unit,
+        segment=Until(max_tokens=config.segment_tokens),
+        max_answer_tokens=config.max_answer_tokens,
+        stop_strings=config.stop_strings,
+        repeat_limit=config.repeat_limit,
+        sampling=config.sampling,
+    )
+
+
+def build_backends(config: RunConfig) -> dict[str, ConsultationBackend]:
+    """Return the backends by participant, the generator first.
+
+    Raises:
+        PluginError: A backend cannot be found or does not take its options.
+    """
+    named = {GENERATOR: config.pair.generator, **config.pair.mentors_by_name}
+    return {
+        role: cast(ConsultationBackend, _build("backends", backend))
+        for role, backend in named.items()
+    }
+
+
+def _build(kind: Kind, plugin: PluginConfig) -> object:
+    return build(kind, plugin.use, plugin.options)
+
+
+def _ensure_priced(config: RunConfig, backends: dict[str, ConsultationBackend]) -> None:
+    bounds = (config.budget.max_cost_usd, config.run_budget.max_cost_usd)
+    unpriced = [role for role, backend in backends.items() if backend.price is None]
+    if unpriced and any(bound is not None for bound in bounds):
+        raise ConfigError(
+            f"max_cost_usd bounds nothing while the {' and the '.join(unpriced)} has no price; "
+            "give its backend `price: {prompt: ..., completion: ...}`, in dollars per million "
+            "tokens, with zeros for a model that costs nothing"
+        )

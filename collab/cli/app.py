@@ -1,0 +1,216 @@
+"""The commands and their flags. What a command does is in the module of its name.
+
+These modules are imported only when their command runs, so that `collab --help` stays fast.
+"""
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Literal
+
+import typer
+
+from collab import __version__
+from collab.cli.flags import PairFlags, RunFlags
+from collab.errors import CollabError, ConfigError
+
+DONE, SOME_FAILED, CANNOT, BUDGET_REACHED, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes."""
+
+app = typer.Typer(
+    name="collab",
+    help="A small model writes; a large one speaks only where it pays.",
+    epilog="Exit codes: 0 all done, 1 some failed, 2 cannot be done as asked, 3 budget reached, "
+    "130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Pair = Annotated[
+    str | None,
+    typer.Option(help="`lab` (the shipped pair), or a YAML file with `generator` and `mentor`."),
+]
+RecipeName = Annotated[str | None, typer.Option("--recipe", help="See `collab ls recipes`.")]
+PolicyName = Annotated[
+    str | None, typer.Option("--policy", help="Instead of a recipe; see `collab ls policies`.")
+]
+VerifierNames = Annotated[
+    list[str] | None,
+    typer.Option("--verifier", help="Repeat it for a cascade; see `collab ls verifiers`."),
+]
+UnitName = Annotated[
+    str | None, typer.Option("--unit", help="`token`, `word`, `step`, or a number of tokens.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set an option: `policy.rate=0.5`, `recipe.rate=0.5`, `verifier.order=both`, "
+        "`mentor.threads=4`, `budget.max_calls=20`, `segment_tokens=8`. Repeatable.",
+    ),
+]
+Seed = Annotated[int | None, typer.Option(help="Of every random choice; 0 if not given.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"collab {__version__}")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Log what happens, on standard error.")
+    ] = False,
+) -> None:
+    """Prepare what all commands share."""
+    _module("logs").configure_logging(is_verbose=verbose)
+
+
+@app.command()
+def demo(
+    limit: Annotated[int, typer.Option(min=1, max=400, help="Problems.")] = 100,
+    concurrency: Annotated[int, typer.Option(min=1, help="Problems in work at a time.")] = 8,
+    out: Annotated[Path | None, typer.Option(help="Keep the four run directories here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare four ways to use the shipped pair of tiny models. Needs no network and no key."""
+    with _exit_codes():
+        raise typer.Exit(_module("demo").execute(limit, concurrency, out, as_json=as_json))
+
+
+@app.command()
+def solve(
+    prompt: Annotated[str, typer.Argument(help="The question; `-` reads standard input.")],
+    pair: Pair = None,
+    recipe: RecipeName = None,
+    policy: PolicyName = None,
+    verifiers: VerifierNames = None,
+    unit: UnitName = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer one question as you watch; what the mentor wrote stands in ⟦ ⟧ and in colour."""
+    flags = PairFlags(
+        pair=pair,
+        recipe=recipe,
+        policy=policy,
+        verifiers=verifiers or (),
+        unit=unit,
+        seed=seed,
+        settings=settings or (),
+    )
+    with _exit_codes():
+        raise typer.Exit(_module("solve").execute(prompt, flags, as_json=as_json))
+
+
+@app.command()
+def run(
+    config: Annotated[
+        Path | None, typer.Argument(help="A YAML file; flags override it.", show_default=False)
+    ] = None,
+    pair: Pair = None,
+    recipe: RecipeName = None,
+    policy: PolicyName = None,
+    verifiers: VerifierNames = None,
+    unit: UnitName = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    problems: Annotated[
+        Path | None, typer.Option(help="JSON Lines with `prompt`, and `answer` and `id`.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Problems in work at a time; 8 if not given.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run directory; the same command there goes on.")
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, help="Begin no problem once this many dollars are spent.")
+    ] = None,
+    max_mentor_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Begin no problem once mentors wrote so many tokens.")
+    ] = None,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Work on failed problems again.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Work through a problems file into a run directory; go on where it stopped."""
+    flags = RunFlags(
+        pair=PairFlags(
+            pair=pair,
+            recipe=recipe,
+            policy=policy,
+            verifiers=verifiers or (),
+            unit=unit,
+            seed=seed,
+            settings=settings or (),
+        ),
+        problems=problems,
+        limit=limit,
+        concurrency=concurrency,
+        out=out,
+        max_cost_usd=max_cost,
+        max_mentor_tokens=max_mentor_tokens,
+        is_retrying_errors=retry_errors,
+    )
+    with _exit_codes():
+        raise typer.Exit(_module("run").execute(config, flags, as_json=as_json))
+
+
+@app.command()
+def validate(
+    config: Annotated[Path, typer.Argument(help="A YAML file.")],
+    load: Annotated[
+        bool, typer.Option("--load", help="Also load the models and match what they can do.")
+    ] = False,
+) -> None:
+    """Check a configuration: its keys, plug-ins, options and problems file."""
+    with _exit_codes():
+        raise typer.Exit(_module("validate").execute(config, is_loading=load))
+
+
+@app.command()
+def ls(
+    kind: Annotated[
+        Literal["policies", "verifiers", "backends", "recipes"], typer.Argument(help="What.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """List the installed plug-ins of a kind, and the packages they come from."""
+    with _exit_codes():
+        raise typer.Exit(_module("ls").execute(kind, as_json=as_json))
+
+
+def _module(name: str) -> ModuleType:
+    """Import a module of the command line by its name, on use: see this file's docstring."""
+    return importlib.import_module(f"collab.cli.{name}")
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Turn what the user can act on into a message on standard error and an exit code."""
+    try:
+        yield
+    except CollabError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(CANNOT if isinstance(error, ConfigError) else SOME_FAILED) from error
+    except KeyboardInterrupt as error:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from error

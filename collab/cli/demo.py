@@ -1,0 +1,276 @@
+"""`collab demo`: four ways to use the shipped pair of tiny models, measured and shown."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import anyio
+from pydantic import JsonValue
+from rich.console import Console
+
+from collab.cli.progress import shown_progress
+from collab.cli.terminal import authored, columns, harmless, percent, with_interval
+from collab.config import RunConfig
+from collab.config_files import PAIRS, parse_config
+from collab.errors import ConfigError
+from collab.problems import Problem, read_problems
+from collab.rows import Row
+from collab.runner import RunSummary, run
+from collab.store import read_rows
+from collab.trace import GENERATOR
+
+LAB_PACKAGE = "collab_backends.lab"
+
+_LAB = PAIRS["lab"]
+_RANDOM: Mapping[str, object] = {
+    "policy": {"use": "random", "rate": 0.24},
+    "verifiers": ["always-mentor"],
+    "unit": "word",
+    "segment_tokens": 16,
+}
+_ABOUT = (
+    "Nothing here is simulated: both models are loaded from this package, trained on the same "
+    "toy arithmetic, and the problems were held out. They say nothing about large models; how "
+    "they were made: {card}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to use the pair.
+
+    Attributes:
+        folder: Name of its run directory.
+        label: What it is called in the table.
+        values: Its configuration, without the problems.
+        is_mentor_alone: Whether the mentor's model sits in the generator's seat.
+    """
+
+    folder: str
+    label: str
+    values: Mapping[str, object]
+    is_mentor_alone: bool = False
+
+
+WAYS = (
+    Way(
+        "generator-alone",
+        "generator alone",
+        {"pair": {GENERATOR: _LAB["generator"]}, "policy": "never"},
+    ),
+    Way(
+        "mentor-alone",
+        "mentor alone",
+        {"pair": {GENERATOR: _LAB["mentor"]}, "policy": "never"},
+        is_mentor_alone=True,
+    ),
+    Way("random", "random words to the mentor", {"pair": _LAB, **_RANDOM}),
+    Way("mentorcollab-free", "mentorcollab-free", {"pair": _LAB, "recipe": "mentorcollab-free"}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A way that was run.
+
+    Attributes:
+        way: The way.
+        outcome: What its run came to.
+        rows: Its rows, by problem.
+    """
+
+    way: Way
+    outcome: RunSummary
+    rows: Mapping[str, Row]
+
+    @property
+    def mentor_share(self) -> float:
+        """Mentor-written share of the answers."""
+        return 1.0 if self.way.is_mentor_alone else self.outcome.summary.mentor_share
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Tokens decoded by the generator's model and by the mentor's, kept or not."""
+        usage = self.outcome.summary.usage
+        generator = usage[GENERATOR].completion_tokens
+        mentor = sum(spent.completion_tokens for role, spent in usage.items() if role != GENERATOR)
+        return (mentor, generator) if self.way.is_mentor_alone else (generator, mentor)
+
+    @property
+    def working_s(self) -> float | None:
+        """Seconds of work without loading; `None` if some of it was done earlier."""
+        outcome = self.outcome
+        is_whole = outcome.worked_on == outcome.summary.problems
+        return outcome.working_s if is_whole else None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One answer beside that of the generator alone."""
+
+    problem: Problem
+    way: Way
+    row: Row
+    alone: Row
+
+    @property
+    def merit(self) -> int:
+        """How much the answer tells: 2 if the mentor turned it right, 1 if it spoke, else 0."""
+        if self.row["mentor_share"] == 0.0:
+            return 0
+        is_turned = self.row["outcome"] == "correct" and self.alone["outcome"] != "correct"
+        return 2 if is_turned else 1
+
+
+def execute(limit: int, concurrency: int, out: Path | None, *, as_json: bool) -> int:
+    """Run the four ways, print the comparison and one answer; return the exit code.
+
+    Raises:
+        ConfigError: The shipped pair is not installed, or `out` cannot be used.
+    """
+    lab = lab_folder()
+    with _folder(out) as folder:
+        try:
+            measured = [_measure(way, lab, folder, limit, concurrency) for way in WAYS]
+        except KeyboardInterrupt:
+            kept = f"; {out} keeps what is finished, run the same command again" if out else ""
+            print(f"interrupted{kept}", file=sys.stderr)
+            return 130
+    problems = [one for one in read_problems(lab / "problems.jsonl") if isinstance(one, Problem)]
+    shown = _telling(measured, problems[:limit])
+    if as_json:
+        print(json.dumps(_as_json(measured, shown), indent=2))
+    else:
+        _print(measured, shown, lab)
+    return 1 if any(one.outcome.summary.outcomes["error"] for one in measured) else 0
+
+
+def lab_folder() -> Path:
+    """Return the folder of the shipped pair; imports no model library.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    try:
+        spec = find_spec(LAB_PACKAGE)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise ConfigError(f"the shipped pair {LAB_PACKAGE!r} is not installed; reinstall collab")
+    return Path(spec.origin).parent
+
+
+@contextmanager
+def _folder(out: Path | None) -> Iterator[Path]:
+    if out is not None:
+        yield out
+        return
+    with TemporaryDirectory(prefix="collab-demo-") as folder:
+        yield Path(folder)
+
+
+def _measure(way: Way, lab: Path, folder: Path, limit: int, concurrency: int) -> Measured:
+    config: RunConfig = parse_config(
+        {
+            **way.values,
+            "problems": lab / "problems.jsonl",
+            "limit": limit,
+            "concurrency": concurrency,
+            "out": folder / way.folder,
+        },
+        f"demo, {way.label}",
+    )
+    with shown_progress(way.label) as report:
+        outcome = anyio.run(partial(run, config, on_progress=report))
+    return Measured(way, outcome, read_rows(folder / way.folder))
+
+
+def _telling(measured: Sequence[Measured], problems: Sequence[Problem]) -> Shown:
+    """Return the answer to show: one that the mentor turned right, if there is one.
+
+    Of the recipe if possible, which comes last, else of another way with a mentor.
+    """
+    alone = measured[0].rows
+    candidates = [
+        Shown(problem, one.way, one.rows[problem.id], alone[problem.id])
+        for one in reversed(measured[2:])
+        for problem in problems
+    ]
+    return max(candidates, key=lambda one: one.merit)
+
+
+# --- printing ---------------------------------------------------------------------------------
+
+
+def _print(measured: Sequence[Measured], shown: Shown, lab: Path) -> None:
+    console = Console(highlight=False, markup=False, emoji=False)
+    print(_table(measured))
+    print()
+    print(f"{shown.problem.id}, {shown.way.label}; the mentor's words stand in ⟦ ⟧:")
+    print()
+    print(harmless(shown.problem.prompt.strip()))
+    for span in _spans(shown.row):
+        console.print(authored(str(span["text"]), str(span["author"])), end="", soft_wrap=True)
+    print("\n")
+    print(f"{_outcome(shown.row)}; the generator alone: {_outcome(shown.alone)}")
+    print()
+    print(_ABOUT.format(card=lab / "MODEL_CARD.md"))
+
+
+def _outcome(row: Row) -> str:
+    return f"{row['outcome']} ({harmless(str(row['answer']))}, right is {row['reference']})"
+
+
+def _table(measured: Sequence[Measured]) -> str:
+    head = (
+        f"{measured[0].outcome.summary.problems} problems",
+        "accuracy, % (95 % interval)",
+        "mentor share",
+        "generator tokens",
+        "mentor tokens",
+        "seconds, loaded",
+    )
+    return columns([head, *(_cells(one) for one in measured)])
+
+
+def _cells(one: Measured) -> tuple[str, ...]:
+    summary = one.outcome.summary
+    generator, mentor = one.tokens
+    return (
+        one.way.label,
+        with_interval(summary.accuracy, summary.accuracy_interval),
+        percent(one.mentor_share),
+        str(generator),
+        str(mentor),
+        f"{one.working_s:.1f}" if one.working_s is not None else "-",
+    )
+
+
+def _as_json(measured: Sequence[Measured], shown: Shown) -> dict[str, JsonValue]:
+    return {
+        "ways": [_way_as_json(one) for one in measured],
+        "shown": {"way": shown.way.label, "prompt": shown.problem.prompt, **shown.row},
+    }
+
+
+def _way_as_json(one: Measured) -> JsonValue:
+    generator, mentor = one.tokens
+    return {
+        **one.outcome.summary.as_json(),
+        "way": one.way.label,
+        "mentor_share": one.mentor_share,
+        "generator_tokens": generator,
+        "mentor_tokens": mentor,
+        "working_s": one.working_s,
+    }
+
+
+def _spans(row: Row) -> Sequence[Row]:
+    spans: Sequence[Row] = row["spans"]  # type: ignore[assignment]  # as written by `collab.rows`
+    return [span for span in spans if "visible_to" not in span]

@@ -1,0 +1,121 @@
+"""`collab run`: a problems file into a run directory."""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from collab.cli.flags import RunFlags
+from collab.cli.progress import shown_progress
+from collab.cli.terminal import columns, listed, percent, with_interval
+from collab.config import RunConfig
+from collab.config_files import load_config
+from collab.runner import Progress, RunSummary, run
+from collab.summary import Summary
+
+_MUCH_TRUNCATED = 0.05
+
+
+def execute(path: Path | None, flags: RunFlags, *, as_json: bool) -> int:
+    """Work through the run, print its summary and return the exit code.
+
+    Raises:
+        ConfigError: The run cannot be begun, or its directory not be written any more.
+    """
+    config = load_config(path, flags.values, flags.pair.settings)
+    latest = Progress(None, 0, 0)
+
+    def show(progress: Progress) -> None:
+        nonlocal latest
+        latest = progress
+        report(progress)
+
+    try:
+        with shown_progress("run") as report:
+            outcome = anyio.run(
+                partial(run, config, on_progress=show, is_retrying_errors=flags.is_retrying_errors)
+            )
+    except KeyboardInterrupt:
+        print(_interruption(latest, config), file=sys.stderr)
+        return 130
+    print(_as_json(outcome, config) if as_json else _as_text(outcome, config))
+    return _exit_code(outcome)
+
+
+def _exit_code(outcome: RunSummary) -> int:
+    if outcome.budget_reached:
+        return 3
+    return 1 if outcome.summary.outcomes["error"] else 0
+
+
+def _interruption(latest: Progress, config: RunConfig) -> str:
+    return (
+        f"interrupted; {latest.done} of {latest.total} problems are finished and on disk in "
+        f"{config.out}; run the same command again to go on"
+    )
+
+
+def _as_json(outcome: RunSummary, config: RunConfig) -> str:
+    return json.dumps(
+        outcome.summary.as_json()
+        | {
+            "pending": outcome.pending,
+            "budget_reached": outcome.budget_reached or None,
+            "worked_on": outcome.worked_on,
+            "loading_s": outcome.loading_s,
+            "working_s": outcome.working_s,
+            "out": str(config.out),
+        },
+        indent=2,
+    )
+
+
+def _as_text(outcome: RunSummary, config: RunConfig) -> str:
+    summary = outcome.summary
+    counts = {str(name): count for name, count in summary.outcomes.items()}
+    facts = [
+        ("problems", f"{summary.problems} finished, {outcome.pending} pending"),
+        ("outcomes", listed(counts) or "none"),
+        ("accuracy", with_interval(summary.accuracy, summary.accuracy_interval)),
+        ("mentor share", percent(summary.mentor_share)),
+        *([("cost", f"${summary.cost_usd:.6f}")] if summary.cost_usd else []),
+        ("wall time", f"{outcome.working_s:.1f} s, after {outcome.loading_s:.1f} s of loading"),
+        ("results", str(config.out)),
+    ]
+    lines = [f"{name:<13} {value}" for name, value in facts]
+    return "\n".join([*lines, "", usage_table(summary), *_notes(outcome)])
+
+
+def usage_table(summary: Summary) -> str:
+    """Return what each role spent, in tokens."""
+    head = ("role", "calls", "completion", "kept", "discarded", "prompt", "cached")
+    rows = [
+        (
+            role,
+            str(usage.calls),
+            str(usage.completion_tokens),
+            str(usage.kept_tokens),
+            str(usage.discarded_tokens),
+            str(usage.prompt_tokens),
+            str(usage.cached_tokens),
+        )
+        for role, usage in summary.usage.items()
+    ]
+    return columns([head, *rows])
+
+
+def _notes(outcome: RunSummary) -> list[str]:
+    summary = outcome.summary
+    notes = []
+    if summary.outcomes["truncated"] > _MUCH_TRUNCATED * max(summary.graded, 1):
+        cut = percent(summary.outcomes["truncated"] / summary.graded)
+        notes.append(f"note: {cut} of the answers were cut off; raise max_answer_tokens")
+    if outcome.budget_reached:
+        notes.append(
+            f"budget reached: {outcome.budget_reached}; raise it and run the same command to go on"
+        )
+    if summary.outcomes["error"]:
+        notes.append("note: failed problems stay failed; --retry-errors works on them again")
+    return ["", *notes] if notes else []

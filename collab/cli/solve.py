@@ -1,0 +1,97 @@
+"""`collab solve`: one question, answered as one watches."""
+
+import json
+import sys
+from functools import partial
+
+import anyio
+from rich.console import Console
+from rich.text import Text
+
+from collab.assembly import build_controller
+from collab.cli.flags import PairFlags
+from collab.cli.terminal import authored, harmless, percent
+from collab.config import RunConfig
+from collab.config_files import load_config
+from collab.controller import Controller, Finished, Result, StreamEvent
+from collab.problems import Problem
+from collab.rows import result_row
+from collab.trace import Committed, RolledBack, Span
+
+
+def execute(prompt: str, flags: PairFlags, *, as_json: bool) -> int:
+    """Print the answer, or one JSON object; return the exit code.
+
+    Raises:
+        ConfigError: The flags fit no models or plug-ins.
+        ProblemError: The problem failed.
+    """
+    config = load_config(None, flags.values, flags.settings)
+    problem = Problem(prompt=sys.stdin.read() if prompt == "-" else prompt)
+    result = anyio.run(partial(_solve, config, problem, is_shown=not as_json))
+    if as_json:
+        row = {"prompt": problem.prompt, **result_row(result, extraction=config.extraction)}
+        print(json.dumps(row, indent=2))
+        return 1 if result.error else 0
+    result.raise_for_error()
+    return 0
+
+
+async def _solve(config: RunConfig, problem: Problem, *, is_shown: bool) -> Result:
+    async with build_controller(config) as controller:
+        if is_shown:
+            return await _show(controller, problem)
+        return await controller.solve(problem)
+
+
+async def _show(controller: Controller, problem: Problem) -> Result:
+    screen = _Screen()
+    async with controller.stream(problem) as events:
+        async for event in events:
+            if isinstance(event, Finished):
+                screen.end(event.result)
+                return event.result
+            screen.show(event)
+    raise AssertionError("a stream ends with Finished")
+
+
+class _Screen:
+    """Prints an answer span by span."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._standing: list[Span] = []
+
+    def show(self, event: StreamEvent) -> None:
+        if isinstance(event, Committed):
+            self._standing.append(event.span)
+            self._print(event.span)
+        elif isinstance(event, RolledBack):
+            # What is printed cannot be taken back, so what stands is printed again.
+            del self._standing[event.mark.spans :]
+            self._console.print(Text("\n[taken back; the text so far:]\n", style="dim"), end="")
+            for span in self._standing:
+                self._print(span)
+
+    def end(self, result: Result) -> None:
+        self._console.print()
+        self._console.print(Text(_usage_line(result), style="dim"), soft_wrap=True)
+
+    def _print(self, span: Span) -> None:
+        if span.visible_to is None:
+            self._console.print(authored(span.text, span.author), end="", soft_wrap=True)
+
+
+def _usage_line(result: Result) -> str:
+    spent = [
+        f"{role} {usage.completion_tokens} tokens in {usage.calls} calls"
+        for role, usage in result.usage.items()
+    ]
+    parts = [
+        *spent,
+        f"mentor share {percent(result.mentor_share)}",
+        *([f"${result.cost_usd:.6f}"] if result.cost_usd else []),
+        f"{result.duration_s:.2f} s",
+        f"ended by {harmless(result.reason)}",
+    ]
+    return "; ".join(parts)

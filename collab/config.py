@@ -1,0 +1,194 @@
+"""The configuration of a run: a frozen value, as files and flags describe it.
+
+`collab.config_files` reads it, `collab.assembly` builds from it, `collab.store` keeps its record.
+"""
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    field_validator,
+    model_validator,
+)
+
+from collab.errors import ProblemFileError
+from collab.grading import Extraction
+from collab.limits import Budget
+from collab.proposals import Sampling
+from collab.units import TokenUnit, Unit, WordUnit
+
+DEFAULT_RECIPE = "mentorcollab-free"
+COMPOSED_KEYS = (
+    "policy",
+    "verifiers",
+    "unit",
+    "segment_tokens",
+    "max_answer_tokens",
+    "stop_strings",
+    "repeat_limit",
+    "sampling",
+)
+"""What a named recipe decides itself, so that it cannot be given beside one."""
+
+_NO_BUDGET = Budget()
+_RECORDED_PACKAGES = ("torch", "transformers")
+
+
+class PluginConfig(BaseModel):
+    """A plug-in and its options, written `NAME` or `{use: NAME, option: value, ...}`.
+
+    `NAME` is an installed name, `module:Class` or `path/to/file.py:Class`.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
+
+    use: str = Field(min_length=1, description="The plug-in.")
+
+    @property
+    def options(self) -> dict[str, JsonValue]:
+        """Its options, checked only when it is built."""
+        return self.__pydantic_extra__
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unfold(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"use": value}
+        if isinstance(value, PluginConfig) or (isinstance(value, Mapping) and "use" in value):
+            return value
+        raise ValueError("expected the name of a plug-in, or {use: NAME, option: value, ...}")
+
+
+class PairConfig(BaseModel):
+    """The models: a generator, and one mentor or several by name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    generator: PluginConfig = Field(description="Backend of the model that writes.")
+    mentor: PluginConfig | None = Field(default=None, description="Backend of `mentor`.")
+    mentors: dict[str, PluginConfig] = Field(
+        default_factory=dict, description="Backends of further mentors, by name."
+    )
+
+    @property
+    def mentors_by_name(self) -> dict[str, PluginConfig]:
+        """All mentors."""
+        return ({"mentor": self.mentor} if self.mentor else {}) | self.mentors
+
+
+class RunBudget(BaseModel):
+    """Upper bounds of a whole run. Reached, no new problem begins; those in work finish."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_tokens: int | None = Field(default=None, ge=1, description="Tokens decoded by anyone.")
+    max_mentor_tokens: int | None = Field(default=None, ge=0, description="Decoded by mentors.")
+    max_cost_usd: float | None = Field(default=None, ge=0, description="Money, in US dollars.")
+
+    @property
+    def as_budget(self) -> Budget:
+        """The same bounds as a budget that can be asked whether it is spent."""
+        return Budget(**self.model_dump())
+
+
+class RunConfig(BaseModel):
+    """Everything a run depends on. Paths are relative to the working directory."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pair: PairConfig = Field(description="The models.")
+    recipe: PluginConfig | None = Field(
+        default=None, description=f"A named recipe; without it and a policy: {DEFAULT_RECIPE}."
+    )
+    policy: PluginConfig | None = Field(default=None, description="Instead of a recipe.")
+    verifiers: tuple[PluginConfig, ...] = Field(default=(), description="A cascade, in order.")
+    unit: Unit = Field(default=WordUnit(), description="`token`, `word`, `step`, tokens or a map.")
+    segment_tokens: int = Field(default=16, ge=1, description="Length of a mentor's proposal.")
+    max_answer_tokens: int = Field(default=512, ge=1, description="Longest answer.")
+    stop_strings: tuple[str, ...] = Field(default=(), description="Texts that end an answer.")
+    repeat_limit: int = Field(default=0, ge=0, description="End at so many equal units; 0 never.")
+    sampling: Sampling = Field(default=Sampling(), description="Greedy unless asked otherwise.")
+    problems: Path | None = Field(default=None, description="JSON Lines: prompt, answer, id.")
+    limit: int | None = Field(default=None, ge=1, description="Only the first so many problems.")
+    concurrency: int = Field(default=8, ge=1, description="Problems in work at a time.")
+    seed: int = Field(default=0, description="Of every random choice.")
+    extraction: Extraction = Field(default="marked", description="Where answers are looked for.")
+    budget: Budget = Field(default=_NO_BUDGET, description="Of each problem.")
+    run_budget: RunBudget = Field(default=RunBudget(), description="Of the whole run.")
+    out: Path | None = Field(default=None, description="The run directory.")
+
+    @field_validator("unit", mode="before")
+    @classmethod
+    def _name_unit(cls, value: object) -> object:
+        if isinstance(value, str) and value in ("token", "word", "step"):
+            return {"kind": value}
+        if isinstance(value, str) and value.isdecimal():
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return TokenUnit(size=value)
+        if isinstance(value, str):
+            raise ValueError("expected token, word, step or a number of tokens")  # noqa: TRY004  # pydantic turns only ValueError into a validation error
+        return value
+
+    @model_validator(mode="after")
+    def _choose_one_way(self) -> Self:
+        given = ", ".join(sorted(self.model_fields_set & set(COMPOSED_KEYS)))
+        if given and self.recipe:
+            raise ValueError(
+                f"{given} cannot stand beside a recipe, which decides it; set it as an option of "
+                "the recipe, or give a policy instead of the recipe"
+            )
+        if given and not self.policy:
+            raise ValueError(f"{given} needs a policy; a recipe takes such things as its options")
+        return self
+
+    def compared_record(self) -> dict[str, JsonValue]:
+        """Return what has to be the same for rows to belong to one run, as JSON.
+
+        Left out is what changes no row: `concurrency`, `limit`, `out`, `run_budget` and where the
+        problems file lies; its content is in.
+
+        Raises:
+            ProblemFileError: The problems file cannot be read.
+        """
+        left_out = {"concurrency", "limit", "out", "run_budget", "problems"}
+        record: dict[str, JsonValue] = self.model_dump(mode="json", exclude=left_out)
+        if self.recipe or not self.policy:
+            record = {key: value for key, value in record.items() if key not in COMPOSED_KEYS}
+            record["recipe"] = (self.recipe or PluginConfig(use=DEFAULT_RECIPE)).model_dump()
+        return record | {"problems_sha256": self._problems_sha256()}
+
+    def _problems_sha256(self) -> str | None:
+        if self.problems is None:
+            return None
+        try:
+            return hashlib.sha256(self.problems.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ProblemFileError(
+                f"cannot read problems from {str(self.problems)!r}: {error}"
+            ) from error
+
+
+def installed_versions() -> dict[str, JsonValue]:
+    """Return the versions that a run's results may depend on; imports none of them."""
+    versions: dict[str, JsonValue] = {
+        "python": platform.python_version(),
+        "collab": _version("collab-reasoning"),
+    }
+    return versions | {name: _version(name) for name in _RECORDED_PACKAGES}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,209 @@
+"""Reading a run configuration: a YAML file, flags over it, and settings over both."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeGuard, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from collab.config import COMPOSED_KEYS, DEFAULT_RECIPE, RunConfig
+from collab.errors import ConfigError
+
+PAIRS: dict[str, dict[str, object]] = {
+    "lab": {
+        "generator": {"use": "local", "model": "lab/generator", "threads": 1},
+        "mentor": {"use": "local", "model": "lab/mentor", "threads": 1},
+    }
+}
+"""Pairs known by name; any other name is a YAML file with `generator` and `mentor`."""
+
+_PLUGIN_KEYS = ("recipe", "policy")
+_SHORT_PATHS = {"generator": ("pair", "generator"), "mentor": ("pair", "mentor")}
+
+
+def load_config(
+    path: Path | None,
+    flags: Mapping[str, object] | None = None,
+    settings: Sequence[str] = (),
+) -> RunConfig:
+    """Return the configuration of a file, with flags over it and settings over both.
+
+    Args:
+        path: A YAML file; `None` for flags alone.
+        flags: Keys of `RunConfig`; they replace what the file says. A recipe replaces a
+            policy and all that comes with it, and the reverse.
+        settings: `KEY=VALUE`, where `KEY` is a dotted path such as `policy.rate` or
+            `budget.max_calls` and `VALUE` is YAML. `generator` and `mentor` are short for those of
+            the pair, `verifier` for the only verifier, `verifiers.0` for the first.
+
+    Raises:
+        ConfigError: A file cannot be read, a key is unknown, or a value does not fit.
+    """
+    source = str(path) if path else "command line"
+    values = read_yaml(path) if path else {}
+    _lay_over(values, flags or {})
+    values["pair"] = _expand_pair(values.get("pair", "lab"))
+    _unfold_plugins(values)
+    for setting in settings:
+        _set(values, setting)
+    return parse_config(values, source)
+
+
+def parse_config(values: Mapping[str, object], source: str) -> RunConfig:
+    """Return the configuration that `values` describe; `source` says where they stand.
+
+    Raises:
+        ConfigError: See `load_config`.
+    """
+    try:
+        return RunConfig.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {'; '.join(map(_describe, error.errors()))}") from error
+
+
+def read_yaml(path: Path) -> dict[str, object]:
+    """Return the mapping that a YAML file holds.
+
+    Raises:
+        ConfigError: It cannot be read, or holds something else.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {str(path)!r}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
+    return {str(key): value for key, value in values.items()}
+
+
+# --- flags and settings -----------------------------------------------------------------------
+
+
+def _lay_over(values: dict[str, object], flags: Mapping[str, object]) -> None:
+    replaced: Sequence[str] = ()
+    if "recipe" in flags:
+        replaced = COMPOSED_KEYS
+    elif "policy" in flags:
+        replaced = ("recipe",)
+    for key in replaced:
+        values.pop(key, None)
+    for key, value in flags.items():
+        below = values.get(key)
+        merged = isinstance(value, Mapping) and isinstance(below, dict)
+        values[key] = {**below, **value} if merged else value  # type: ignore[dict-item]  # `merged` says that both are mappings
+
+
+def _expand_pair(pair: object) -> object:
+    if not isinstance(pair, str):
+        return pair
+    if pair in PAIRS:
+        return dict(PAIRS[pair])
+    if not Path(pair).is_file():
+        raise ConfigError(
+            f"no pair {pair!r}{_did_you_mean(pair, PAIRS)} it is neither a file nor one of: "
+            f"{', '.join(PAIRS)}"
+        )
+    return read_yaml(Path(pair))
+
+
+def _unfold_plugins(values: dict[str, object]) -> None:
+    """Write every plug-in that is given by its name alone as a mapping, so that settings fit in."""
+    for key in _PLUGIN_KEYS:
+        if isinstance(values.get(key), str):
+            values[key] = {"use": values[key]}
+    verifiers = values.get("verifiers")
+    if isinstance(verifiers, list | tuple):
+        values["verifiers"] = [{"use": one} if isinstance(one, str) else one for one in verifiers]
+    pair = values["pair"]
+    if isinstance(pair, dict):
+        values["pair"] = {
+            role: {"use": one} if isinstance(one, str) else one for role, one in pair.items()
+        }
+
+
+def _set(values: dict[str, object], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise ConfigError(f"setting {setting!r} is not KEY=VALUE, such as policy.rate=0.5")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"setting {setting!r}: {text!r} is not YAML") from error
+    place: object = values
+    parts = _full_path(path, values, setting)
+    for part in parts[:-1]:
+        place = _step_into(place, part, setting)
+    if not isinstance(place, dict):
+        raise ConfigError(f"setting {setting!r}: {'.'.join(parts[:-1])!r} has no options")
+    place[parts[-1]] = value
+
+
+def _full_path(path: Sequence[str], values: Mapping[str, object], setting: str) -> list[str]:
+    first, *rest = path
+    if first == "verifier":
+        verifiers = values.get("verifiers")
+        count = len(verifiers) if isinstance(verifiers, list) else 0
+        if count != 1:
+            raise ConfigError(
+                f"setting {setting!r}: there are {count} verifiers; "
+                "write verifiers.0 for the first of them"
+            )
+        return ["verifiers", "0", *rest]
+    return [*_SHORT_PATHS.get(first, (first,)), *rest]
+
+
+def _step_into(place: object, part: str, setting: str) -> object:
+    if isinstance(place, dict):
+        if part == "recipe" and not {"recipe", "policy"} & set(place):
+            place["recipe"] = {"use": DEFAULT_RECIPE}
+        if part in _PLUGIN_KEYS and part not in place:
+            raise ConfigError(f"setting {setting!r}: no {part} is given; name one first")
+        return place.setdefault(part, [] if part == "verifiers" else {})
+    if isinstance(place, list) and part.isdecimal() and int(part) < len(place):
+        return place[int(part)]
+    raise ConfigError(f"setting {setting!r}: there is no {part!r}")
+
+
+# --- mistakes ---------------------------------------------------------------------------------
+
+
+def _describe(mistake: ErrorDetails) -> str:
+    """Return what is wrong where; for an unknown key also what was perhaps meant."""
+    *path, key = [str(part) for part in mistake["loc"]] or [""]
+    if mistake["type"] == "extra_forbidden":
+        known = _keys_at(RunConfig, path)
+        where = f" in {'.'.join(path)}" if path else ""
+        listed = ", ".join(sorted(known))
+        return f"unknown key {key!r}{where}{_did_you_mean(key, known)} keys: {listed}"
+    what = mistake["msg"].removeprefix("Value error, ")
+    where = ".".join([*path, key])
+    return f"{where}: {what} (found {mistake['input']!r})" if where else what
+
+
+def _keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    if not path:
+        return list(model.model_fields)
+    field = model.model_fields.get(path[0])
+    annotation = field.annotation if field else None
+    inner = [one for one in (annotation, *get_args(annotation)) if _is_model(one)]
+    if len(inner) > 1:  # alternatives by `kind`, which is the next part of the path
+        inner = [one for one in inner if one.model_fields["kind"].default == path[1]]
+        path = path[1:]
+    return _keys_at(inner[0], path[1:]) if inner else []
+
+
+def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _did_you_mean(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ";"

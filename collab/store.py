@@ -1,0 +1,268 @@
+"""The run directory: where finished problems are kept so that nothing is lost.
+
+    config.json      what the rows depend on; another configuration is refused
+    results.jsonl    one line per finished problem, on disk before it is reported
+    ledger.jsonl     the calls of each problem, written before its result
+    summary.json     computed from the rows whenever the directory is closed
+    lock             held by the one process that writes, and released by the system if it dies
+
+A line counts once its newline is on disk. What follows the last newline is what a killed process
+left behind, and is dropped.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import JsonValue
+
+from collab.durable_files import (
+    append_line,
+    cut_torn_line,
+    lock_file,
+    read_whole_lines,
+    replace_file,
+)
+from collab.errors import RunDirectoryError
+from collab.rows import Row
+from collab.summary import Summary, summarise
+
+FORMAT = 1
+"""Version of the directory's files."""
+
+
+class RunStore:
+    """An open run directory. Use it as a context manager; one process at a time has it open.
+
+    Args:
+        folder: The directory; made if it is not there.
+        compared: What has to be equal to continue, see `RunConfig.compared_record`.
+        recorded: What is only kept beside it, such as versions.
+
+    Attributes:
+        rows: The newest row of each problem, by id.
+        superseded: Rows that a newer attempt replaced.
+    """
+
+    def __init__(
+        self, folder: Path, compared: Mapping[str, JsonValue], recorded: Mapping[str, JsonValue]
+    ) -> None:
+        self.folder = folder
+        self.rows: dict[str, Row] = {}
+        self.superseded: list[Row] = []
+        self._compared = dict(compared)
+        self._recorded = dict(recorded)
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        """Lock the directory, compare its configuration and read its rows.
+
+        Raises:
+            RunDirectoryError: Another process has it, it holds another configuration, is damaged
+                or cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = lock_file(self.folder / "lock")
+        except BlockingIOError as error:
+            raise RunDirectoryError(
+                f"{self.folder} is in use by the process {error.strerror}; wait for it to end, or "
+                "use another directory"
+            ) from error
+        except OSError as error:
+            raise RunDirectoryError(
+                f"cannot use {self.folder} as run directory: {error}"
+            ) from error
+        try:
+            self._compare()
+            self._read_rows()
+        except BaseException:
+            self._unlock()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Write the summary and unlock. A summary that cannot be written hides no other error."""
+        try:
+            if self.rows:
+                self._write("summary.json", self.summary.as_json())
+        except RunDirectoryError:
+            if error is None:
+                raise
+        finally:
+            self._unlock()
+
+    @property
+    def summary(self) -> Summary:
+        """What the rows add up to."""
+        return summarise(self.rows, self.superseded)
+
+    def begin(self) -> None:
+        """Put the configuration on disk, so that what follows belongs to it.
+
+        Raises:
+            RunDirectoryError: The directory cannot be written.
+        """
+        known = self._read_config()
+        versions = known.get("versions", []) if known else []
+        assert isinstance(versions, list), "written by this method"
+        if self._recorded not in versions:
+            versions = [*versions, self._recorded]
+            config: Row = {"format": FORMAT, **self._compared, "versions": versions}
+            self._write("config.json", config)
+
+    def add(self, row: Row, ledger: Row | None = None) -> None:
+        """Put a finished problem on disk; when this returns, it is durable.
+
+        Raises:
+            RunDirectoryError: It cannot be written; all earlier rows are safe.
+        """
+        if ledger is not None:
+            self._append("ledger.jsonl", ledger)
+        self._append("results.jsonl", row)
+        self._take(row)
+
+    # --- configuration ----------------------------------------------------------------------
+
+    def _compare(self) -> None:
+        known = self._read_config()
+        if known is None:
+            if (self.folder / "results.jsonl").exists():
+                raise RunDirectoryError(
+                    f"{self.folder} has results but no config.json, so nobody can tell what they "
+                    "belong to; restore it or use another directory"
+                )
+            return
+        found = {key: value for key, value in known.items() if key not in ("format", "versions")}
+        if known.get("format") != FORMAT:
+            raise RunDirectoryError(
+                f"{self.folder} has the format {known.get('format')!r}, this version of collab "
+                f"reads {FORMAT}; use another directory"
+            )
+        # Compared as JSON, as which it is kept: a tuple is a list there.
+        wanted = json.loads(json.dumps(self._compared))
+        if found != wanted:
+            lines = "\n".join(f"  {line}" for line in _differences("", found, wanted))
+            raise RunDirectoryError(
+                f"{self.folder} holds a run of another configuration:\n{lines}\n"
+                "use another directory, or go back to the configuration it was begun with"
+            )
+
+    def _read_config(self) -> dict[str, JsonValue] | None:
+        path = self.folder / "config.json"
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise RunDirectoryError(f"{path} cannot be read: {error}") from error
+        if not isinstance(known, dict):
+            raise RunDirectoryError(f"{path} is damaged: expected a JSON object")
+        return known
+
+    # --- rows -------------------------------------------------------------------------------
+
+    def _read_rows(self) -> None:
+        try:
+            cut_torn_line(self.folder / "ledger.jsonl")
+            cut_torn_line(self.folder / "results.jsonl")
+        except OSError as error:
+            raise RunDirectoryError(f"{error.filename} cannot be read: {error}") from error
+        for row in read_attempts(self.folder):
+            self._take(row)
+
+    def _take(self, row: Row) -> None:
+        problem = str(row["id"])
+        if problem in self.rows:
+            self.superseded.append(self.rows[problem])
+        self.rows[problem] = row
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def _append(self, name: str, row: Row) -> None:
+        path = self.folder / name
+        try:
+            append_line(path, json.dumps(row, allow_nan=False).encode())
+        except OSError as error:
+            raise self._unwritable(path, error) from error
+
+    def _write(self, name: str, values: Mapping[str, JsonValue]) -> None:
+        """Replace a file as a whole, so that nobody ever reads half of it."""
+        path = self.folder / name
+        try:
+            replace_file(path, json.dumps(values, indent=2).encode() + b"\n")
+        except OSError as error:
+            raise self._unwritable(path, error) from error
+
+    def _unwritable(self, path: Path, error: OSError) -> RunDirectoryError:
+        return RunDirectoryError(
+            f"cannot write {path}: {error.strerror}; {len(self.rows)} finished problems are safely "
+            "on disk. Make room or writable what is not, then run the same command again to go on"
+        )
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def read_rows(folder: Path) -> dict[str, Row]:
+    """Return the newest row of each problem of a run directory, by id; it may be in use.
+
+    Raises:
+        RunDirectoryError: It cannot be read.
+    """
+    return {str(row["id"]): row for row in read_attempts(folder)}
+
+
+def read_attempts(folder: Path) -> list[Row]:
+    """Return all rows of a run directory in the order of writing, earlier attempts included.
+
+    Raises:
+        RunDirectoryError: It cannot be read.
+    """
+    path = folder / "results.jsonl"
+    try:
+        lines = read_whole_lines(path)
+    except OSError as error:
+        raise RunDirectoryError(f"{path} cannot be read: {error}") from error
+    return [_parse_row(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def _parse_row(path: Path, number: int, line: bytes) -> Row:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        why = str(error)
+    else:
+        if isinstance(row, dict) and {"id", "outcome", "usage", "spans", "attempt"} <= set(row):
+            return row
+        why = "it is not a row of results"
+    raise RunDirectoryError(
+        f"{path} is damaged on line {number}: {why}; remove that line to have its problem done "
+        "again"
+    )
+
+
+def _differences(place: str, found: JsonValue, wanted: JsonValue) -> list[str]:
+    """Return one line per value that differs, by its dotted place."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        keys = sorted({*found, *wanted})
+        return [
+            line
+            for key in keys
+            for line in _differences(
+                f"{place}.{key}" if place else key, found.get(key), wanted.get(key)
+            )
+        ]
+    if found == wanted:
+        return []
+    return [f"{place}: {json.dumps(found)} there, {json.dumps(wanted)} now"]

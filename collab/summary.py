@@ -1,0 +1,110 @@
+"""The summary of a run: always computed from its rows, never counted along the way."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from pydantic import JsonValue
+
+from collab.grading import OUTCOMES, Outcome
+from collab.rows import Row, usage_of
+from collab.statistics import wilson_interval
+from collab.trace import GENERATOR
+from collab.usage import Usage
+
+_UNSCORED: frozenset[Outcome] = frozenset({"ungraded"})
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the rows of a run add up to.
+
+    Attributes:
+        outcomes: Problems by outcome.
+        usage: What was spent, by role; attempts that were made anew count too.
+        mentor_tokens: Tokens of the answers that mentors wrote.
+        answer_tokens: Tokens of the answers that any model wrote.
+    """
+
+    outcomes: Mapping[Outcome, int]
+    usage: Mapping[str, Usage]
+    mentor_tokens: int
+    answer_tokens: int
+
+    @property
+    def problems(self) -> int:
+        """Finished problems."""
+        return sum(self.outcomes.values())
+
+    @property
+    def graded(self) -> int:
+        """Finished problems that have a reference answer or failed."""
+        return sum(n for outcome, n in self.outcomes.items() if outcome not in _UNSCORED)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Correct over graded problems: what is truncated, unanswered or failed is not correct."""
+        return self.outcomes["correct"] / self.graded if self.graded else None
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """The 95 % Wilson interval of the accuracy."""
+        return wilson_interval(self.outcomes["correct"], self.graded)
+
+    @property
+    def mentor_share(self) -> float:
+        """Mentor-written tokens over all tokens of all answers, in `[0, 1]`."""
+        return self.mentor_tokens / self.answer_tokens if self.answer_tokens else 0.0
+
+    @property
+    def cost_usd(self) -> float:
+        """Price of everything that was spent, of models that have one."""
+        return sum(usage.cost_usd for usage in self.usage.values())
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """Return it as a JSON object."""
+        return {
+            "problems": self.problems,
+            "outcomes": {str(outcome): count for outcome, count in self.outcomes.items()},
+            "accuracy": self.accuracy,
+            "accuracy_interval_95": list(self.accuracy_interval),
+            "mentor_share": self.mentor_share,
+            "usage": {
+                role: {name: n for name, n in asdict(usage).items() if name != "model_s"}
+                for role, usage in self.usage.items()
+            },
+            "cost_usd": self.cost_usd,
+        }
+
+
+def summarise(rows: Mapping[str, Row], superseded: Iterable[Row] = ()) -> Summary:
+    """Return the summary of a run.
+
+    Args:
+        rows: The row that counts of each problem, by id.
+        superseded: Rows of earlier attempts; only what they spent counts.
+    """
+    outcomes: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
+    usage: dict[str, Usage] = {GENERATOR: Usage()}
+    # In the order of ids: sums of prices are then the same to the last bit, whoever ended first.
+    counted = [rows[problem] for problem in sorted(rows)]
+    for row in counted:
+        outcomes[row["outcome"]] += 1  # type: ignore[index]  # as written by `collab.rows`
+    for row in [*counted, *superseded]:
+        for role, spent in usage_of(row).items():
+            usage[role] = usage.get(role, Usage()) + spent
+    written = [span for row in counted for span in _spans(row) if span["kind"] != "injection"]
+    mentors = [span for span in written if span["author"] != GENERATOR]
+    return Summary(
+        outcomes=outcomes,
+        usage={GENERATOR: usage.pop(GENERATOR), **dict(sorted(usage.items()))},
+        mentor_tokens=_tokens(mentors),
+        answer_tokens=_tokens(written),
+    )
+
+
+def _spans(row: Row) -> Sequence[Row]:
+    return row["spans"]  # type: ignore[return-value]  # as written by `collab.rows`
+
+
+def _tokens(spans: Sequence[Row]) -> int:
+    return sum(span["tokens"] for span in spans)  # type: ignore[misc]  # as written by `collab.rows`

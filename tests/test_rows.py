@@ -1,0 +1,121 @@
+"""Rows: what is kept of a result."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from collab.controller import Result
+from collab.decisions import Consult
+from collab.problems import BrokenLine, Problem
+from collab.rows import broken_line_row, ledger_row, result_row, usage_of
+from collab.trace import Decided, Span, TraceEvent, Verified
+from collab.usage import Call, Usage
+from collab.verdicts import Verdict
+
+
+def result(
+    *, events: Sequence[TraceEvent] = (), calls: Sequence[Call] = (), spans: Sequence[Span] = ()
+) -> Result:
+    problem = Problem(id="p", prompt="q")
+    return Result(problem, "eos", spans, events, calls, duration_s=2.0)
+
+
+@pytest.mark.parametrize(
+    ("measured", "kept"), [(0.123456, 0.1235), (0.12345600001, 0.1235), (-31.41592, -31.42)]
+)
+def test_signals_and_scores_are_kept_to_four_digits(measured: float, kept: float) -> None:
+    events: list[TraceEvent] = [
+        Decided(Consult(signal=measured), "x", 3),
+        Verified(Verdict("mentor", upto=2, score=measured), "Judge", ()),
+    ]
+
+    row = result_row(result(events=events))
+
+    assert row["decisions"] == [{"unit": 3, "decision": "consult", "signal": kept}]
+    assert row["verdicts"] == [{"stands": "mentor", "upto": 2, "score": kept, "verifier": "Judge"}]
+
+
+def test_a_number_that_json_does_not_know_is_left_out() -> None:
+    events = [Decided(Consult(signal=float("nan")), "x", 0)]
+
+    assert result_row(result(events=events))["decisions"] == [{"unit": 0, "decision": "consult"}]
+
+
+def test_a_verdict_for_nobody_says_so() -> None:
+    events = [Verified(Verdict(""), "Judge", ())]
+
+    assert result_row(result(events=events))["verdicts"] == [
+        {"stands": "nobody", "verifier": "Judge"}
+    ]
+
+
+def test_a_hidden_span_says_who_sees_it() -> None:
+    span = Span(0, "policy:P", "hint", 0, "injection", frozenset({"mentor", "generator"}))
+
+    row = result_row(result(spans=[span]))
+
+    assert row["text"] == ""
+    assert row["spans"] == [
+        {
+            "author": "policy:P",
+            "kind": "injection",
+            "tokens": 0,
+            "text": "hint",
+            "visible_to": ["generator", "mentor"],
+        }
+    ]
+
+
+def test_times_are_summed_by_what_calls_were_for() -> None:
+    calls = [
+        Call(0, "generator", "g", "draft", total_s=1.0, queue_wait_s=0.25),
+        Call(1, "generator", "g", "judge", total_s=2.0),
+        Call(2, "mentor", "m", "consult", total_s=4.0, queue_wait_s=0.5),
+        Call(3, "second", "s", "score", total_s=8.0),
+    ]
+
+    row = result_row(result(calls=calls))
+
+    assert row["timing"] == {
+        "total_s": 2.0,
+        "generator_s": 1.0,
+        "mentor_s": 4.0,
+        "judge_s": 10.0,
+        "queue_s": 0.75,
+    }
+
+
+def test_usage_is_read_back_without_its_times() -> None:
+    call = Call(0, "mentor", "m", "consult", completion_tokens=5, kept_tokens=3, total_s=1.0)
+
+    usage = usage_of(result_row(result(calls=[call])))
+
+    assert usage == {
+        "mentor": Usage(calls=1, completion_tokens=5, kept_tokens=3, discarded_tokens=2)
+    }
+
+
+def test_the_ledger_keeps_the_times_of_a_call_apart() -> None:
+    call = Call(0, "mentor", "m", "consult", total_s=1.0, first_token_s=0.5)
+
+    row = ledger_row(result(calls=[call]), attempt=2)
+
+    assert (row["id"], row["attempt"]) == ("p", 2)
+    assert isinstance(row["calls"], list)
+    assert isinstance(row["calls"][0], dict)
+    assert row["calls"][0]["timing"] == {
+        "queue_wait_s": 0.0,
+        "first_token_s": 0.5,
+        "total_s": 1.0,
+    }
+    assert "total_s" not in row["calls"][0]
+
+
+def test_a_broken_line_has_the_keys_of_any_other_row() -> None:
+    broken = broken_line_row(BrokenLine(7, "not JSON"))
+
+    assert list(broken) == list(result_row(result()))
+    assert broken["error"] == {
+        "type": "ProblemFileError",
+        "message": "line 7 of the problems file: not JSON",
+    }
