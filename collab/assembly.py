@@ -6,11 +6,10 @@ from collab.config import DEFAULT_RECIPE, PluginConfig, RunConfig
 from collab.controller import Controller
 from collab.errors import ConfigError
 from collab.plugins import Kind, build
-from collab.proposals import Until
 from collab.protocols import Policy, Verifier
 from collab.recipes import Recipe, RecipeFactory
+from collab.roles import GENERATOR
 from collab.seam import ConsultationBackend
-from collab.trace import GENERATOR
 
 
 def build_controller(config: RunConfig) -> Controller:
@@ -46,7 +45,7 @@ def build_recipe(config: RunConfig) -> Recipe:
         policy=cast(Policy, _build("policies", config.policy)),
         verifiers=tuple(cast(Verifier, _build("verifiers", one)) for one in config.verifiers),
         unit=config.unit,
-        segment=Until(max_tokens=config.segment_tokens),
+        segment=config.segment,
         max_answer_tokens=config.max_answer_tokens,
         stop_strings=config.stop_strings,
         repeat_limit=config.repeat_limit,

@@ -22,7 +22,7 @@ from pydantic import (
 from collab.errors import ProblemFileError
 from collab.grading import Extraction
 from collab.limits import Budget
-from collab.proposals import Sampling
+from collab.proposals import Sampling, Until
 from collab.units import TokenUnit, Unit, WordUnit
 
 DEFAULT_RECIPE = "mentorcollab-free"
@@ -31,12 +31,15 @@ COMPOSED_KEYS = (
     "verifiers",
     "unit",
     "segment_tokens",
+    "segment_unit",
     "max_answer_tokens",
     "stop_strings",
     "repeat_limit",
     "sampling",
 )
 """What a named recipe decides itself, so that it cannot be given beside one."""
+
+DEFAULT_SEGMENT_TOKENS = 16
 
 _NO_BUDGET = Budget()
 _RECORDED_PACKAGES = ("torch", "transformers")
@@ -112,7 +115,14 @@ class RunConfig(BaseModel):
     policy: PluginConfig | None = Field(default=None, description="Instead of a recipe.")
     verifiers: tuple[PluginConfig, ...] = Field(default=(), description="A cascade, in order.")
     unit: Unit = Field(default=WordUnit(), description="`token`, `word`, `step`, tokens or a map.")
-    segment_tokens: int = Field(default=16, ge=1, description="Length of a mentor's proposal.")
+    segment_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description=f"Longest proposal; the segment unit's, or {DEFAULT_SEGMENT_TOKENS}.",
+    )
+    segment_unit: Unit | None = Field(
+        default=None, description="Proposals end with this unit, such as `step`, if given."
+    )
     max_answer_tokens: int = Field(default=512, ge=1, description="Longest answer.")
     stop_strings: tuple[str, ...] = Field(default=(), description="Texts that end an answer.")
     repeat_limit: int = Field(default=0, ge=0, description="End at so many equal units; 0 never.")
@@ -126,7 +136,7 @@ class RunConfig(BaseModel):
     run_budget: RunBudget = Field(default=RunBudget(), description="Of the whole run.")
     out: Path | None = Field(default=None, description="The run directory.")
 
-    @field_validator("unit", mode="before")
+    @field_validator("unit", "segment_unit", mode="before")
     @classmethod
     def _name_unit(cls, value: object) -> object:
         if isinstance(value, str) and value in ("token", "word", "step"):
@@ -150,6 +160,12 @@ class RunConfig(BaseModel):
         if given and not self.policy:
             raise ValueError(f"{given} needs a policy; a recipe takes such things as its options")
         return self
+
+    @property
+    def segment(self) -> Until:
+        """Where a mentor's proposal ends."""
+        longest = self.segment_unit.max_tokens if self.segment_unit else DEFAULT_SEGMENT_TOKENS
+        return Until(max_tokens=self.segment_tokens or longest, unit=self.segment_unit)
 
     def compared_record(self) -> dict[str, JsonValue]:
         """Return what has to be the same for rows to belong to one run, as JSON.

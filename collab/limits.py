@@ -2,9 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from collab.roles import GENERATOR
 from collab.usage import Usage
-
-GENERATOR_ROLE = "generator"
 
 
 class Budget(BaseModel):
@@ -30,14 +29,14 @@ class Budget(BaseModel):
             next_role: Who is about to be called; the mentors' bound concerns only mentors.
         """
         total = sum(usage.values(), Usage())
-        generator = usage.get(GENERATOR_ROLE, Usage())
+        generator = usage.get(GENERATOR, Usage())
         mentor_tokens = total.completion_tokens - generator.completion_tokens
         bounds = {
             "max_tokens": (self.max_tokens, total.completion_tokens),
             "max_calls": (self.max_calls, total.calls),
             "max_cost_usd": (self.max_cost_usd, total.cost_usd),
         }
-        if next_role != GENERATOR_ROLE:
+        if next_role != GENERATOR:
             bounds["max_mentor_tokens"] = (self.max_mentor_tokens, mentor_tokens)
         for name, (bound, amount) in bounds.items():
             if bound is not None and amount >= bound:

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pydantic import JsonValue
 
 from collab.grading import OUTCOMES, Outcome
+from collab.roles import GENERATOR
 from collab.rows import Row, usage_of
 from collab.statistics import wilson_interval
-from collab.trace import GENERATOR
 from collab.usage import Usage
 
 _UNSCORED: frozenset[Outcome] = frozenset({"ungraded"})

@@ -5,10 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from collab.decisions import Decision, Mark
+from collab.roles import GENERATOR
 from collab.verdicts import Verdict
-
-GENERATOR = "generator"
-MENTOR = "mentor"
 
 SpanKind = Literal["draft", "consultation", "injection"]
 """How a span came about: the generator's own writing, a mentor's proposal that stood, or text
@@ -88,9 +86,17 @@ EventT = TypeVar("EventT", bound=TraceEvent)
 
 @dataclass(slots=True)
 class Trace:
-    """Spans and events of one problem. Nothing is ever removed from `events`."""
+    """Spans and events of one problem. Nothing is ever removed from `events`.
+
+    Attributes:
+        events: Everything that happened, in order.
+        text: The answer so far: all standing spans that are visible to everybody.
+        tokens: Tokens of all standing spans, each in its author's tokenizer.
+    """
 
     events: list[TraceEvent] = field(default_factory=list)
+    text: str = ""
+    tokens: int = 0
     _live: list[Span] = field(default_factory=list)
     _committed: int = 0
 
@@ -114,26 +120,21 @@ class Trace:
         """A pointer to the end of the text."""
         return Mark(len(self._live))
 
-    @property
-    def text(self) -> str:
-        """The answer so far: all spans that are visible to everybody."""
-        return answer_text(self._live)
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of all standing spans, each in its author's tokenizer."""
-        return sum(span.tokens for span in self._live)
-
     def commit(self, span: Span) -> Committed:
         """Append a span."""
         self._live.append(span)
         self._committed += 1
+        # Kept as it grows: joining all spans at every unit would be quadratic.
+        self.text += answer_text([span])
+        self.tokens += span.tokens
         return self.record(Committed(span))
 
     def rollback(self, mark: Mark) -> RolledBack:
         """Take the spans behind `mark` out of the text."""
         gone = tuple(span.index for span in self._live[mark.spans :])
         del self._live[mark.spans :]
+        self.text = answer_text(self._live)
+        self.tokens = sum(span.tokens for span in self._live)
         return self.record(RolledBack(mark, gone))
 
     def since(self, spans: int) -> Sequence[Span]:

@@ -129,8 +129,13 @@ def usage_by_role(calls: Iterable[Call]) -> dict[str, Usage]:
 
 @dataclass(slots=True)
 class Ledger:
-    """The calls of one problem, in the order in which they began."""
+    """The calls of one problem, in the order in which they began.
 
+    Attributes:
+        usage: Their sums so far by role; what was kept is known only at the end.
+    """
+
+    usage: dict[str, Usage] = field(default_factory=dict)
     _calls: dict[int, Call] = field(default_factory=dict)
     _begun: int = 0
 
@@ -147,6 +152,7 @@ class Ledger:
     def add(self, call: Call) -> None:
         """Record a call that ended."""
         self._calls[call.index] = call
+        self.usage[call.role] = self.usage.get(call.role, Usage()) + Usage.of([call])
 
     def settled(self, kept: Iterable[int]) -> tuple[Call, ...]:
         """Return the records with `kept_tokens` filled in.

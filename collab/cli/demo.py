@@ -20,10 +20,10 @@ from collab.config import RunConfig
 from collab.config_files import PAIRS, parse_config
 from collab.errors import ConfigError
 from collab.problems import Problem, read_problems
+from collab.roles import GENERATOR
 from collab.rows import Row
 from collab.runner import RunSummary, run
 from collab.store import read_rows
-from collab.trace import GENERATOR
 
 LAB_PACKAGE = "collab_backends.lab"
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
-from collab.trace import GENERATOR
+from collab.roles import GENERATOR
 
 MENTOR_STYLE = "bold magenta"
 

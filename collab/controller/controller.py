@@ -13,8 +13,8 @@ import anyio
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 from collab.capabilities import match_needs
+from collab.concurrency import unwrapped
 from collab.controller.committer import Committer, Emit
-from collab.controller.concurrency import unwrapped
 from collab.controller.loop import ProblemLoop
 from collab.controller.metered import MeteredSession
 from collab.controller.participant import Participant
@@ -25,9 +25,10 @@ from collab.limits import Budget, BudgetReached
 from collab.observability import log_event
 from collab.problems import Problem
 from collab.recipes import Recipe, RecipeFactory
+from collab.roles import GENERATOR, MENTOR
 from collab.seam import ConsultationBackend, Model
-from collab.trace import GENERATOR, MENTOR, Ended, Trace, TraceEvent
-from collab.usage import Ledger, usage_by_role
+from collab.trace import Ended, Trace, TraceEvent
+from collab.usage import Ledger
 from collab.views import View
 
 StreamEvent = TraceEvent | Finished
@@ -208,7 +209,7 @@ class Controller:
     @asynccontextmanager
     async def _participants(self, work: _Work) -> AsyncIterator[dict[str, Participant]]:
         def guard(role: str) -> None:
-            if bound := self.budget.spent(usage_by_role(work.ledger.calls), next_role=role):
+            if bound := self.budget.spent(work.ledger.usage, next_role=role):
                 raise BudgetReached(bound)
 
         participants: dict[str, Participant] = {}

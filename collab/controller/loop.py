@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never
 
+from collab.concurrency import concurrently
 from collab.controller.committer import Committer
-from collab.controller.concurrency import concurrently
 from collab.controller.participant import Participant
 from collab.controller.plugins import PluginSessions
 from collab.decisions import Consult, Continue, Decision, Finish, Inject, Verify
@@ -15,7 +15,8 @@ from collab.observability import log_event
 from collab.proposals import Distribution, Proposal, Token, Until
 from collab.protocols import Case, Draft
 from collab.recipes import Recipe
-from collab.trace import GENERATOR, Decided, Ended, SpanKind, Trace, Verified
+from collab.roles import GENERATOR
+from collab.trace import Decided, Ended, SpanKind, Trace, Verified
 from collab.verdicts import NOBODY, Verdict
 
 STRETCH_TOKENS = 64

@@ -17,8 +17,8 @@ from collab.problems import Problem
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.protocols import Case, Draft, Policy, Verifier
 from collab.recipes import Recipe, RecipeFactory
+from collab.roles import GENERATOR, MENTOR
 from collab.seam import ConsultationBackend, Session
-from collab.trace import GENERATOR, MENTOR
 from collab.verdicts import NOBODY, Abstain, Verdict
 from collab.views import View
 

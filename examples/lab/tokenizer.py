@@ -12,6 +12,8 @@ TokenizerName = Literal["a", "b"]
 PAD = "<pad>"
 EOS = "<eos>"
 MAX_TOKENS = 1024
+# A question ends in a blank line, whether or not its writer put one there.
+CHAT_TEMPLATE = "{{ messages[-1]['content'] | trim ~ '\\n\\n' }}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,9 @@ def train_tokenizer(name: TokenizerName, texts: Iterable[str]) -> PreTrainedToke
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers is untyped here
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
+        chat_template=CHAT_TEMPLATE,
         pad_token=PAD,
         eos_token=EOS,
         clean_up_tokenization_spaces=False,

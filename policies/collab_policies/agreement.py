@@ -4,7 +4,7 @@ import random
 
 from collab.problems import Problem
 from collab.protocols import Case, Handles, Verifier, VerifierSession
-from collab.trace import GENERATOR
+from collab.roles import GENERATOR
 from collab.units import Unit, WordUnit
 from collab.verdicts import Abstain, Verdict
 

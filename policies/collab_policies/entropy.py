@@ -11,7 +11,7 @@ from collab.capabilities import Need
 from collab.decisions import Consult, Continue, Decision
 from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
-from collab.trace import GENERATOR
+from collab.roles import GENERATOR
 
 Reduction = Literal["first", "mean", "max"]
 

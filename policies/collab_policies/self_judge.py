@@ -10,13 +10,17 @@ from pydantic import Field, field_validator
 from collab.capabilities import Need
 from collab.problems import Problem
 from collab.protocols import Case, Handles, Verifier, VerifierSession
-from collab.trace import GENERATOR
+from collab.roles import GENERATOR
 from collab.verdicts import Abstain, Verdict
 
 CUE = (
     "\nThere are two ways to go on from here, and one of them leads to the right answer.\n"
     "(A){a}\n(B){b}\nThe one to take is ("
 )
+
+_TIE = 1e-4
+"""Scores this close to the threshold are a tie. A judge that only prefers a letter scores 0.5 in
+both orders, give or take the last bits, which depend on what else is in the batch."""
 
 Order = Literal["fixed", "swapped", "both"]
 
@@ -74,7 +78,7 @@ class _SelfJudgeSession(VerifierSession):
         if self._options.order in ("swapped", "both"):
             shares.append(await self._ask(models, offered, own, mentor_label="A"))
         score = fmean(shares)
-        stands = case.mentor if score > self._options.threshold else GENERATOR
+        stands = case.mentor if score > self._options.threshold + _TIE else GENERATOR
         return Verdict(stands, score=score, why=f"self-judge, order {self._options.order}")
 
     async def _ask(self, models: Handles, a: str, b: str, *, mentor_label: str) -> float:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_helpers import invoke
+from support.cli_helpers import invoke
 
 import collab.cli.demo
 from collab.cli.demo import lab_folder

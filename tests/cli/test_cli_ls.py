@@ -3,7 +3,7 @@
 import json
 from importlib.metadata import version
 
-from cli_helpers import invoke
+from support.cli_helpers import invoke
 
 
 def test_policies_are_listed_with_their_package_and_target() -> None:

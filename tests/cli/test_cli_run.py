@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_helpers import invoke, read_until, start, write_config, write_pair
-from run_fakes import OPENED_BEFORE_THE_GATE, rows_by_id, write_problems
+from support.cli_helpers import invoke, read_until, start, write_config, write_pair
+from support.run_fakes import OPENED_BEFORE_THE_GATE, rows_by_id, write_problems
 
 
 def test_a_run_prints_its_summary_and_exits_with_zero(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from cli_helpers import invoke, write_pair
-from run_fakes import Adder
+from support.cli_helpers import invoke, write_pair
+from support.run_fakes import Adder
 
 from collab.decisions import Consult, Continue, Decision, Mark
 from collab.problems import Problem

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from cli_helpers import invoke
+from support.cli_helpers import invoke
 
 from collab import __version__
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli_helpers import invoke, write_config
-from run_fakes import ADDER
+from support.cli_helpers import invoke, write_config
+from support.run_fakes import ADDER
 
 from collab.capabilities import Need
 from collab.protocols import Verifier

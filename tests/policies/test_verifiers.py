@@ -121,6 +121,15 @@ async def test_both_orders_are_averaged_so_that_a_preference_for_a_letter_cancel
     assert verdict == Verdict("generator", score=0.5, why="self-judge, order both")
 
 
+async def test_the_last_bits_of_a_tie_do_not_decide() -> None:
+    judge = Judge({"A": 0.9, "B": 0.1}, {"A": 0.9 + 1e-6, "B": 0.1})
+
+    verdict = await ask(SelfJudge(order="both"), case(["a"], ["own"], ["offered"]), judge)
+
+    assert isinstance(verdict, Verdict)
+    assert verdict.stands == "generator"
+
+
 async def test_a_judge_that_answers_neither_letter_keeps_the_generators() -> None:
     judge = Judge({"A": 0.0, "B": 0.0})
 

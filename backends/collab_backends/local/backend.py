@@ -9,8 +9,9 @@ import anyio
 from pydantic import Field
 
 from collab.capabilities import Capabilities
+from collab.concurrency import unwrapped
 from collab.errors import ContextOverflowError
-from collab.protocols import Backend, Model
+from collab.seam import Backend, Model
 from collab.views import View
 from collab_backends.local.engine import Engine
 from collab_backends.local.loading import LoadedModel, load_model
@@ -42,17 +43,17 @@ class LocalTorch(Backend):
             load_model, self.model, self.device, self.dtype, self.max_context_tokens
         )
         engine = Engine(loaded.model, chunk_tokens=self.chunk_tokens, threads=self.threads)
-        async with anyio.create_task_group() as group:
-            group.start_soon(engine.serve)
-            try:
-                yield LocalModel(self.name or self.model, engine, loaded)
-            finally:
-                engine.close()
-        engine.fail_rest()
+        with unwrapped():
+            async with anyio.create_task_group() as group:
+                group.start_soon(engine.serve)
+                try:
+                    yield LocalModel(self.name or self.model, engine, loaded)
+                finally:
+                    engine.close()
 
 
 class LocalModel:
-    """A loaded model; see `collab.protocols.Model`.
+    """A loaded model; see `collab.seam.Model`.
 
     Attributes:
         engine: Works on all its sessions.

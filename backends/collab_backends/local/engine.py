@@ -69,26 +69,29 @@ class Engine:
             raise job.progress.error
 
     async def serve(self) -> None:
-        """Work on jobs until `close` is called."""
-        while not self._is_closing:
-            await self._wake.wait()
-            self._wake = anyio.Event()
-            while (self._arrived or self._active) and not self._is_closing:
-                done = await anyio.to_thread.run_sync(self._work, limiter=self._limiter)
-                for job in done:
-                    job.progress.finished.set()
-                # Let the sessions just answered ask again, so that they join the next step.
-                await anyio.lowlevel.checkpoint()
+        """Work on jobs until `close` is called or this is cancelled; then fail what is left."""
+        try:
+            while not self._is_closing:
+                await self._wake.wait()
+                self._wake = anyio.Event()
+                while (self._arrived or self._active) and not self._is_closing:
+                    done = await anyio.to_thread.run_sync(self._work, limiter=self._limiter)
+                    for job in done:
+                        job.progress.finished.set()
+                    # Let the sessions just answered ask again, so that they join the next step.
+                    await anyio.lowlevel.checkpoint()
+        finally:
+            self._is_closing = True
+            self._fail_rest()
 
     def close(self) -> None:
         """Stop working; jobs that are not done fail."""
         self._is_closing = True
         self._wake.set()
 
-    def fail_rest(self) -> None:
-        """Fail the jobs left behind when the engine stopped."""
+    def _fail_rest(self) -> None:
         for job in (*self._active, *self._arrived):
-            job.progress.error = ModelCallError("the model was closed")
+            job.progress.error = job.progress.error or ModelCallError("the model was closed")
             job.progress.finished.set()
         self._active.clear()
         self._arrived.clear()

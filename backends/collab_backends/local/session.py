@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.protocols import Meter, SessionMark
 from collab.scanning import ProposalBuilder
+from collab.seam import Meter, SessionMark
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.engine import Engine
 from collab_backends.local.jobs import GenerateJob, Job, JudgeJob, Sampler, ScoreJob
@@ -46,7 +46,7 @@ class _Mark:
 
 
 class LocalSession:
-    """One live text of a local model; see `collab.protocols.Session`.
+    """One live text of a local model; see `collab.seam.Session`.
 
     The cache holds the ids up to the head and, behind it, of decoded tokens; the last decoded
     one is never in it. Splices may write the last few ids again; what they replaced is kept,

@@ -8,7 +8,7 @@ import pytest
 
 from collab.grading import Grade, answers_match, extract_answer, grade
 
-GRADED = Path(__file__).parent / "data" / "gsm8k_graded.jsonl"
+GRADED = Path(__file__).parents[1] / "data" / "gsm8k_graded.jsonl"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_fakes import ADDER, adder_config, result_lines, rows_by_id, write_problems
+from support.run_fakes import ADDER, adder_config, result_lines, rows_by_id, write_problems
 
 from collab.config import RunConfig
 from collab.errors import ConfigError, PluginError, ProblemFileError, RunDirectoryError

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from run_fakes import ADDER, adder_config, write_problems
+from support.run_fakes import ADDER, adder_config, write_problems
 
 from collab.assembly import build_backends, build_controller, build_recipe
 from collab.config import PluginConfig, RunConfig, installed_versions
 from collab.config_files import load_config
 from collab.errors import ConfigError, PluginShapeError, ProblemFileError, UnknownPluginError
+from collab.proposals import Until
 from collab.units import StepUnit, TokenUnit, WordUnit
 
 
@@ -257,3 +258,13 @@ def test_a_configuration_survives_being_written_and_read(tmp_path: Path) -> None
 
 def test_versions_are_recorded() -> None:
     assert list(installed_versions()) == ["python", "collab", "torch", "transformers"]
+
+
+def test_a_proposal_is_sixteen_tokens_long_unless_told_otherwise(tmp_path: Path) -> None:
+    plain = read(tmp_path, "policy: always")
+    longer = read(tmp_path, "policy: always\nsegment_tokens: 40")
+    whole_steps = read(tmp_path, "policy: always\nsegment_unit: step")
+
+    assert build_recipe(plain).segment == Until(16)
+    assert build_recipe(longer).segment == Until(40)
+    assert build_recipe(whole_steps).segment == Until(512, StepUnit())

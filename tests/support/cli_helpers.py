@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO
 
 import yaml
-from run_fakes import ADDER, write_problems
+from support.run_fakes import ADDER, write_problems
 from typer.testing import CliRunner, Result
 
 from collab.cli.app import app

@@ -1,4 +1,4 @@
-"""Small helpers over anyio task groups."""
+"""Small helpers over anyio task groups, for the core and for backends."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -12,35 +12,36 @@ T2 = TypeVar("T2")
 
 @contextmanager
 def unwrapped() -> Iterator[None]:
-    """Raise the first error of an exception group by itself.
+    """Raise a lone error of a task group by itself, so that it can be caught by its type.
 
-    Every task group of this package ends at its first error, so the others in a group are its
-    consequences; callers want to catch the error by its type.
+    Put it around the group. Only the group's own wrapping is taken off, and only where there
+    is one error in it.
     """
     try:
         yield
     except BaseExceptionGroup as group:
-        raise _first(group) from None
+        if len(group.exceptions) > 1:
+            raise
+        raise group.exceptions[0] from None
 
 
 async def concurrently(
     first: Callable[[], Awaitable[T1]], second: Callable[[], Awaitable[T2]]
 ) -> tuple[T1, T2]:
-    """Run both at the same time, `first` beginning first; an error of one cancels the other."""
+    """Run both at the same time, `first` beginning first.
+
+    An error of one cancels the other; if both fail, the error of the one that failed first is
+    raised.
+    """
     results: list[T2] = []
 
     async def run_second() -> None:
         results.append(await second())
 
-    with unwrapped():
+    try:
         async with anyio.create_task_group() as group:
             group.start_soon(run_second)
             mine = await first()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
     return mine, results[0]
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -1,0 +1,4 @@
+"""The two roles of a pair. Roles, not sizes; further mentors have names of their own."""
+
+GENERATOR = "generator"
+MENTOR = "mentor"
