@@ -1,6 +1,6 @@
 """The summary of a run: always computed from its rows, never counted along the way."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from pydantic import JsonValue
@@ -9,6 +9,7 @@ from collab.grading import OUTCOMES, Outcome
 from collab.roles import GENERATOR
 from collab.rows import Row, usage_of
 from collab.statistics import wilson_interval
+from collab.trace import written_tokens
 from collab.usage import Usage
 
 _UNSCORED: frozenset[Outcome] = frozenset({"ungraded"})
@@ -92,19 +93,15 @@ def summarise(rows: Mapping[str, Row], superseded: Iterable[Row] = ()) -> Summar
     for row in [*counted, *superseded]:
         for role, spent in usage_of(row).items():
             usage[role] = usage.get(role, Usage()) + spent
-    written = [span for row in counted for span in _spans(row) if span["kind"] != "injection"]
-    mentors = [span for span in written if span["author"] != GENERATOR]
+    mentor_tokens, answer_tokens = written_tokens(span for row in counted for span in _spans(row))
     return Summary(
         outcomes=outcomes,
         usage={GENERATOR: usage.pop(GENERATOR), **dict(sorted(usage.items()))},
-        mentor_tokens=_tokens(mentors),
-        answer_tokens=_tokens(written),
+        mentor_tokens=mentor_tokens,
+        answer_tokens=answer_tokens,
     )
 
 
-def _spans(row: Row) -> Sequence[Row]:
-    return row["spans"]  # type: ignore[return-value]  # as written by `collab.rows`
-
-
-def _tokens(spans: Sequence[Row]) -> int:
-    return sum(span["tokens"] for span in spans)  # type: ignore[misc]  # as written by `collab.rows`
+def _spans(row: Row) -> Iterator[tuple[str, str, int]]:
+    for span in row["spans"]:  # type: ignore[union-attr]  # as written by `collab.rows`
+        yield span["author"], span["kind"], span["tokens"]  # type: ignore[index,misc,call-overload]  # as above

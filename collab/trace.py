@@ -1,6 +1,6 @@
 """The trace: the append-only record of one problem's spans and events."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -153,13 +153,20 @@ def answer_text(spans: Sequence[Span]) -> str:
 
 
 def mentor_share(spans: Sequence[Span]) -> float:
-    """Return mentor-written tokens over all tokens of the final answer, in `[0, 1]`.
+    """Return mentor-written tokens over all tokens of the final answer, in `[0, 1]`."""
+    mentors, total = written_tokens((span.author, span.kind, span.tokens) for span in spans)
+    return mentors / total if total else 0.0
 
-    Tokens are counted by their author's tokenizer; whoever is not the generator is a mentor;
-    injected text has no author among the models and does not count.
+
+def written_tokens(spans: Iterable[tuple[str, str, int]]) -> tuple[int, int]:
+    """Return the tokens that mentors wrote, and those that any model wrote.
+
+    Tokens are counted by their author's tokenizer. Whoever is not the generator is a mentor.
+    Injected text has no author among the models and does not count.
+
+    Args:
+        spans: Author, kind and tokens of each span.
     """
-    written = [span for span in spans if span.kind != "injection"]
-    total = sum(span.tokens for span in written)
-    return (
-        sum(span.tokens for span in written if span.author != GENERATOR) / total if total else 0.0
-    )
+    written = [(author, tokens) for author, kind, tokens in spans if kind != "injection"]
+    mentors = sum(tokens for author, tokens in written if author != GENERATOR)
+    return mentors, sum(tokens for _, tokens in written)
