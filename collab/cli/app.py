@@ -84,10 +84,10 @@ def root(
 def demo(
     limit: Annotated[int, typer.Option(min=1, max=400, help="Problems.")] = 100,
     concurrency: Annotated[int, typer.Option(min=1, help="Problems in work at a time.")] = 8,
-    out: Annotated[Path | None, typer.Option(help="Keep the four run directories here.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Keep the run directories here.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare four ways to use the shipped pair of tiny models. Needs no network and no key."""
+    """Compare ways to use the shipped pair of tiny models. Needs no network and no key."""
     with _exit_codes():
         raise typer.Exit(_module("demo").execute(limit, concurrency, out, as_json=as_json))
 

@@ -1,4 +1,4 @@
-"""`collab demo`: four ways to use the shipped pair of tiny models, measured and shown."""
+"""`collab demo`: several ways to use the shipped pair of tiny models, measured and shown."""
 
 import json
 import sys
@@ -14,10 +14,11 @@ import anyio
 from pydantic import JsonValue
 from rich.console import Console
 
+from collab.cli.demo_ways import WAYS, Way
 from collab.cli.progress import shown_progress
 from collab.cli.terminal import authored, columns, harmless, percent, with_interval
 from collab.config import RunConfig
-from collab.config_files import PAIRS, parse_config
+from collab.config_files import parse_config
 from collab.errors import ConfigError
 from collab.problems import Problem, read_problems
 from collab.roles import GENERATOR
@@ -27,51 +28,10 @@ from collab.store import read_rows
 
 LAB_PACKAGE = "collab_backends.lab"
 
-_LAB = PAIRS["lab"]
-_RANDOM: Mapping[str, object] = {
-    "policy": {"use": "random", "rate": 0.24},
-    "verifiers": ["always-mentor"],
-    "unit": "word",
-    "segment_tokens": 16,
-}
 _ABOUT = (
     "Nothing here is simulated: both models are loaded from this package, trained on the same "
     "toy arithmetic, and the problems were held out. They say nothing about large models; how "
     "they were made: {card}"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way to use the pair.
-
-    Attributes:
-        folder: Name of its run directory.
-        label: What it is called in the table.
-        values: Its configuration, without the problems.
-        is_mentor_alone: Whether the mentor's model sits in the generator's seat.
-    """
-
-    folder: str
-    label: str
-    values: Mapping[str, object]
-    is_mentor_alone: bool = False
-
-
-WAYS = (
-    Way(
-        "generator-alone",
-        "generator alone",
-        {"pair": {GENERATOR: _LAB["generator"]}, "policy": "never"},
-    ),
-    Way(
-        "mentor-alone",
-        "mentor alone",
-        {"pair": {GENERATOR: _LAB["mentor"]}, "policy": "never"},
-        is_mentor_alone=True,
-    ),
-    Way("random", "random words to the mentor", {"pair": _LAB, **_RANDOM}),
-    Way("mentorcollab-free", "mentorcollab-free", {"pair": _LAB, "recipe": "mentorcollab-free"}),
 )
 
 
@@ -129,7 +89,7 @@ class Shown:
 
 
 def execute(limit: int, concurrency: int, out: Path | None, *, as_json: bool) -> int:
-    """Run the four ways, print the comparison and one answer; return the exit code.
+    """Run all ways, print the comparison and one answer; return the exit code.
 
     Raises:
         ConfigError: The shipped pair is not installed, or `out` cannot be used.

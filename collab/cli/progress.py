@@ -1,4 +1,4 @@
-"""Progress of a run on standard error: a bar on a terminal, else one line per problem."""
+"""Progress of a run on standard error: a bar on a terminal, else lines."""
 
 import sys
 from collections import Counter
@@ -13,6 +13,8 @@ from collab.cli.terminal import harmless, listed
 from collab.runner import Progress
 
 Report = Callable[[Progress], None]
+
+_MOST_LINES = 20
 
 
 @contextmanager
@@ -54,13 +56,24 @@ class _BarReport:
 
 
 class _LineReport:
+    """One line per problem; of long runs only every tenth part, and what failed."""
+
     def __init__(self, label: str) -> None:
         self._label = label
+        self._outcomes: Counter[str] = Counter()
 
     def show(self, progress: Progress) -> None:
         place = f"{self._label}: {progress.done}/{progress.total}"
-        if progress.row is not None:
-            problem, outcome = harmless(str(progress.row["id"])), progress.row["outcome"]
-            print(f"{place} {problem} {outcome}", file=sys.stderr, flush=True)
-        elif progress.done:
-            print(f"{place} finished before", file=sys.stderr, flush=True)
+        if progress.row is None:
+            self._print(f"{place} finished before" if progress.done else "")
+            return
+        problem, outcome = harmless(str(progress.row["id"])), str(progress.row["outcome"])
+        self._outcomes[outcome] += 1
+        if progress.total <= _MOST_LINES or outcome == "error":
+            self._print(f"{place} {problem} {outcome}")
+        elif progress.done % -(-progress.total // 10) == 0 or progress.done == progress.total:
+            self._print(f"{place} {listed(self._outcomes)}")
+
+    def _print(self, line: str) -> None:
+        if line:
+            print(line, file=sys.stderr, flush=True)

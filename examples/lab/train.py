@@ -49,7 +49,7 @@ GENERATOR_SIZE = Size(hidden=64, layers=2, heads=4, kv_heads=2, head_dim=16, int
 MENTOR_SIZE = Size(hidden=96, layers=4, heads=4, kv_heads=4, head_dim=24, intermediate=256)
 PLANS = {
     # Stopped where it still errs, on purpose: at the end of its schedule it solves the task.
-    "generator": Plan(GENERATOR_SIZE, 6_000_000, 3_375_000, choice_share=0.12, seed=1),
+    "generator": Plan(GENERATOR_SIZE, 6_000_000, 2_625_000, choice_share=0.12, seed=3),
     "mentor": Plan(MENTOR_SIZE, 5_000_000, 5_000_000, choice_share=0.0, seed=1),
 }
 

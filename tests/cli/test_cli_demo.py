@@ -23,7 +23,7 @@ def test_a_missing_pair_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_the_four_ways_are_compared_and_one_answer_is_shown(tmp_path: Path) -> None:
+def test_all_ways_are_compared_and_one_answer_is_shown(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
     kept = ("demo", "--limit", 6, "--out", tmp_path)
@@ -35,7 +35,7 @@ def test_the_four_ways_are_compared_and_one_answer_is_shown(tmp_path: Path) -> N
     ways = {one["way"]: one for one in compared["ways"]}
     assert shown.exit_code == 0
     assert lines[0].split()[:2] == ["6", "problems"]
-    assert [line.split("  ")[0] for line in lines[1:5]] == list(ways)
+    assert [line.split("  ")[0] for line in lines[1:7]] == list(ways)
     assert "Nothing here is simulated" in lines[-1]
     assert lines[-1].endswith("MODEL_CARD.md")
     alone, mentor = ways["generator alone"], ways["mentor alone"]
