@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import anyio
 
@@ -22,7 +22,7 @@ def unwrapped() -> Iterator[None]:
     except BaseExceptionGroup as group:
         if len(group.exceptions) > 1:
             raise
-        raise group.exceptions[0] from None
+        _raise_alone(group.exceptions[0])
 
 
 async def concurrently(
@@ -43,5 +43,14 @@ async def concurrently(
             group.start_soon(run_second)
             mine = await first()
     except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+        _raise_alone(errors.exceptions[0])
     return mine, results[0]
+
+
+def _raise_alone(error: BaseException) -> NoReturn:
+    """Raise an error taken out of its group as if there had been none: what it stems from stays."""
+    context = error.__context__
+    try:
+        raise error
+    finally:
+        error.__context__ = context

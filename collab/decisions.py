@@ -29,7 +29,7 @@ class Consult:
 
     Attributes:
         mentor: The participant to ask.
-        max_tokens: Length of its proposal; `None` for the recipe's segment.
+        max_tokens: Length of its proposal, at least 1; `None` for the recipe's segment.
         back_to: Roll the text back to this earlier mark first; the draft is dropped then.
         why: Short reason for the record.
         signal: The number that was compared, if there was one.
@@ -40,6 +40,10 @@ class Consult:
     back_to: Mark | None = None
     why: str = ""
     signal: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise ValueError(f"max_tokens is {self.max_tokens}; a proposal has at least 1 token")
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ class Proposal:
             is not among them.
         replayed: How many of the decoded tokens behind the head stem from earlier calls and cost
             nothing now; can exceed the proposal's length.
+        stop_string: The stop string that ended it, if one did.
     """
 
     author: str
@@ -88,6 +89,7 @@ class Proposal:
     stop: StopReason
     cuts: tuple[int, ...] = ()
     replayed: int = 0
+    stop_string: str = ""
 
     @property
     def text(self) -> str:

@@ -110,7 +110,10 @@ class Case:
 
 
 class Handles(Protocol):
-    """A verifier's ledgered access to the participants, at the mark."""
+    """A verifier's ledgered access to the participants, at the mark.
+
+    Calls to one participant are answered one after another, also when made concurrently.
+    """
 
     async def judge(self, role: str, question: str, labels: Sequence[str]) -> Distribution:
         """Ask `role` for the probabilities of `labels` right behind `question`."""

@@ -1,10 +1,11 @@
 """Recipes: a named combination of policy, verifiers, unit and their options."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from collab.capabilities import Need
+from collab.errors import PluginError
 from collab.proposals import Sampling, Until
 from collab.protocols import Policy, Verifier
 from collab.units import Unit, WordUnit
@@ -42,10 +43,23 @@ class Recipe:
     name: str = "custom"
 
     @property
-    def needs(self) -> dict[str, Sequence[Need]]:
-        """Needs by plug-in."""
-        plugins: list[Policy | Verifier] = [self.policy, *self.verifiers]
-        return {type(plugin).__name__: plugin.needs for plugin in plugins}
+    def needs(self) -> Mapping[str, Sequence[Need]]:
+        """Needs by the plug-ins' class names; two of one class share an entry.
+
+        Raises:
+            PluginError: A plug-in fails to say what it needs.
+        """
+        needs: dict[str, list[Need]] = {}
+        plugins: tuple[Policy | Verifier, ...] = (self.policy, *self.verifiers)
+        for plugin in plugins:
+            name = type(plugin).__name__
+            try:
+                needs.setdefault(name, []).extend(plugin.needs)
+            except Exception as error:
+                raise PluginError(
+                    f"{name} cannot say what it needs: {type(error).__name__}: {error}"
+                ) from error
+        return needs
 
 
 @runtime_checkable

@@ -22,6 +22,7 @@ class ProposalBuilder:
         self._before = before
         self._text = ""
         self.stop: StopReason | None = None
+        self._stop_string = ""
 
     @property
     def is_done(self) -> bool:
@@ -49,7 +50,9 @@ class ProposalBuilder:
         if self.stop is None:
             raise ValueError("the proposal is not finished: feed more tokens, or call end()")
         tokens = self._tokens[: self._cuts[-1]] if self.stop == "unit" else self._tokens
-        return Proposal(author, tuple(tokens), self.stop, tuple(self._cuts), replayed)
+        return Proposal(
+            author, tuple(tokens), self.stop, tuple(self._cuts), replayed, self._stop_string
+        )
 
     def _find_cut(self, token: Token) -> bool:
         if self._scanner is None:
@@ -61,13 +64,14 @@ class ProposalBuilder:
     def _find_stop_string(self, token: Token) -> bool:
         """Cut the text off where a stop string begins, if one is complete now."""
         found = [
-            place
+            (place, stop)
             for stop in self._until.stop_strings
             if (place := self._place_of(stop, token)) is not None
         ]
         if not found:
             return False
-        surplus = len(self._text) - max(min(found), 0)
+        first, self._stop_string = min(found)
+        surplus = len(self._text) - max(first, 0)
         while surplus > 0 and self._tokens:
             last = self._tokens[-1]
             kept = max(len(last.text) - surplus, 0)

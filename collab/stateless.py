@@ -9,6 +9,8 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
+import anyio.lowlevel
+
 from collab.capabilities import Capabilities
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
@@ -136,6 +138,8 @@ class TextSession:
                 self._tail.append(Token(NO_TOKEN_ID, piece))
                 if builder.feed(self._tail[-1]):
                     return
+                # A model that never waits must still be possible to leave.
+                await anyio.lowlevel.checkpoint()
         self._tail_has_ended = True
 
     def _drop_tail(self) -> None:

@@ -75,7 +75,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The problem ended; `reason` is one of the reasons of `collab.controller.EndReason`."""
+    """The problem ended; `reason` is one of those in `Result.reason`."""
 
     reason: str
 

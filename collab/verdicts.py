@@ -12,7 +12,7 @@ class Verdict:
 
     Attributes:
         stands: The author whose proposal stands, or `NOBODY`.
-        upto: How many of its tokens stand; `None` for all.
+        upto: How many of its tokens stand, at least 1; `None` for all.
         score: The number behind it, if there is one.
         why: Short reason for the record.
     """

@@ -5,12 +5,14 @@ import random
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import Self
 
 import anyio
-from anyio.abc import ObjectReceiveStream, ObjectSendStream
+import anyio.lowlevel
+from anyio.abc import ObjectReceiveStream, TaskGroup
 
 from collab.capabilities import match_needs
 from collab.concurrency import unwrapped
@@ -129,9 +131,18 @@ class Controller:
         sender, receiver = anyio.create_memory_object_stream[StreamEvent](_STREAM_BUFFER)
 
         async def work() -> None:
-            async with sender:
-                result = await self._work_on(_as_problem(problem), sender.send)
-                await sender.send(Finished(result))
+            with anyio.CancelScope() as scope:
+
+                async def send(event: StreamEvent) -> None:
+                    try:
+                        await sender.send(event)
+                    except anyio.BrokenResourceError:  # the reader closed its end
+                        scope.cancel()
+                        await anyio.lowlevel.checkpoint()
+
+                async with sender:
+                    result = await self._work_on(_as_problem(problem), send)
+                    await send(Finished(result))
 
         with unwrapped():
             async with receiver, anyio.create_task_group() as group:
@@ -153,16 +164,22 @@ class Controller:
         source = iter(problems)
         sender, receiver = anyio.create_memory_object_stream[Result](0)
 
-        async def work(results: ObjectSendStream[Result]) -> None:
-            async with results:
-                for problem in source:
-                    await results.send(await self.solve(problem))
+        async def work(workers: TaskGroup) -> None:
+            for problem in source:
+                result = await self.solve(problem)
+                try:
+                    await sender.send(result)
+                except anyio.BrokenResourceError:  # the reader closed its end
+                    workers.cancel_scope.cancel()
+
+        async def work_on_all() -> None:
+            async with sender, anyio.create_task_group() as workers:
+                for _ in range(concurrency):
+                    workers.start_soon(work, workers)
 
         with unwrapped():
             async with receiver, anyio.create_task_group() as group:
-                async with sender:
-                    for _ in range(concurrency):
-                        group.start_soon(work, sender.clone())
+                group.start_soon(work_on_all)
                 yield receiver
                 group.cancel_scope.cancel()
 
@@ -178,7 +195,7 @@ class Controller:
             reason = await self._run_within_deadline(work, emit)
         except Exception as raised:  # noqa: BLE001  # a failure belongs to one problem
             reason, error = ERROR, raised
-            await emit(work.trace.record(Ended(reason)))
+        await emit(work.trace.record(Ended(reason)))
         result = Result(
             problem=problem,
             reason=reason,
@@ -195,16 +212,16 @@ class Controller:
     async def _run_within_deadline(self, work: _Work, emit: Emit) -> str:
         if not work.problem.prompt.strip():
             raise EmptyPromptError(f"problem {work.problem.id!r} has an empty prompt")
-        reason = "budget: deadline_s"
         with anyio.move_on_after(self.budget.deadline_s):
             async with self._participants(work) as participants:
-                plugins = self._start_plugins(work.problem)
+                plugins = PluginSessions.start(
+                    self.recipe, work.problem, partial(self._rng, work.problem)
+                )
                 committer = Committer(
                     work.trace, participants, emit, repeat_limit=self.recipe.repeat_limit
                 )
                 return await ProblemLoop(self.recipe, plugins, participants, committer).run()
-        await emit(work.trace.record(Ended(reason)))
-        return reason
+        return "budget: deadline_s"
 
     @asynccontextmanager
     async def _participants(self, work: _Work) -> AsyncIterator[dict[str, Participant]]:
@@ -237,23 +254,10 @@ class Controller:
                 )
             yield participants
 
-    def _start_plugins(self, problem: Problem) -> PluginSessions:
-        policy = self.recipe.policy
-        return PluginSessions(
-            policy.start(problem, self._rng(problem, "policy")),
-            type(policy).__name__,
-            [
-                (
-                    type(verifier).__name__,
-                    verifier.start(problem, self._rng(problem, f"verifier-{n}")),
-                )
-                for n, verifier in enumerate(self.recipe.verifiers)
-            ],
-        )
-
     def _rng(self, problem: Problem, stream: str) -> random.Random:
         """Return a problem's own random stream, the same whatever runs beside it."""
-        digest = hashlib.sha256(f"{self.seed}\0{problem.id}\0{stream}".encode()).digest()
+        name = f"{self.seed}\0{problem.id}\0{stream}"
+        digest = hashlib.sha256(name.encode(errors="surrogatepass")).digest()
         return random.Random(int.from_bytes(digest, "big"))
 
     def _ensure_connected(self) -> None:

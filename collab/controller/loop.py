@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never
 
+import anyio.lowlevel
+
 from collab.concurrency import concurrently
 from collab.controller.committer import Committer
 from collab.controller.participant import Participant
@@ -16,11 +18,15 @@ from collab.proposals import Distribution, Proposal, Token, Until
 from collab.protocols import Case, Draft
 from collab.recipes import Recipe
 from collab.roles import GENERATOR
-from collab.trace import Decided, Ended, SpanKind, Trace, Verified
+from collab.trace import Decided, SpanKind, Trace, Verified
 from collab.verdicts import NOBODY, Verdict
 
 STRETCH_TOKENS = 64
 """Longest stretch drafted in one call when no question is near: what a failure can lose."""
+
+TURNS_PER_TOKEN = 4
+"""Turns that a problem may take for each token of its longest answer. A turn commits at least one
+unless a policy takes text back, so only one that does so again and again gets there."""
 
 _FINAL_STOPS = frozenset({"eos", "stop_string", "context"})
 
@@ -43,14 +49,16 @@ class ProblemLoop:
 
     async def run(self) -> str:
         """Work until the problem ends; return the reason."""
-        reason = ""
-        while not reason:
-            try:
-                reason = await self._turn()
-            except BudgetReached as reached:
-                reason = reached.reason
-        await self._committer.record(Ended(reason))
-        return reason
+        turns = TURNS_PER_TOKEN * self._recipe.max_answer_tokens
+        try:
+            for _ in range(turns):
+                # Neither a fake nor a policy that only takes back may keep the event loop.
+                await anyio.lowlevel.checkpoint()
+                if reason := await self._turn():
+                    return reason
+        except BudgetReached as reached:
+            return reached.reason
+        return "turns"
 
     @property
     def _trace(self) -> Trace:
@@ -141,6 +149,9 @@ class ProblemLoop:
         verdict = await self._verify(case, default=default)
         if verdict.stands == NOBODY:
             return await self._redo(decision)
+        winner = proposals[verdict.stands]
+        if not winner.tokens and not self._is_final(winner):
+            return await self._commit_draft(draft)
         return await self._commit_verdict(verdict, proposals, is_last=draft.is_last)
 
     async def _propose(
@@ -231,8 +242,14 @@ class ProblemLoop:
         if not await self._committer.commit(part, kind):
             return "repeat"
         is_whole = len(part.tokens) == len(winner.tokens)
-        ends = winner.stop in _FINAL_STOPS or (is_last and verdict.stands == GENERATOR)
+        ends = self._is_final(winner) or (is_last and verdict.stands == GENERATOR)
         return winner.stop if is_whole and ends else ""
+
+    def _is_final(self, proposal: Proposal) -> bool:
+        """Whether the text is over behind it: a segment's own stop strings end only the segment."""
+        if proposal.stop == "stop_string":
+            return proposal.stop_string in self._recipe.stop_strings
+        return proposal.stop in _FINAL_STOPS
 
 
 def _unit_ends(written: Proposal, *, is_capped: bool) -> tuple[list[int], bool]:

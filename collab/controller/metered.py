@@ -1,12 +1,13 @@
 """A session whose every call is bounded by the budget and recorded in the ledger."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import perf_counter
 
 import anyio
 
+from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.seam import Meter, Session, SessionMark
 from collab.usage import Call, CallOutcome, Ledger, Price, Purpose
@@ -17,7 +18,8 @@ class MeteredSession:
 
     It remembers which call decoded each token behind the head, so that a committed token is
     credited to the call that paid for it, and the text of its latest proposal, so that foreign
-    text which follows that proposal costs nothing.
+    text which follows that proposal costs nothing. A live text takes one call at a time: others
+    wait for it.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class MeteredSession:
         self._guard = guard
         self._owners: list[int] = []
         self._proposed: list[str] = []
+        self._turn = anyio.Lock()
 
     @property
     def mark(self) -> SessionMark:
@@ -50,7 +53,7 @@ class MeteredSession:
 
     async def generate(self, purpose: Purpose, until: Until, sampling: Sampling) -> Proposal:
         """Continue from the head; see `collab.seam.Session.generate`."""
-        with self._recorded(purpose) as index:
+        async with self._recorded(purpose) as index:
             before = self._session.meter.completion_tokens
             proposal = await self._session.generate(until, sampling)
         self._proposed = [token.text for token in proposal.tokens]
@@ -61,12 +64,12 @@ class MeteredSession:
 
     async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
         """Read label probabilities behind `question`."""
-        with self._recorded("judge"):
+        async with self._recorded("judge"):
             return await self._session.judge(question, labels)
 
     async def score(self, text: str) -> tuple[Token, ...]:
         """Read the log-probabilities of `text` at the head."""
-        with self._recorded("score"):
+        async with self._recorded("score"):
             return await self._session.score(text)
 
     def commit(self, tokens: int) -> tuple[int, ...]:
@@ -108,22 +111,26 @@ class MeteredSession:
                 return 0
         return 0
 
-    @contextmanager
-    def _recorded(self, purpose: Purpose) -> Iterator[int]:
-        self.check_budget()
-        index = self._ledger.begin()
-        before = replace(self._session.meter)
-        started = perf_counter()
-        outcome: CallOutcome = "failed"
-        try:
-            yield index
-            outcome = "ok"
-        except anyio.get_cancelled_exc_class():
-            outcome = "cancelled"
-            raise
-        finally:
-            total_s = perf_counter() - started
-            self._record(index, purpose, before, outcome, total_s)
+    @asynccontextmanager
+    async def _recorded(self, purpose: Purpose) -> AsyncIterator[int]:
+        async with self._turn:
+            self.check_budget()
+            index = self._ledger.begin()
+            before = replace(self._session.meter)
+            started = perf_counter()
+            outcome: CallOutcome = "failed"
+            try:
+                yield index
+                outcome = "ok"
+            except anyio.get_cancelled_exc_class():
+                outcome = "cancelled"
+                raise
+            except SystemExit as error:
+                # A backend may be a stranger's code; one problem must not end the program.
+                raise ModelCallError(f"{self._model!r} tried to exit the program") from error
+            finally:
+                total_s = perf_counter() - started
+                self._record(index, purpose, before, outcome, total_s)
 
     def _record(
         self, index: int, purpose: Purpose, before: Meter, outcome: CallOutcome, total_s: float

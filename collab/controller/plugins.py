@@ -1,15 +1,17 @@
 """One problem's plug-in sessions: every call to them is guarded, every answer checked."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Self
 
 from collab.decisions import Decision
 from collab.errors import CollabError, PluginCallError
 from collab.limits import BudgetReached
+from collab.problems import Problem
 from collab.protocols import Case, Draft, Handles, PolicySession, VerifierSession
+from collab.recipes import Recipe
 from collab.verdicts import NOBODY, Abstain, Verdict
-
-T = TypeVar("T")
 
 
 class PluginSessions:
@@ -29,6 +31,22 @@ class PluginSessions:
         self._policy = policy
         self._verifiers = verifiers
 
+    @classmethod
+    def start(cls, recipe: Recipe, problem: Problem, rng: Callable[[str], random.Random]) -> Self:
+        """Start a problem's sessions; `rng` gives each plug-in a random stream by its name."""
+        policy_name = type(recipe.policy).__name__
+        with _blamed(f"policy {policy_name!r}", "in start()"):
+            policy = recipe.policy.start(problem, rng("policy"))
+        _ensure_session(f"policy {policy_name!r}", policy, PolicySession)
+        verifiers = []
+        for number, verifier in enumerate(recipe.verifiers):
+            name = type(verifier).__name__
+            with _blamed(f"verifier {name!r}", "in start()"):
+                session = verifier.start(problem, rng(f"verifier-{number}"))
+            _ensure_session(f"verifier {name!r}", session, VerifierSession)
+            verifiers.append((name, session))
+        return cls(policy, policy_name, verifiers)
+
     @property
     def has_verifiers(self) -> bool:
         """Whether there is anybody to ask which proposal stands."""
@@ -36,7 +54,8 @@ class PluginSessions:
 
     def ahead(self, unit: int) -> int:
         """Return how many units may be written before the next question."""
-        ahead: object = self._ask(unit, self._policy.ahead)
+        with self._asking(unit):
+            ahead: object = self._policy.ahead()
         if isinstance(ahead, int) and ahead >= 1:
             return ahead
         raise PluginCallError(
@@ -46,7 +65,8 @@ class PluginSessions:
 
     def decide(self, draft: Draft) -> Decision:
         """Return what the policy wants to happen with `draft`."""
-        decision: object = self._ask(draft.unit, lambda: self._policy.decide(draft))
+        with self._asking(draft.unit):
+            decision: object = self._policy.decide(draft)
         if isinstance(decision, Decision):
             return decision
         raise PluginCallError(
@@ -56,7 +76,8 @@ class PluginSessions:
 
     def learn(self, verdict: Verdict, unit: int) -> None:
         """Tell the policy what became of its consultation."""
-        self._ask(unit, lambda: self._policy.learn(verdict))
+        with self._asking(unit):
+            self._policy.learn(verdict)
 
     async def verify(self, case: Case, models: Handles, *, default: str) -> tuple[Verdict, str]:
         """Ask the verifiers in order until one does not abstain.
@@ -65,37 +86,52 @@ class PluginSessions:
             The verdict and who gave it; if all abstain, the author `default` stands.
         """
         for name, session in self._verifiers:
-            answer = await self._ask_verifier(name, session, case, models)
+            answer = await _ask_verifier(name, session, case, models)
             if isinstance(answer, Verdict):
                 return answer, name
         return Verdict(default, why="no verifier decided"), ""
 
-    def _ask(self, unit: int, question: Callable[[], T]) -> T:
-        try:
-            return question()
-        except Exception as error:
-            raise PluginCallError(
-                f"policy {self.policy_name!r} raised at unit {unit}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+    @contextmanager
+    def _asking(self, unit: int) -> Iterator[None]:
+        with _blamed(f"policy {self.policy_name!r}", f"at unit {unit}"):
+            yield
 
-    async def _ask_verifier(
-        self, name: str, session: VerifierSession, case: Case, models: Handles
-    ) -> Verdict | Abstain:
-        unit = case.draft.unit
-        try:
-            answer: object = await session.verify(case, models)
-        except (CollabError, BudgetReached):
-            raise
-        except Exception as error:
-            raise PluginCallError(
-                f"verifier {name!r} raised at unit {unit}: {type(error).__name__}: {error}"
-            ) from error
-        if isinstance(answer, Abstain) or (isinstance(answer, Verdict) and _fits(answer, case)):
-            return answer
+
+async def _ask_verifier(
+    name: str, session: VerifierSession, case: Case, models: Handles
+) -> Verdict | Abstain:
+    unit = case.draft.unit
+    with _blamed(f"verifier {name!r}", f"at unit {unit}", passing=(CollabError, BudgetReached)):
+        answer: object = await session.verify(case, models)
+    if isinstance(answer, Abstain) or (isinstance(answer, Verdict) and _fits(answer, case)):
+        return answer
+    raise PluginCallError(
+        f"verifier {name!r} returned {answer!r} at unit {unit}; expected Abstain or a "
+        f"Verdict for one of {', '.join(case.proposals)}, within its length"
+    )
+
+
+@contextmanager
+def _blamed(
+    plugin: str, where: str, *, passing: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Turn what a plug-in raises into an error that names it; `sys.exit()` counts as raising."""
+    try:
+        yield
+    except passing:
+        raise
+    except (Exception, SystemExit) as error:
         raise PluginCallError(
-            f"verifier {name!r} returned {answer!r} at unit {unit}; expected Abstain or a "
-            f"Verdict for one of {', '.join(case.proposals)}, within its length"
+            f"{plugin} raised {where}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _ensure_session(plugin: str, session: object, base: type) -> None:
+    methods = [name for name, member in vars(base).items() if callable(member) and name[0] != "_"]
+    if missing := [name for name in methods if not callable(getattr(session, name, None))]:
+        raise PluginCallError(
+            f"{plugin} returned {session!r} from start(); expected a session with "
+            f"{', '.join(missing)}"
         )
 
 
@@ -105,4 +141,4 @@ def _fits(verdict: Verdict, case: Case) -> bool:
     if verdict.stands not in case.proposals:
         return False
     length = len(case.proposals[verdict.stands].tokens)
-    return verdict.upto is None or 0 <= verdict.upto <= length
+    return verdict.upto is None or 1 <= verdict.upto <= length

@@ -18,8 +18,9 @@ class Result:
 
     Attributes:
         problem: The problem.
-        reason: Why it ended: `eos`, `stop_string`, `length`, `context`, `repeat`,
-            `budget: NAME`, `policy` (with its reason) or `error`.
+        reason: Why it ended: `eos`, `stop_string`, `length`, `context`, `repeat`, `turns`
+            (text was taken back so often that there was no end in sight), `budget: NAME`,
+            `policy` (with its reason) or `error`.
         spans: The spans that stand.
         events: Everything that happened, in order.
         calls: The ledger.
@@ -62,7 +63,8 @@ class Result:
         if isinstance(self.error, CollabError):
             raise self.error
         if self.error is not None:
-            raise CollabError(f"problem {self.problem.id!r} failed: {self.error}") from self.error
+            what = f"{type(self.error).__name__}: {self.error}"
+            raise CollabError(f"problem {self.problem.id!r} failed: {what}") from self.error
         return self
 
 

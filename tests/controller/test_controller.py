@@ -207,14 +207,14 @@ async def test_a_prompt_that_does_not_fit_the_mentor_fails_before_any_call() -> 
 
 
 async def test_an_unexpected_error_is_recorded_and_raised_as_ours() -> None:
-    class Bad(Never):
-        def start(self, problem: object, rng: object) -> object:  # type: ignore[override]
-            raise RuntimeError("no session today")
+    class Bad(FakeModel):
+        def open(self, view: object, **options: object) -> Never:  # type: ignore[override]
+            raise KeyError
 
-    async with pair(recipe=Recipe(policy=Bad())) as controller:
+    async with pair(generator=FakeBackend(model=Bad())) as controller:
         result = await controller.solve(Problem(id="p", prompt="q"))
 
-    with pytest.raises(CollabError, match="'p' failed: no session today"):
+    with pytest.raises(CollabError, match="'p' failed: KeyError"):
         result.raise_for_error()
 
 

@@ -45,3 +45,23 @@ def test_only_the_groups_own_wrapping_is_taken_off() -> None:
 def test_several_errors_stay_together() -> None:
     with pytest.raises(ExceptionGroup, match="both"), unwrapped():
         raise ExceptionGroup("both", [KeyError("a"), ValueError("b")])
+
+
+async def test_an_error_keeps_what_it_stems_from() -> None:
+    async def fail() -> int:
+        raise ValueError("the error") from KeyError("the cause")
+
+    with pytest.raises(ValueError, match="the error") as caught:
+        await concurrently(anyio.sleep_forever, fail)
+
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_an_error_keeps_the_one_it_was_raised_beside() -> None:
+    error = ValueError("the error")
+    error.__context__ = KeyError("beside")
+
+    with pytest.raises(ValueError, match="the error") as caught, unwrapped():
+        raise ExceptionGroup("of the task group", [error])
+
+    assert isinstance(caught.value.__context__, KeyError)
