@@ -58,6 +58,10 @@ class EmptyPromptError(ProblemError):
     """The problem has no text."""
 
 
+class InvalidPromptError(ProblemError):
+    """The problem's text cannot be shown to a model."""
+
+
 class ContextOverflowError(ProblemError):
     """The prompt does not fit the context of a model."""
 

@@ -1,5 +1,6 @@
 """Problems, and reading them from JSON Lines."""
 
+import codecs
 import hashlib
 import json
 from collections.abc import Iterator
@@ -29,9 +30,11 @@ class Problem(BaseModel):
     def _fill_id(cls, values: object) -> object:
         if isinstance(values, dict) and isinstance(values.get("prompt"), str):
             values = dict(values)
-            values["id"] = str(values.get("id") or _content_id(values["prompt"]))
-            if isinstance(values.get("answer"), int | float):
-                values["answer"] = str(values["answer"])
+            if values.get("id") in (None, ""):
+                values["id"] = _content_id(values["prompt"])
+            for name in ("id", "answer"):
+                if isinstance(values.get(name), int | float):
+                    values[name] = str(values[name])
         return values
 
 
@@ -45,7 +48,7 @@ class BrokenLine:
     @property
     def id(self) -> str:
         """The id under which a run records it."""
-        return f"line-{self.line}"
+        return f"broken-line:{self.line}"
 
 
 def read_problems(path: Path) -> Iterator[Problem | BrokenLine]:
@@ -58,8 +61,8 @@ def read_problems(path: Path) -> Iterator[Problem | BrokenLine]:
         ProblemFileError: The file cannot be read, or two lines have the same id.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
+    except OSError as error:
         raise ProblemFileError(f"cannot read problems from {str(path)!r}: {error}") from error
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
@@ -75,10 +78,12 @@ def read_problems(path: Path) -> Iterator[Problem | BrokenLine]:
         yield problem
 
 
-def _parse_line(number: int, line: str) -> Problem | BrokenLine:
+def _parse_line(number: int, line: bytes) -> Problem | BrokenLine:
     try:
-        values = json.loads(line)
-    except json.JSONDecodeError as error:
+        values = json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        return BrokenLine(number, f"not UTF-8: {error}")
+    except (ValueError, RecursionError) as error:
         return BrokenLine(number, f"not JSON: {error}")
     if not isinstance(values, dict):
         return BrokenLine(number, f"expected an object, found {type(values).__name__}")
@@ -92,5 +97,10 @@ def _parse_line(number: int, line: str) -> Problem | BrokenLine:
         return BrokenLine(number, f"{where}: {first['msg']}")
 
 
+def is_unicode(text: str) -> bool:
+    """Whether `text` has no half characters: those cannot be encoded or shown to a model."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _content_id(prompt: str) -> str:
-    return hashlib.sha256(prompt.encode()).hexdigest()[:12]
+    return hashlib.sha256(prompt.encode(errors="surrogatepass")).hexdigest()[:12]

@@ -22,10 +22,10 @@ from collab.controller.metered import MeteredSession
 from collab.controller.participant import Participant
 from collab.controller.plugins import PluginSessions
 from collab.controller.result import ERROR, Finished, Result
-from collab.errors import ConfigError, EmptyPromptError
+from collab.errors import ConfigError, EmptyPromptError, InvalidPromptError
 from collab.limits import Budget, BudgetReached
 from collab.observability import log_event
-from collab.problems import Problem
+from collab.problems import Problem, is_unicode
 from collab.recipes import Recipe, RecipeFactory
 from collab.roles import GENERATOR, MENTOR
 from collab.seam import ConsultationBackend, Model
@@ -210,8 +210,7 @@ class Controller:
         return result
 
     async def _run_within_deadline(self, work: _Work, emit: Emit) -> str:
-        if not work.problem.prompt.strip():
-            raise EmptyPromptError(f"problem {work.problem.id!r} has an empty prompt")
+        _check_prompt(work.problem)
         with anyio.move_on_after(self.budget.deadline_s):
             async with self._participants(work) as participants:
                 plugins = PluginSessions.start(
@@ -256,8 +255,7 @@ class Controller:
 
     def _rng(self, problem: Problem, stream: str) -> random.Random:
         """Return a problem's own random stream, the same whatever runs beside it."""
-        name = f"{self.seed}\0{problem.id}\0{stream}"
-        digest = hashlib.sha256(name.encode(errors="surrogatepass")).digest()
+        digest = hashlib.sha256(f"{self.seed}\0{problem.id}\0{stream}".encode()).digest()
         return random.Random(int.from_bytes(digest, "big"))
 
     def _ensure_connected(self) -> None:
@@ -275,6 +273,16 @@ def _mentors(
     if GENERATOR in mentor:
         raise ConfigError(f"{GENERATOR!r} cannot be a mentor's name")
     return dict(mentor)
+
+
+def _check_prompt(problem: Problem) -> None:
+    if not problem.prompt.strip():
+        raise EmptyPromptError(f"problem {problem.id!r} has an empty prompt")
+    if not is_unicode(problem.prompt):
+        raise InvalidPromptError(
+            f"the prompt of problem {problem.id!r} contains half a character (a lone surrogate); "
+            "read its text as UTF-8"
+        )
 
 
 def _as_problem(problem: Problem | str) -> Problem:

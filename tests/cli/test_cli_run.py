@@ -71,7 +71,7 @@ def test_a_failed_problem_exits_with_one(tmp_path: Path) -> None:
     shown = invoke("run", config)
 
     assert shown.exit_code == 1
-    assert "run: 1/13 line-13 error" in shown.stderr
+    assert "run: 1/13 broken-line:13 error" in shown.stderr
     assert "--retry-errors works on them again" in shown.stdout
 
 

@@ -11,6 +11,7 @@ from collab.errors import (
     ConfigError,
     ContextOverflowError,
     EmptyPromptError,
+    InvalidPromptError,
 )
 from collab.testing import FakeBackend, FakeModel
 from collab.trace import Committed, Decided, Ended, Verified
@@ -216,6 +217,17 @@ async def test_an_unexpected_error_is_recorded_and_raised_as_ours() -> None:
 
     with pytest.raises(CollabError, match="'p' failed: KeyError"):
         result.raise_for_error()
+
+
+async def test_half_a_character_in_a_prompt_fails_only_its_problem() -> None:
+    prompts = ["one", "half \ud800 a character", "two"]
+
+    async with pair() as controller, controller.map(prompts, concurrency=2) as results:
+        found = {result.problem.prompt: result async for result in results}
+
+    assert [found[prompt].error is None for prompt in prompts] == [True, False, True]
+    with pytest.raises(InvalidPromptError, match="contains half a character"):
+        found[prompts[1]].raise_for_error()
 
 
 async def test_an_unconnected_controller_says_how_to_connect() -> None:

@@ -182,10 +182,12 @@ async def test_a_broken_line_is_an_error_row_and_the_others_run(tmp_path: Path) 
     outcome = await run(adder_config(tmp_path))
 
     rows = rows_by_id(tmp_path / "out")
-    assert set(rows) == {"p1", "p2", "line-3"}
-    assert rows["line-3"]["outcome"] == "error"
-    assert rows["line-3"]["error"]["type"] == "ProblemFileError"
-    assert rows["line-3"]["error"]["message"].startswith("line 3 of the problems file: not JSON")
+    assert set(rows) == {"p1", "p2", "broken-line:3"}
+    assert rows["broken-line:3"]["outcome"] == "error"
+    assert rows["broken-line:3"]["error"]["type"] == "ProblemFileError"
+    assert rows["broken-line:3"]["error"]["message"].startswith(
+        "line 3 of the problems file: not JSON"
+    )
     assert outcome.summary.outcomes["error"] == 1
 
 
