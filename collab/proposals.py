@@ -34,19 +34,23 @@ class Until:
     stop_strings: tuple[str, ...] = ()
 
 
+_COLDEST = 1e-5
+"""Temperatures below it would only overflow; inference servers draw the line there too."""
+
+
 class Sampling(BaseModel):
     """How tokens are drawn from a model's distribution. The default is greedy."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: float = Field(default=0.0, ge=0.0, description="0 is greedy.")
+    temperature: float = Field(default=0.0, ge=0.0, description="Below 0.00001 is greedy.")
     top_p: float = Field(default=1.0, gt=0.0, le=1.0, description="Nucleus kept when sampling.")
     top_k: int = Field(default=0, ge=0, description="Most likely tokens kept; 0 keeps all.")
 
     @property
     def is_greedy(self) -> bool:
         """Whether the most likely token is always taken."""
-        return self.temperature == 0.0
+        return self.temperature < _COLDEST
 
 
 @dataclass(frozen=True, slots=True)

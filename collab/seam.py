@@ -73,11 +73,20 @@ class Session(Protocol):
         """Return the labels' probabilities right behind the text followed by `question`.
 
         Each label counts by its first token. The text and its head stay as they are.
+
+        Raises:
+            ContextOverflowError: Text and question do not fit the model's context.
+            ModelCallError: The model failed, or two labels begin with the same token.
         """
         ...
 
     async def score(self, text: str) -> tuple[Token, ...]:
-        """Return the log-probabilities of `text` as a continuation; the head stays."""
+        """Return the log-probabilities of `text` as a continuation; the head stays.
+
+        Raises:
+            ContextOverflowError: Both together do not fit the model's context.
+            ModelCallError: The model failed.
+        """
         ...
 
     def commit(self, tokens: int) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from collab.capabilities import Need
+from collab.errors import ContextOverflowError
 from collab.problems import Problem
 from collab.protocols import Case, Handles, Verifier, VerifierSession
 from collab.roles import GENERATOR
@@ -30,7 +31,8 @@ class SelfJudge(Verifier):
 
     The question is put on a fork of the generator's cached text and leaves no trace in it. The
     mentor's proposal stands if its label holds more than `threshold` of the probability of both
-    labels; what does not answer at all leaves the generator's.
+    labels; what does not answer at all leaves the generator's. Without room for the question in the
+    generator's context, it abstains.
 
     References:
         MentorCollab (FREE), arXiv:2602.05307. The published code always shows the generator's
@@ -72,14 +74,20 @@ class _SelfJudgeSession(VerifierSession):
         if not case.mentor:
             return Abstain("no proposal to compare")
         own, offered = case.proposals[GENERATOR].text, case.proposals[case.mentor].text
+        try:
+            score = await self._share_of_mentor(models, own, offered)
+        except ContextOverflowError:
+            return Abstain("no room in the context for the question")
+        stands = case.mentor if score > self._options.threshold + _TIE else GENERATOR
+        return Verdict(stands, score=score, why=f"self-judge, order {self._options.order}")
+
+    async def _share_of_mentor(self, models: Handles, own: str, offered: str) -> float:
         shares = []
         if self._options.order in ("fixed", "both"):
             shares.append(await self._ask(models, own, offered, mentor_label="B"))
         if self._options.order in ("swapped", "both"):
             shares.append(await self._ask(models, offered, own, mentor_label="A"))
-        score = fmean(shares)
-        stands = case.mentor if score > self._options.threshold + _TIE else GENERATOR
-        return Verdict(stands, score=score, why=f"self-judge, order {self._options.order}")
+        return fmean(shares)
 
     async def _ask(self, models: Handles, a: str, b: str, *, mentor_label: str) -> float:
         # Not str.format: the continuations may contain braces.

@@ -5,6 +5,7 @@ import pytest
 
 from collab import NOBODY, Abstain, Problem, Verdict, Verifier
 from collab.decisions import Mark
+from collab.errors import ContextOverflowError
 from collab.proposals import Distribution, Proposal, Token
 from collab.protocols import Case, Draft
 from collab.testing import check_verifier
@@ -150,3 +151,13 @@ async def test_braces_in_a_continuation_stay_as_they_are() -> None:
 def test_a_cue_without_both_places_is_refused() -> None:
     with pytest.raises(ValueError, match=r"the cue has to contain \{a\} and \{b\}"):
         SelfJudge(cue="choose {a}")
+
+
+async def test_a_judge_without_room_for_the_question_abstains() -> None:
+    class Full(Judge):
+        async def judge(self, role: str, question: str, labels: Sequence[str]) -> Distribution:
+            raise ContextOverflowError("full")
+
+    answer = await ask(SelfJudge(), case([" a"], [" a"], [" b"]), Full())
+
+    assert answer == Abstain("no room in the context for the question")

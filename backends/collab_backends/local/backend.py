@@ -10,7 +10,7 @@ from pydantic import Field
 
 from collab.capabilities import Capabilities
 from collab.concurrency import unwrapped
-from collab.errors import ContextOverflowError
+from collab.errors import ContextOverflowError, EmptyPromptError
 from collab.seam import Backend, Model
 from collab.views import View
 from collab_backends.local.engine import Engine
@@ -69,6 +69,7 @@ class LocalModel:
             codec=TextCodec(loaded.tokenizer, name),
             end_ids=loaded.end_ids,
             context_tokens=loaded.context_tokens,
+            embedding_rows=loaded.embedding_rows,
         )
         self._capabilities = Capabilities(
             prefix_mode="tokens",
@@ -97,6 +98,8 @@ class LocalModel:
         """Open a session; nothing is computed before its first call."""
         ids = self._seat.codec.render(view)
         limit = self._seat.context_tokens
+        if not ids:
+            raise EmptyPromptError(f"the prompt has no token in the vocabulary of {self.name!r}")
         if len(ids) >= limit:
             raise ContextOverflowError(
                 f"prompt of {len(ids):,} tokens exceeds the {limit:,} of {self.name!r}; "

@@ -114,18 +114,26 @@ class Engine:
         return []
 
     def _step(self) -> list[Job]:
-        """Feed one piece of every active job in one forward pass; return the jobs done."""
+        """Feed one piece of every active job in one forward pass; return the jobs done.
+
+        If the pass fails, each job gets one of its own: only those that fail alone have failed.
+        """
         batch = list(self._active)
-        try:
-            done = self._forward(batch)
-        except Exception as error:  # noqa: BLE001  # whatever failed, its callers must know
-            for job in batch:
-                job.progress.error = ModelCallError(
-                    f"the forward pass failed: {type(error).__name__}: {error}"
-                )
-            done = batch
+        done = self._forward_or_fail(batch)
+        if done is None:
+            done = [job for one in batch for job in self._forward_or_fail([one]) or []]
         self._active = [job for job in self._active if job not in done]
         return done
+
+    def _forward_or_fail(self, batch: Sequence[Job]) -> list[Job] | None:
+        """Return the jobs done, a failed lone one included; `None` if a shared pass failed."""
+        try:
+            return self._forward(batch)
+        except Exception as error:  # noqa: BLE001  # whatever failed, its caller must know
+            if len(batch) > 1:
+                return None
+            batch[0].progress.fail("the forward pass", error)
+            return list(batch)
 
     @torch.inference_mode()
     def _forward(self, batch: Sequence[Job]) -> list[Job]:
@@ -164,7 +172,11 @@ class Engine:
         if start == end:
             return False
         before = job.completion_tokens
-        is_done = job.take(rows, start, end)
+        try:
+            is_done = job.take(rows, start, end)
+        except Exception as error:  # noqa: BLE001  # only this job's reading of the logits failed
+            job.progress.fail("reading the logits", error)
+            is_done = True
         self.decoded += job.completion_tokens - before
         job.progress.note_result()
         return is_done

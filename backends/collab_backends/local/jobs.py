@@ -59,6 +59,10 @@ class Progress:
         self._prompt_tokens = prompt_tokens
         self._asked = perf_counter()
 
+    def fail(self, what: str, error: Exception) -> None:
+        """Take note that the job failed."""
+        self.error = ModelCallError(f"{what} failed: {type(error).__name__}: {error}")
+
     def note_fed(self, tokens: int) -> int:
         """Take note that tokens were fed; return how many of them belong to the prompt."""
         of_prompt = min(tokens, self._prompt_tokens - self.fed)

@@ -35,6 +35,7 @@ class LoadedModel:
     end_ids: frozenset[int]
     context_tokens: int
     vocabulary: int
+    embedding_rows: int
 
 
 def load_model(
@@ -96,6 +97,7 @@ def prepare(
         end_ids=_end_ids(model, tokenizer),
         context_tokens=min(limit, max_context_tokens or limit),
         vocabulary=int(text_config.vocab_size),
+        embedding_rows=_embedding_rows(model),
     )
 
 
@@ -184,6 +186,12 @@ def _refuse_unsupported(config: PretrainedConfig, reference: str) -> None:
             f"{reference!r} scales positions by the longest text of the batch "
             f"({', '.join(sorted(map(str, bad)))}); the local backend cannot share its passes"
         )
+
+
+def _embedding_rows(model: PreTrainedModel) -> int:
+    weights = model.get_input_embeddings().weight
+    assert isinstance(weights, torch.Tensor), "every transformers embedding is a matrix"
+    return weights.shape[0]
 
 
 def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:

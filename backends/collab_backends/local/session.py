@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from collab.errors import ModelCallError
+from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.scanning import ProposalBuilder
 from collab.seam import Meter, SessionMark
@@ -28,6 +28,7 @@ class Seat:
         codec: The model's tokenizer.
         end_ids: Tokens that end a text.
         context_tokens: Longest text.
+        embedding_rows: Ids from here on cannot be fed.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Seat:
     codec: TextCodec
     end_ids: frozenset[int]
     context_tokens: int
+    embedding_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,13 @@ class LocalSession:
             self._tail_has_ended = job.has_ended
 
     async def _run(self, job: Job, context: int) -> None:
-        """Have a job done and count it, also when it fails or is cancelled."""
+        """Have a job done and count it, also when it fails or is cancelled.
+
+        Raises:
+            ContextOverflowError: Its context is longer than the model's.
+            ModelCallError: It failed.
+        """
+        self._check(job, context)
         cached = context - len(job.pending)
         self.meter.attempts += 1
         try:
@@ -216,6 +224,19 @@ class LocalSession:
             self.meter.completion_tokens += job.completion_tokens
             self.meter.queue_wait_s += progress.queue_wait_s or 0.0
             self.meter.first_token_s = progress.first_token_s
+
+    def _check(self, job: Job, context: int) -> None:
+        """Refuse what would fail inside the model, where it could harm others."""
+        seat = self._seat
+        if context > seat.context_tokens:
+            raise ContextOverflowError(
+                f"{context:,} tokens exceed the {seat.context_tokens:,} of {seat.name!r}"
+            )
+        if max(job.pending) >= seat.embedding_rows:
+            raise ModelCallError(
+                f"token id {max(job.pending)} is outside the {seat.embedding_rows} embeddings of "
+                f"{seat.name!r}; its tokenizer belongs to another model"
+            )
 
     # --- text -------------------------------------------------------------------------------
 

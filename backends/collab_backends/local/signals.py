@@ -62,18 +62,28 @@ class Rows:
 def draw(logits: torch.Tensor, sampling: Sampling, rng: random.Random) -> int:
     """Return a token id drawn from logits `(V,)`.
 
-    One uniform number from `rng` inverts the sorted cumulative distribution, in float64: the
-    outcome depends on the session's own stream alone, not on the batch or the device.
+    One uniform number from `rng` inverts the cumulative distribution over the ids, in float64. The
+    outcome depends on the session's own stream alone; the last bits of the logits, which depend
+    on the batch, shift the borders between tokens a little, but never change their order.
     """
     probabilities = torch.softmax(logits.double() / sampling.temperature, dim=-1)
-    ordered, ids = probabilities.sort(descending=True, stable=True)
-    if sampling.top_k:
-        ordered = ordered[: sampling.top_k]
-    cumulative = ordered.cumsum(dim=0)
-    if sampling.top_p < 1.0:
-        # The nucleus is the shortest head whose share of the kept mass reaches top_p.
-        kept = int((cumulative < sampling.top_p * cumulative[-1]).sum()) + 1
-        cumulative = cumulative[:kept]
+    if sampling.top_k or sampling.top_p < 1.0:
+        probabilities = probabilities * _kept(probabilities, sampling)
+    cumulative = probabilities.cumsum(dim=0)
     drawn = rng.random() * float(cumulative[-1])
     place = int(torch.searchsorted(cumulative, drawn, right=True))
-    return int(ids[min(place, len(cumulative) - 1)])
+    # Rounding can put the number behind the last token: that one it is then.
+    return place if place < len(probabilities) else int(probabilities.nonzero()[-1])
+
+
+def _kept(probabilities: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Return which tokens top-k and then top-p keep, `(V,)`."""
+    ordered, ids = probabilities.sort(descending=True, stable=True)
+    count = min(sampling.top_k or len(ids), len(ids))
+    if sampling.top_p < 1.0:
+        # The nucleus is the shortest head whose share of the kept mass reaches top_p.
+        cumulative = ordered[:count].cumsum(dim=0)
+        count = min(int((cumulative < sampling.top_p * cumulative[-1]).sum()) + 1, count)
+    kept = torch.zeros_like(probabilities, dtype=torch.bool)
+    kept[ids[:count]] = True
+    return kept

@@ -1,6 +1,6 @@
 """Text and tokens of one model: rendering views, splicing text, decoding as it grows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,13 +8,16 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 from transformers import PreTrainedTokenizerFast
 
-from collab.errors import ModelLoadError
-from collab.views import View
+from collab.errors import InvalidPromptError, ModelLoadError
+from collab.views import View, ViewOptions
 
 _TAIL_TOKENS = 8
 """How many tokens in front of a splice may merge with it. Longer merges are left apart."""
 
-_ANCHOR = "a"
+_PLACEHOLDER = "\ue000prompt\ue001"
+"""Stands for a prompt in a rendered chat; of private characters, so nobody else writes it."""
+
+_ANCHORS = ("a", ".", "\n", "0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,9 @@ class TextCodec:
             )
         self._tokenizer = tokenizer
         self._backend: Tokenizer = tokenizer.backend_tokenizer
+        self._specials = tuple(
+            token.content for token in tokenizer.added_tokens_decoder.values() if token.special
+        )
 
     def render(self, view: View) -> list[int]:
         """Return the prompt's ids as the view's options ask for."""
@@ -44,16 +50,34 @@ class TextCodec:
             return self._encode(view.prompt, with_special_tokens=True)
         if not has_template:
             raise ModelLoadError("the tokenizer has no chat template; set template to raw")
-        messages = [{"role": "user", "content": view.prompt}]
+        if any(special in view.prompt for special in self._specials):
+            return self._encode_frame(self._framed(options, _PLACEHOLDER), view.prompt)
+        return self._encode_with_specials(self._framed(options, view.prompt))
+
+    def _framed(self, options: ViewOptions, prompt: str) -> str:
+        messages = [{"role": "user", "content": prompt}]
         if options.system:
             messages.insert(0, {"role": "system", "content": options.system})
         extra: dict[str, Any] = {}
         if options.is_thinking_enabled is not None:
             extra["enable_thinking"] = options.is_thinking_enabled
-        text = self._tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=False, **extra
+        return str(
+            self._tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, tokenize=False, **extra
+            )
         )
-        return self._ids(self._tokenizer(text, add_special_tokens=False))
+
+    def _encode_frame(self, frame: str, prompt: str) -> list[int]:
+        """Return the ids of a rendered chat, the prompt's special tokens as plain text."""
+        before, found, after = frame.partition(_PLACEHOLDER)
+        if not found:
+            raise InvalidPromptError(
+                "the prompt contains special tokens of the model, and its chat template does not "
+                "show the prompt as it is; take them out of the prompt"
+            )
+        ids = self._encode_with_specials(before)
+        splice = self.splice(ids, prompt)
+        return [*ids[: splice.kept], *splice.added, *self._encode_with_specials(after)]
 
     def splice(self, ids: Sequence[int], text: str) -> Splice:
         """Return how to put `text` behind `ids`.
@@ -62,21 +86,39 @@ class TextCodec:
         joined them with the new text; the rest of the history is never rebuilt from text.
         Special tokens are never made from plain text.
         """
-        tail = list(ids[-_TAIL_TOKENS:])
-        before = self.decode(tail)
-        if tail and self._encode(before) == tail:
+        candidates = self._splices(ids, text)
+        first = next(candidates)
+        if self._says(ids, first, text):
+            return first
+        # Where no way says the text exactly (the tokenizer normalises it), the first one has to do.
+        return next((one for one in candidates if self._says(ids, one, text)), first)
+
+    def _splices(self, ids: Sequence[int], text: str) -> Iterator[Splice]:
+        """Yield ways to put `text` behind `ids`, the best first."""
+        for start in range(max(len(ids) - _TAIL_TOKENS, 0), len(ids)):
+            tail = list(ids[start:])
+            before = self.decode(tail)
+            # A tail that does not survive a round trip (it begins or ends within a word or a
+            # character, or holds special tokens) cannot be written again.
+            if self._encode(before) != tail:
+                continue
             joined = self._encode(before + text)
             common = _common_prefix(tail, joined)
             # The very first token stays: whatever follows is predicted from something.
-            if common or len(ids) > len(tail):
-                return Splice(len(ids) - len(tail) + common, joined[common:])
-        # The tail does not survive a round trip (special tokens, half a character): leave it
-        # as it is. The anchor keeps tokenizers from putting a space in front of the text.
-        anchor = self._encode(_ANCHOR)
-        joined = self._encode(_ANCHOR + text)
-        if joined[: len(anchor)] == anchor:
-            return Splice(len(ids), joined[len(anchor) :])
-        return Splice(len(ids), self._encode(text))
+            if common or start:
+                yield Splice(start + common, joined[common:])
+        # The anchors keep tokenizers from putting a space in front of the text.
+        for anchor in _ANCHORS:
+            head, joined = self._encode(anchor), self._encode(anchor + text)
+            if joined[: len(head)] == head:
+                yield Splice(len(ids), joined[len(head) :])
+        yield Splice(len(ids), self._encode(text))
+
+    def _says(self, ids: Sequence[int], splice: Splice, text: str) -> bool:
+        """Whether a splice adds exactly `text` behind what the ids say."""
+        start = max(len(ids) - 2 * _TAIL_TOKENS, 0)
+        now = self.decode([*ids[start : splice.kept], *splice.added])
+        return now == self.decode(ids[start:]) + text
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`, special tokens included."""
@@ -88,8 +130,16 @@ class TextCodec:
 
     def _encode(self, text: str, *, with_special_tokens: bool = False) -> list[int]:
         return self._ids(
-            self._tokenizer(text, add_special_tokens=with_special_tokens, split_special_tokens=True)
+            self._tokenizer(
+                text,
+                add_special_tokens=with_special_tokens,
+                split_special_tokens=True,
+                verbose=False,
+            )
         )
+
+    def _encode_with_specials(self, text: str) -> list[int]:
+        return self._ids(self._tokenizer(text, add_special_tokens=False, verbose=False))
 
     @staticmethod
     def _ids(encoding: object) -> list[int]:

@@ -9,7 +9,8 @@ import torch
 from support.models import GREEDY, make_model, make_tokenizer, serving, session
 
 from collab.errors import ModelCallError
-from collab.proposals import Until
+from collab.proposals import Sampling, Until
+from collab_backends.local.attention import Plan
 from collab_backends.local.backend import LocalModel
 from collab_backends.local.cache import SequenceCache
 
@@ -143,3 +144,64 @@ async def test_a_closed_model_refuses_calls() -> None:
 
     with pytest.raises(ModelCallError, match="the model was closed"):
         await write(model, 1)
+
+
+async def test_a_pass_that_fails_with_all_fails_only_those_that_fail_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts: list[str] = []
+    async with serving(make_model(), TOKENIZER) as model:
+        expected = await write(model, 20)
+        forward = model.engine._logits
+
+        def fail_for_the_longest(
+            ids: list[int], positions: list[int], rows: list[int], plan: Plan
+        ) -> torch.Tensor:
+            if max(positions) > 30:
+                raise RuntimeError("too long, says the test")
+            return forward(ids, positions, rows, plan)
+
+        monkeypatch.setattr(model.engine, "_logits", fail_for_the_longest)
+
+        async def neighbour() -> None:
+            texts.append(await write(model, 20))
+
+        async def victim() -> None:
+            with pytest.raises(ModelCallError, match="the forward pass failed: RuntimeError"):
+                await write(model, 60)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(victim)
+            group.start_soon(neighbour)
+            group.start_soon(neighbour)
+
+    assert texts == [expected] * 2
+
+
+async def test_a_job_that_cannot_read_its_logits_fails_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(make_model(), TOKENIZER) as model:
+        expected = await write(model, 20)
+
+        async def victim() -> None:
+            async with session(model, seed=3) as live:
+                with pytest.raises(ModelCallError, match="reading the logits failed: KeyError"):
+                    await live.generate(Until(20), Sampling(temperature=1.0))
+
+        def fail(*args: object) -> int:
+            raise KeyError("says the test")
+
+        monkeypatch.setattr("collab_backends.local.jobs.draw", fail)
+        async with anyio.create_task_group() as group:
+            group.start_soon(victim)
+            again = await write(model, 20)
+
+    assert again == expected
+
+
+async def test_ids_of_another_models_tokenizer_are_refused_before_the_pass() -> None:
+    async with serving(make_model(vocabulary=300), make_tokenizer(vocabulary=400)) as model:
+        with pytest.raises(ModelCallError, match="its tokenizer belongs to another model"):
+            async with session(model, "therefore because another") as live:
+                await live.generate(Until(1), GREEDY)

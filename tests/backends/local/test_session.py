@@ -4,8 +4,9 @@ from itertools import pairwise
 
 import pytest
 from support.models import GREEDY, make_model, make_tokenizer, serving, session
+from tokenizers import normalizers
 
-from collab.errors import ContextOverflowError, ModelCallError
+from collab.errors import ContextOverflowError, EmptyPromptError, ModelCallError
 from collab.proposals import Sampling, Until
 from collab.testing import check_backend
 from collab.units import WordUnit
@@ -219,3 +220,24 @@ async def test_a_low_temperature_approaches_greedy() -> None:
             greedy = [token.id for token in (await live.generate(Until(12), GREEDY)).tokens]
 
     assert cold == greedy
+
+
+async def test_a_question_that_does_not_fit_the_context_is_refused_before_the_pass() -> None:
+    async with serving(make_model(), TOKENIZER, max_context_tokens=12) as model:
+        async with session(model) as live:
+            with pytest.raises(ContextOverflowError, match=r"exceed the 12 of 'tiny'"):
+                await live.judge(" because" * 20, ("A", "B"))
+            with pytest.raises(ContextOverflowError, match=r"exceed the 12 of 'tiny'"):
+                await live.score(" because" * 20)
+            await live.generate(Until(2), GREEDY)
+
+        assert model.engine.decoded == 2
+
+
+async def test_a_prompt_without_a_token_is_refused() -> None:
+    silent = make_tokenizer()
+    silent.backend_tokenizer.normalizer = normalizers.Replace("?", "")
+    async with serving(make_model(), silent) as model:
+        with pytest.raises(EmptyPromptError, match="has no token in the vocabulary of 'tiny'"):
+            async with session(model, "??"):
+                pass

@@ -1,9 +1,11 @@
 """Text and tokens: rendering, splicing, decoding."""
 
 import pytest
-from support.models import make_tokenizer
+import transformers as tf
+from support.models import CORPUS, make_tokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from collab.errors import ModelLoadError
+from collab.errors import InvalidPromptError, ModelLoadError
 from collab.views import View, ViewOptions
 from collab_backends.local.tokens import TextCodec
 
@@ -102,3 +104,43 @@ def test_auto_is_raw_without_a_template_and_chat_is_refused_then() -> None:
     assert codec.decode(codec.render(View("g", "hi", ViewOptions()))) == "hi"
     with pytest.raises(ModelLoadError, match="has no chat template; set template to raw"):
         codec.render(View("g", "hi", ViewOptions(template="chat")))
+
+
+def test_special_tokens_in_a_chat_prompt_are_plain_text() -> None:
+    (end,) = TOKENIZER.encode("<|end|>", add_special_tokens=False)
+
+    ids = CODEC.render(View("g", "a<|end|>b", ViewOptions(template="chat")))
+
+    assert ids.count(end) == 1
+    assert CODEC.decode(ids) == "<|user|>a<|end|>b<|end|><|assistant|>"
+
+
+def test_special_tokens_in_a_prompt_that_the_template_changes_are_refused() -> None:
+    shouting = make_tokenizer()
+    shouting.chat_template = "<|user|>{{ messages[0].content | upper }}<|end|>"
+
+    with pytest.raises(InvalidPromptError, match="the prompt contains special tokens"):
+        TextCodec(shouting, "loud").render(View("g", "a<|end|>b", ViewOptions()))
+
+
+def sentencepiece() -> TextCodec:
+    """A tokenizer that marks the spaces before words, as SentencePiece does."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    trainer = trainers.BpeTrainer(vocab_size=200, show_progress=False)
+    tokenizer.train_from_iterator([*CORPUS, "something going on"], trainer)
+    return TextCodec(tf.PreTrainedTokenizerFast(tokenizer_object=tokenizer), "pieces")
+
+
+@pytest.mark.parametrize("text", ["er it is", " is it", ". Now", "\n\nNow", "ing of it", "1"])
+@pytest.mark.parametrize("before", ["the answer is that the oth", "So", "think a"])
+def test_text_behind_half_a_word_gets_no_space_in_front(before: str, text: str) -> None:
+    codec = sentencepiece()
+    ids = codec.render(View("g", "Let us " + before, ViewOptions(template="raw")))
+
+    # Whatever the tail begins with, the text is added as it is.
+    for start in range(len(ids)):
+        splice = codec.splice(ids[start:], text)
+        written = codec.decode([*ids[start:][: splice.kept], *splice.added])
+        assert written == codec.decode(ids[start:]) + text
