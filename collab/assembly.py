@@ -2,6 +2,8 @@
 
 from typing import cast
 
+import anyio.to_thread
+
 from collab.config import DEFAULT_RECIPE, PluginConfig, RunConfig
 from collab.controller import Controller
 from collab.errors import ConfigError
@@ -29,6 +31,15 @@ def build_controller(config: RunConfig) -> Controller:
         seed=config.seed,
         budget=config.budget,
     )
+
+
+async def build_aside(config: RunConfig) -> Controller:
+    """Return what `build_controller` does, built on a thread.
+
+    Plug-ins are imported then, which takes seconds where model libraries are; and a plug-in's file
+    may run an event loop of its own, which it could not beside this one.
+    """
+    return await anyio.to_thread.run_sync(build_controller, config)
 
 
 def build_recipe(config: RunConfig) -> Recipe:

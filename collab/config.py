@@ -23,6 +23,7 @@ from collab.errors import ProblemFileError
 from collab.grading import Extraction
 from collab.limits import Budget
 from collab.proposals import Sampling, Until
+from collab.roles import GENERATOR, MENTOR
 from collab.units import TokenUnit, Unit, WordUnit
 
 DEFAULT_RECIPE = "mentorcollab-free"
@@ -82,10 +83,18 @@ class PairConfig(BaseModel):
         default_factory=dict, description="Backends of further mentors, by name."
     )
 
+    @model_validator(mode="after")
+    def _name_each_once(self) -> Self:
+        if GENERATOR in self.mentors:
+            raise ValueError(f"a mentor cannot be named {GENERATOR!r}")
+        if self.mentor and MENTOR in self.mentors:
+            raise ValueError(f"{MENTOR!r} is given twice, as `mentor` and in `mentors`")
+        return self
+
     @property
     def mentors_by_name(self) -> dict[str, PluginConfig]:
         """All mentors."""
-        return ({"mentor": self.mentor} if self.mentor else {}) | self.mentors
+        return ({MENTOR: self.mentor} if self.mentor else {}) | self.mentors
 
 
 class RunBudget(BaseModel):

@@ -6,6 +6,7 @@ is named.
 """
 
 import difflib
+import hashlib
 import importlib
 import importlib.util
 import re
@@ -201,6 +202,7 @@ def _import_reference(kind: Kind, reference: str) -> object:
         if error.name and place.split(".")[0] == error.name.split(".")[0]:
             raise UnknownPluginError(
                 f"no {singular} {reference!r}: there is no module {place!r}"
+                f"{_file_hint(place, name)}"
             ) from error
         raise BrokenPluginError(f"{singular} {reference!r} cannot be imported: {error}") from error
     except Exception as error:
@@ -217,13 +219,21 @@ def _import_reference(kind: Kind, reference: str) -> object:
     return found
 
 
+def _file_hint(place: str, name: str) -> str:
+    """Return how to name a file that lies there: the working directory is not searched."""
+    path = f"{place.replace('.', '/')}.py"
+    return f"; did you mean '{path}:{name}'?" if Path(path).is_file() else ""
+
+
 def _import_module(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
 def _import_file(path: Path) -> ModuleType:
     full = path.expanduser().resolve()
-    name = _FILE_PREFIX + re.sub(r"\W", "_", str(full))
+    # The path's hash: two paths can differ only in characters that no name may have.
+    digest = hashlib.sha256(bytes(full)).hexdigest()[:12]
+    name = _FILE_PREFIX + re.sub(r"\W", "_", f"{full.stem}_{digest}")
     if name in sys.modules:
         return sys.modules[name]
     if not full.is_file():

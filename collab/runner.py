@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
 
-from collab.assembly import build_controller
+from collab.assembly import build_aside
 from collab.config import RunConfig, installed_versions
 from collab.controller import Result
 from collab.errors import ConfigError
@@ -125,7 +125,7 @@ class _Work:
         if not self._problems:
             self._begin()
             return
-        async with build_controller(self._config) as controller:
+        async with await build_aside(self._config) as controller:
             self.ready = perf_counter()
             self._begin()
             async with controller.map(

@@ -11,8 +11,8 @@ from collab_backends.local.backend import LocalTorch
 from collab_policies.mentorcollab_free import MentorCollabFree
 
 QUESTIONS = [
-    "Mod 10: s = 3, z = s * 9, y = z - 8. What is y?\n\n",
-    "Mod 10: a = 4, b = a + 9, c = b * 7, d = c - 5. What is d?\n\n",
+    "Mod 10: m = 8, c = m - 2, o = c * 9, i = o * 7, t = i + 4, n = t - 2. What is n?",
+    "Mod 10: a = 4, b = a + 9, c = b * 7, d = c - 5. What is d?",
 ]
 
 
@@ -20,8 +20,8 @@ async def main() -> None:
     """Stream the first problem, then solve all of them at the same time."""
     generator = LocalTorch(model="lab/generator", threads=1)
     mentor = LocalTorch(model="lab/mentor", threads=1)
-    recipe = MentorCollabFree(rate=0.5, order="swapped")
-    async with Controller(generator=generator, mentor=mentor, recipe=recipe, seed=7) as controller:
+    recipe = MentorCollabFree(rate=0.24)
+    async with Controller(generator=generator, mentor=mentor, recipe=recipe, seed=0) as controller:
         async with controller.stream(QUESTIONS[0]) as events:
             async for event in events:
                 if isinstance(event, Committed):

@@ -8,7 +8,7 @@ import anyio
 from rich.console import Console
 from rich.text import Text
 
-from collab.assembly import build_controller
+from collab.assembly import build_aside
 from collab.cli.flags import PairFlags
 from collab.cli.terminal import authored, harmless, percent
 from collab.config import RunConfig
@@ -38,7 +38,7 @@ def execute(prompt: str, flags: PairFlags, *, as_json: bool) -> int:
 
 
 async def _solve(config: RunConfig, problem: Problem, *, is_shown: bool) -> Result:
-    async with build_controller(config) as controller:
+    async with await build_aside(config) as controller:
         if is_shown:
             return await _show(controller, problem)
         return await controller.solve(problem)

@@ -268,3 +268,18 @@ def test_a_proposal_is_sixteen_tokens_long_unless_told_otherwise(tmp_path: Path)
     assert build_recipe(plain).segment == Until(16)
     assert build_recipe(longer).segment == Until(40)
     assert build_recipe(whole_steps).segment == Until(512, StepUnit())
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("generator: a\n  mentors: {generator: b}", "a mentor cannot be named 'generator'"),
+        (
+            "generator: a\n  mentor: b\n  mentors: {mentor: c}",
+            "'mentor' is given twice, as `mentor` and in `mentors`",
+        ),
+    ],
+)
+def test_no_participant_is_named_twice(pair: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path, f"pair:\n  {pair}\n")

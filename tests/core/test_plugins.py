@@ -151,3 +151,23 @@ def test_what_is_no_plugin_is_told_why(tmp_path: Path) -> None:
         plugins.find("verifiers", f"{path}:Mine")
     with pytest.raises(PluginShapeError, match="is not a policy: it is <function"):
         plugins.find("policies", "collab.plugins:find")
+
+
+def test_two_files_whose_paths_differ_only_in_punctuation_are_two_modules(tmp_path: Path) -> None:
+    for name in ("a-b.py", "a_b.py"):
+        (tmp_path / name).write_text(POLICY_FILE)
+
+    first = plugins.find("policies", f"{tmp_path}/a-b.py:Mine")
+
+    assert plugins.find("policies", f"{tmp_path}/a_b.py:Mine") is not first
+    assert plugins.find("policies", f"{tmp_path}/a-b.py:Mine") is first
+
+
+def test_a_file_named_as_a_module_is_told_how_to_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(POLICY_FILE)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(UnknownPluginError, match=r"no module 'mine'; did you mean 'mine\.py:Mine'"):
+        plugins.find("policies", "mine:Mine")
