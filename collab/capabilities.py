@@ -107,7 +107,7 @@ def match_needs(
         listed = "; ".join(missing)
         raise CapabilityError(
             f"the models cannot do what the plug-ins need: {listed}. "
-            "Use a backend that can (`local` can do all but steering and hidden states), "
+            "Use a backend that can (`local` can do all of it), "
             "or other plug-ins (`random`, `always` and `always-mentor` need nothing)."
         )
     return tuple(degraded)

@@ -1,11 +1,12 @@
 """What a model is asked for and what it offers: `Until`, `Sampling`, `Token`, `Proposal`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from collab.signals import Observed
 from collab.units import Unit
 
 StopReason = Literal["unit", "length", "eos", "stop_string", "context"]
@@ -64,6 +65,8 @@ class Token:
         entropy_nats: Entropy of the distribution it was drawn from, over the top k asked for,
             renormalised; `None` if no k was asked for.
         margin: Difference of the two largest log-probabilities, at least 0.
+        full_entropy_nats: Entropy over the whole vocabulary, if asked for.
+        observed: Hidden states read beside it, if asked for; see `collab.signals.Observation`.
     """
 
     id: int
@@ -71,6 +74,8 @@ class Token:
     logprob: float | None = None
     entropy_nats: float | None = None
     margin: float | None = None
+    full_entropy_nats: float | None = None
+    observed: Observed | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,11 @@ class ProposalBuilder:
         self._stop_string = ""
 
     @property
+    def room(self) -> int:
+        """How many further tokens may come."""
+        return self._until.max_tokens - len(self._tokens)
+
+    @property
     def is_done(self) -> bool:
         """Whether no further token is wanted."""
         return self.stop is not None

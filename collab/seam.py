@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from collab.capabilities import Capabilities
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
+from collab.signals import NO_SIGNALS, Signals, Steering
 from collab.usage import Price
 from collab.views import View, ViewOptions
 
@@ -109,6 +110,18 @@ class Session(Protocol):
         """Move the head back to `mark`."""
         ...
 
+    def steer(self, steering: Steering | None) -> None:
+        """Add a vector to the hidden states from the last token before the head on.
+
+        It replaces the one before it; `None` ends it. What was decoded behind the head is dropped;
+        what stands before it stays as it was computed, also if it is computed again.
+
+        Raises:
+            ConfigError: There is no such layer, or the vector is of another width.
+            ModelCallError: The model cannot be steered.
+        """
+        ...
+
     def fork(self) -> "AbstractAsyncContextManager[Session]":
         """Return an independent session with the same text; closing it frees it."""
         ...
@@ -128,7 +141,7 @@ class Model(Protocol):
         ...
 
     def open(
-        self, view: View, *, seed: int, entropy_top_k: int
+        self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
     ) -> AbstractAsyncContextManager[Session]:
         """Open a session at the end of the view's text; leaving it frees all it holds.
 
@@ -137,10 +150,11 @@ class Model(Protocol):
         Args:
             view: The problem as this participant sees it.
             seed: Of the session's own random stream, used when sampling.
-            entropy_top_k: Measure entropy over the k most likely tokens; 0 for not at all.
+            signals: What to measure beside its tokens.
 
         Raises:
             ContextOverflowError: The prompt does not fit.
+            ConfigError: An observed layer does not exist.
         """
         ...
 

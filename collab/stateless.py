@@ -16,6 +16,7 @@ from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.scanning import ProposalBuilder
 from collab.seam import Meter, Session, SessionMark
+from collab.signals import NO_SIGNALS, Signals, Steering
 from collab.views import View
 
 NO_TOKEN_ID = -1
@@ -45,7 +46,7 @@ class TextModel:
 
     @asynccontextmanager
     async def open(
-        self, view: View, *, seed: int, entropy_top_k: int
+        self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
     ) -> AsyncIterator["TextSession"]:
         """Open a session behind the view's prompt."""
         tokens, limit = self.count_tokens(view.prompt), self.capabilities.context_tokens
@@ -117,6 +118,10 @@ class TextSession:
             raise ValueError(f"{mark!r} is no mark of this session, or lies ahead of its head")
         self._drop_tail()
         self._text = self._text[: mark.length]
+
+    def steer(self, steering: Steering | None) -> None:
+        """Refuse: there are no hidden states to add to."""
+        raise ModelCallError(f"{self._model.name!r} cannot be steered")
 
     @asynccontextmanager
     async def fork(self) -> AsyncIterator[Session]:

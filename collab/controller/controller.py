@@ -29,6 +29,7 @@ from collab.problems import Problem, is_unicode
 from collab.recipes import Recipe, RecipeFactory
 from collab.roles import GENERATOR, MENTOR
 from collab.seam import ConsultationBackend, Model
+from collab.signals import NO_SIGNALS, Signals
 from collab.trace import Ended, Trace, TraceEvent
 from collab.usage import Ledger
 from collab.views import View
@@ -228,6 +229,7 @@ class Controller:
             if bound := self.budget.spent(work.ledger.usage, next_role=role):
                 raise BudgetReached(bound)
 
+        generator_signals = Signals(entropy_top_k=self.recipe.policy.entropy_top_k)
         participants: dict[str, Participant] = {}
         trace_tags = self._backends[GENERATOR].view.thinking
         async with AsyncExitStack() as stack:
@@ -237,7 +239,7 @@ class Controller:
                     model.open(
                         View(role, work.problem.prompt, backend.view),
                         seed=self._rng(work.problem, role).getrandbits(63),
-                        entropy_top_k=self.recipe.policy.entropy_top_k if role == GENERATOR else 0,
+                        signals=generator_signals if role == GENERATOR else NO_SIGNALS,
                     )
                 )
                 metered = MeteredSession(

@@ -62,7 +62,7 @@ async def check_verifier(verifier: Verifier) -> None:
         )
         if isinstance(answer, Verdict) and answer.stands and answer.upto is not None:
             length = len(proposals[answer.stands].tokens)
-            _ensure(0 <= answer.upto <= length, f"upto={answer.upto} is outside 0..{length}")
+            _ensure(1 <= answer.upto <= length, f"upto={answer.upto} is outside 1..{length}")
 
 
 def check_recipe(recipe: RecipeFactory) -> None:
@@ -83,7 +83,7 @@ async def check_backend(backend: ConsultationBackend, prompt: str = "What is 2 +
     async with backend.connect() as model:
         _ensure(bool(model.name), "the model has no name")
         view = View(GENERATOR, prompt, backend.view)
-        async with model.open(view, seed=0, entropy_top_k=0) as session:
+        async with model.open(view, seed=0) as session:
             await _check_replay(session)
             await _check_fork(session)
             if model.capabilities.can_judge:

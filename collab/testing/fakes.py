@@ -14,6 +14,7 @@ from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.scanning import ProposalBuilder
 from collab.seam import Backend, Meter, Model, SessionMark
+from collab.signals import NO_SIGNALS, Signals, Steering
 from collab.views import View
 
 _PIECES = re.compile(r"\n\n|\s?\w+|\s?[^\w\s]|\s")
@@ -69,7 +70,7 @@ class FakeModel:
 
     @asynccontextmanager
     async def open(
-        self, view: View, *, seed: int, entropy_top_k: int
+        self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
     ) -> AsyncIterator["FakeSession"]:
         """Open a session behind the view's prompt."""
         prompt = pieces(view.prompt)
@@ -175,6 +176,10 @@ class FakeSession:
         self._drop_tail()
         self._pieces = list(mark.pieces)
         self._computed = min(self._computed, len(pieces(self._prompt)) + len(self._pieces))
+
+    def steer(self, steering: Steering | None) -> None:
+        """Refuse: a fake has no hidden states."""
+        raise ModelCallError(f"{self._model.name!r} cannot be steered")
 
     @asynccontextmanager
     async def fork(self) -> AsyncIterator["FakeSession"]:

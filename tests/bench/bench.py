@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench_cli import measure_cli
-from bench_engine import measure_engine
+from bench_decode import measure_decoding
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS: tuple[Callable[[], dict[str, float]], ...] = (measure_cli, measure_engine)
+BENCHMARKS: tuple[Callable[[], dict[str, float]], ...] = (measure_cli, measure_decoding)
 
 
 def main() -> None:

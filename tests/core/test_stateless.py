@@ -48,7 +48,7 @@ async def test_it_keeps_to_the_contract() -> None:
 async def test_writing_is_stopped_as_soon_as_no_more_is_wanted() -> None:
     model = Counting()
 
-    async with model.open(View("g", "a b", ViewOptions()), seed=0, entropy_top_k=0) as live:
+    async with model.open(View("g", "a b", ViewOptions()), seed=0) as live:
         proposal = await live.generate(Until(3), GREEDY)
 
         assert (proposal.text, proposal.stop) == (" 2 3 4", "length")
@@ -59,7 +59,7 @@ async def test_writing_is_stopped_as_soon_as_no_more_is_wanted() -> None:
 async def test_the_whole_text_is_shown_at_every_call() -> None:
     model = Counting()
 
-    async with model.open(View("g", "a b", ViewOptions()), seed=0, entropy_top_k=0) as live:
+    async with model.open(View("g", "a b", ViewOptions()), seed=0) as live:
         await live.generate(Until(2), GREEDY)
         live.commit(1)
         live.append(" x")
@@ -72,7 +72,7 @@ async def test_the_end_of_the_text_is_not_asked_for_again() -> None:
     model = Counting()
     prompt = " ".join("x" * 18)
 
-    async with model.open(View("g", prompt, ViewOptions()), seed=0, entropy_top_k=0) as live:
+    async with model.open(View("g", prompt, ViewOptions()), seed=0) as live:
         first = await live.generate(Until(9), GREEDY)
         live.commit(2)
         second = await live.generate(Until(9), GREEDY)
@@ -95,7 +95,7 @@ async def test_it_works_in_both_seats() -> None:
 
 
 async def test_what_it_cannot_do_is_refused_by_name() -> None:
-    async with Counting().open(View("g", "a", ViewOptions()), seed=0, entropy_top_k=0) as live:
+    async with Counting().open(View("g", "a", ViewOptions()), seed=0) as live:
         with pytest.raises(ModelCallError, match="'counting' cannot judge"):
             await live.judge("?", ("A", "B"))
         with pytest.raises(ModelCallError, match="'counting' cannot score"):

@@ -2,17 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
-import anyio
 import torch
 import transformers as tf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from collab.proposals import Sampling
+from collab.signals import NO_SIGNALS, Signals
 from collab.views import View, ViewOptions
 from collab_backends.local.backend import LocalModel
-from collab_backends.local.engine import Engine
 from collab_backends.local.loading import prepare
 from collab_backends.local.session import LocalSession
 
@@ -124,23 +124,26 @@ async def serving(
     *,
     chunk_tokens: int = 512,
     max_context_tokens: int | None = None,
+    cache_tokens: int | None = None,
 ) -> AsyncIterator[LocalModel]:
     """Serve a model that is in memory with the local engine."""
     loaded = prepare(model, tokenizer, "tiny", max_context_tokens)
-    engine = Engine(loaded.model, chunk_tokens=chunk_tokens)
-    async with anyio.create_task_group() as group:
-        group.start_soon(engine.serve)
-        try:
-            yield LocalModel("tiny", engine, loaded)
-        finally:
-            engine.close()
+    if cache_tokens is not None:
+        loaded = replace(loaded, cache_tokens=cache_tokens)
+    served = LocalModel("tiny", loaded, chunk_tokens=chunk_tokens)
+    async with served.serving():
+        yield served
 
 
 @asynccontextmanager
 async def session(
-    model: LocalModel, prompt: str = "So the answer is", *, seed: int = 0, entropy_top_k: int = 0
+    model: LocalModel,
+    prompt: str = "So the answer is",
+    *,
+    seed: int = 0,
+    signals: Signals = NO_SIGNALS,
 ) -> AsyncIterator[LocalSession]:
     """Open a session behind a raw prompt."""
     view = View("generator", prompt, ViewOptions(template="raw"))
-    async with model.open(view, seed=seed, entropy_top_k=entropy_top_k) as opened:
+    async with model.open(view, seed=seed, signals=signals) as opened:
         yield opened

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from collab.config import RunConfig
 from collab.config_files import parse_config
 from collab.seam import Model
+from collab.signals import NO_SIGNALS, Signals
 from collab.testing import FakeModel, FakeSession
 from collab.usage import Price
 from collab.views import View, ViewOptions
@@ -31,12 +32,12 @@ class GatedModel(FakeModel):
 
     @asynccontextmanager
     async def open(
-        self, view: View, *, seed: int, entropy_top_k: int
+        self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
     ) -> AsyncIterator[FakeSession]:
         self.opened += 1
         if self.gate and not self.gate.exists() and self.opened > OPENED_BEFORE_THE_GATE:
             await anyio.sleep_forever()
-        async with super().open(view, seed=seed, entropy_top_k=entropy_top_k) as session:
+        async with super().open(view, seed=seed, signals=signals) as session:
             yield session
 
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Literal
 
 import anyio
@@ -12,10 +13,13 @@ from collab.capabilities import Capabilities
 from collab.concurrency import unwrapped
 from collab.errors import ContextOverflowError, EmptyPromptError
 from collab.seam import Backend, Model
+from collab.signals import NO_SIGNALS, Signals
 from collab.views import View
 from collab_backends.local.engine import Engine
 from collab_backends.local.loading import LoadedModel, load_model
+from collab_backends.local.memory import CacheMemory
 from collab_backends.local.session import LocalSession, Seat
+from collab_backends.local.steering import HiddenStates
 from collab_backends.local.tokens import TextCodec
 
 
@@ -35,21 +39,32 @@ class LocalTorch(Backend):
     max_context_tokens: int | None = Field(
         default=None, ge=2, description="Longest text; the model's own limit by default."
     )
+    cache_gib: float | None = Field(
+        default=None, gt=0, description="Memory for KV caches; half of what is free by default."
+    )
+    device_map: str | None = Field(
+        default=None,
+        description="Instead of one device: `auto` spreads the model over all; needs accelerate.",
+    )
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Model]:
         """Load the model and start its engine; leaving stops the engine and frees the model."""
-        loaded = await anyio.to_thread.run_sync(
-            load_model, self.model, self.device, self.dtype, self.max_context_tokens
+        load = partial(
+            load_model,
+            self.model,
+            self.device,
+            self.dtype,
+            self.max_context_tokens,
+            device_map=self.device_map,
+            cache_gib=self.cache_gib,
         )
-        engine = Engine(loaded.model, chunk_tokens=self.chunk_tokens, threads=self.threads)
-        with unwrapped():
-            async with anyio.create_task_group() as group:
-                group.start_soon(engine.serve)
-                try:
-                    yield LocalModel(self.name or self.model, engine, loaded)
-                finally:
-                    engine.close()
+        loaded = await anyio.to_thread.run_sync(load)
+        model = LocalModel(
+            self.name or self.model, loaded, chunk_tokens=self.chunk_tokens, threads=self.threads
+        )
+        async with model.serving():
+            yield model
 
 
 class LocalModel:
@@ -57,16 +72,26 @@ class LocalModel:
 
     Attributes:
         engine: Works on all its sessions.
+        seat: What its sessions share.
         open_sessions: Sessions open now, forks not counted.
     """
 
-    def __init__(self, name: str, engine: Engine, loaded: LoadedModel) -> None:
-        self.engine = engine
+    def __init__(
+        self, name: str, loaded: LoadedModel, *, chunk_tokens: int = 512, threads: int | None = None
+    ) -> None:
+        codec = TextCodec(loaded.tokenizer, name)
+        self.engine = Engine(
+            loaded.model,
+            CacheMemory(loaded.cache_tokens),
+            HiddenStates(loaded.model, codec.ids_containing),
+            chunk_tokens=chunk_tokens,
+            threads=threads,
+        )
         self.open_sessions = 0
-        self._seat = Seat(
+        self.seat = Seat(
             name=name,
-            engine=engine,
-            codec=TextCodec(loaded.tokenizer, name),
+            engine=self.engine,
+            codec=codec,
             end_ids=loaded.end_ids,
             context_tokens=loaded.context_tokens,
             embedding_rows=loaded.embedding_rows,
@@ -77,6 +102,8 @@ class LocalModel:
             has_token_ids=True,
             can_judge=True,
             can_score=True,
+            has_hidden_states=True,
+            can_steer=True,
             can_cancel=True,
             context_tokens=loaded.context_tokens,
         )
@@ -84,7 +111,7 @@ class LocalModel:
     @property
     def name(self) -> str:
         """Its name in ledgers and errors."""
-        return self._seat.name
+        return self.seat.name
 
     @property
     def capabilities(self) -> Capabilities:
@@ -92,12 +119,23 @@ class LocalModel:
         return self._capabilities
 
     @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Have the engine at work; leaving stops it and frees its caches."""
+        with unwrapped():
+            async with anyio.create_task_group() as group:
+                group.start_soon(self.engine.serve)
+                try:
+                    yield
+                finally:
+                    self.engine.close()
+
+    @asynccontextmanager
     async def open(
-        self, view: View, *, seed: int, entropy_top_k: int
+        self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
     ) -> AsyncIterator[LocalSession]:
         """Open a session; nothing is computed before its first call."""
-        ids = self._seat.codec.render(view)
-        limit = self._seat.context_tokens
+        ids = self.seat.codec.render(view)
+        limit = self.seat.context_tokens
         if not ids:
             raise EmptyPromptError(f"the prompt has no token in the vocabulary of {self.name!r}")
         if len(ids) >= limit:
@@ -106,11 +144,11 @@ class LocalModel:
                 "shorten it, or take a model with a longer context"
             )
         session = LocalSession(
-            self._seat,
+            self.seat,
             view.participant,
             ids,
             rng=random.Random(seed),
-            entropy_top_k=entropy_top_k,
+            signals=signals,
         )
         self.open_sessions += 1
         try:

@@ -1,24 +1,43 @@
 """The KV cache of one live text: tensors per layer, cut and copied by length."""
 
+from collections.abc import Sequence
+
 import torch
 
-_FIRST_CAPACITY = 64
+_GRAIN = 32
+_SPARE = 16
+"""A cache that has to grow does so by a sixteenth, in grains of 32 tokens."""
 
 
 class SequenceCache:
-    """Keys and values of the tokens of one text that were fed to the model.
+    """Keys and values of the first tokens of one text, and which tokens these are.
+
+    A text is named by its cache keys, one number for each token: the token's id, and above it what
+    else changed its entry, see `collab_backends.local.steering`. Whatever happened to the text
+    meanwhile, the entries that still hold are those of the common prefix.
 
     Shapes are taken from the first write of each layer, so every attention layout works whose
-    keys and values are `(H, T, D)`. Tensors grow by doubling; what lies behind `length` is never
-    read.
+    keys and values are `(H, T, D)`. What lies behind `length` is never read.
 
     Attributes:
-        length: Tokens with valid entries in every layer.
+        tokens: The cache keys of the tokens with entries in every layer.
+        capacity: Tokens it has memory for, or is allowed to take memory for.
     """
 
     def __init__(self) -> None:
-        self.length = 0
+        self.tokens: list[int] = []
+        self.capacity = 0
         self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @property
+    def length(self) -> int:
+        """Tokens with valid entries in every layer."""
+        return len(self.tokens)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that its tensors take."""
+        return sum(k.nbytes + v.nbytes for k, v in self._layers.values())
 
     def write(
         self, layer: int, keys: torch.Tensor, values: torch.Tensor
@@ -35,38 +54,47 @@ class SequenceCache:
         Returns:
             Views of keys and values, `(H, length + T, D)` and `(H, length + T, Dv)`.
         """
-        end = self.length + keys.shape[1]
+        start = len(self.tokens)
+        end = start + keys.shape[1]
         held = self._layers.get(layer)
         if held is None or held[0].shape[1] < end:
             held = self._grown(held, keys, values, end)
             self._layers[layer] = held
-        held[0][:, self.length : end] = keys
-        held[1][:, self.length : end] = values
-        return held[0][:, :end], held[1][:, :end]
+        all_keys, all_values = held
+        all_keys[:, start:end] = keys
+        all_values[:, start:end] = values
+        return all_keys[:, :end], all_values[:, :end]
 
-    def advance(self, tokens: int) -> None:
-        """Count `tokens` written to all layers as valid."""
-        self.length += tokens
+    def advance(self, tokens: Sequence[int]) -> None:
+        """Count the entries of `tokens`, written to all layers, as valid."""
+        self.tokens += tokens
 
     def truncate(self, length: int) -> None:
         """Forget entries from `length` on."""
-        self.length = min(self.length, length)
+        del self.tokens[length:]
 
-    def fork(self, length: int) -> "SequenceCache":
-        """Return a copy of the first `length` entries, or of all if there are fewer."""
-        twin = SequenceCache()
-        twin.length = min(self.length, length)
-        for layer, (keys, values) in self._layers.items():
-            twin._layers[layer] = (
-                keys[:, : twin.length].clone(),
-                values[:, : twin.length].clone(),
-            )
-        return twin
+    def take_prefix(self, donor: "SequenceCache", tokens: Sequence[int]) -> None:
+        """Become a copy of the donor's entries of `tokens`, with room for `capacity`.
+
+        A donor that was cleared meanwhile gives nothing.
+        """
+        length = len(tokens)
+        self._layers = {
+            layer: (self._copied(keys, length), self._copied(values, length))
+            for layer, (keys, values) in tuple(donor._layers.items())
+        }
+        self.tokens = list(tokens) if self._layers else []
 
     def clear(self) -> None:
         """Release all memory."""
         self._layers.clear()
-        self.length = 0
+        self.tokens.clear()
+        self.capacity = 0
+
+    def _copied(self, held: torch.Tensor, length: int) -> torch.Tensor:
+        copy = held.new_empty(held.shape[0], max(self.capacity, length), held.shape[2])
+        copy[:, :length] = held[:, :length]
+        return copy
 
     def _grown(
         self,
@@ -75,14 +103,32 @@ class SequenceCache:
         values: torch.Tensor,
         end: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        capacity = _FIRST_CAPACITY
-        while capacity < end:
-            capacity *= 2
+        self.capacity = max(self.capacity, rounded_capacity(end))
         grown = (
-            keys.new_empty(keys.shape[0], capacity, keys.shape[2]),
-            values.new_empty(values.shape[0], capacity, values.shape[2]),
+            keys.new_empty(keys.shape[0], self.capacity, keys.shape[2]),
+            values.new_empty(values.shape[0], self.capacity, values.shape[2]),
         )
         if held is not None:
             for new, old in zip(grown, held, strict=True):
                 new[:, : self.length] = old[:, : self.length]
         return grown
+
+
+def rounded_capacity(tokens: int) -> int:
+    """Return how many tokens to take memory for when `tokens` are needed."""
+    return -(-(tokens + tokens // _SPARE) // _GRAIN) * _GRAIN
+
+
+def common_prefix(first: Sequence[int], second: Sequence[int], limit: int) -> int:
+    """Return the length of the longest common prefix, at most `limit`."""
+    low, high = 0, min(len(first), len(second), limit)
+    if first[:high] == second[:high]:
+        return high
+    # Comparing slices is done in C, so halving beats a loop over tokens.
+    while high - low > 1:
+        middle = (low + high) // 2
+        if first[low:middle] == second[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,7 +1,9 @@
-"""The engine: all sessions' jobs share forward passes, on a thread beside the event loop."""
+"""The engine: a thread on which all sessions' jobs share forward passes."""
 
-from collections import deque
-from collections.abc import Sequence
+import queue
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -10,17 +12,42 @@ import torch
 from transformers import PreTrainedModel
 
 from collab.errors import ModelCallError
+from collab.observability import log_event
 from collab_backends.local.attention import Piece, Plan
 from collab_backends.local.jobs import Job
-from collab_backends.local.signals import Rows
+from collab_backends.local.memory import CacheMemory
+from collab_backends.local.scheduler import Scheduler, Share
+from collab_backends.local.signals import Reading, Rows
+from collab_backends.local.steering import HiddenStates, Observer, token_id
+
+_TURNS = 8
+"""Turns of the event loop that the thread waits after handing over results, so that the
+sessions just answered can ask again and join the next pass."""
+
+_LONGEST_WAIT_S = 0.005
+"""But no longer than that: the others must not wait for whoever keeps the event loop busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turned:
+    """The event loop has had its turns."""
+
+
+_Message = Job | _Turned | None
 
 
 class Engine:
     """Works on jobs until they are done; any number of them in one forward pass.
 
-    `submit` and `serve` belong to the event loop; everything from `_work` down runs on one
-    thread at a time. The thread takes new jobs before every step, so a job joins the others
-    at the next step and leaves when it is done.
+    `submit`, `serve` and `close` belong to the event loop, everything from `_run` down to the
+    engine's thread. A job joins the others at the next step and leaves when it is done.
+
+    Args:
+        model: A model whose attention is ours, see `loading.prepare`.
+        memory: Where room for caches comes from.
+        hidden: The hooks on its hidden states.
+        chunk_tokens: Context tokens of one pass.
+        threads: CPU threads of one pass; torch's own by default.
 
     Attributes:
         prefilled: Context tokens computed since the start.
@@ -29,19 +56,25 @@ class Engine:
     """
 
     def __init__(
-        self, model: PreTrainedModel, *, chunk_tokens: int = 512, threads: int | None = None
+        self,
+        model: PreTrainedModel,
+        memory: CacheMemory,
+        hidden: HiddenStates,
+        *,
+        chunk_tokens: int = 512,
+        threads: int | None = None,
     ) -> None:
+        self.memory = memory
+        self.hidden = hidden
         self.prefilled = 0
         self.decoded = 0
         self.forwards = 0
         self._model = model
-        self._chunk_tokens = chunk_tokens
         self._threads = threads
-        self._arrived: deque[Job] = deque()
-        self._active: list[Job] = []
-        self._wake = anyio.Event()
+        self._scheduler = Scheduler(memory, chunk_tokens)
+        self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self._is_closing = False
-        self._limiter = anyio.CapacityLimiter(1)
+        self._soon: Callable[..., object] = _not_serving
 
     # --- on the event loop ------------------------------------------------------------------
 
@@ -52,12 +85,12 @@ class Engine:
         return, so that what was computed is known.
 
         Raises:
+            ContextOverflowError: There could never be memory for it.
             ModelCallError: The forward pass failed, or the engine is closed.
         """
         if self._is_closing:
             raise ModelCallError("the model was closed")
-        self._arrived.append(job)
-        self._wake.set()
+        self._messages.put(job)
         try:
             await job.progress.finished.wait()
         except anyio.get_cancelled_exc_class():
@@ -69,110 +102,142 @@ class Engine:
             raise job.progress.error
 
     async def serve(self) -> None:
-        """Work on jobs until `close` is called or this is cancelled; then fail what is left."""
+        """Work on jobs until `close` is called; then fail what is left."""
+        self._soon = _scheduling()
         try:
-            while not self._is_closing:
-                await self._wake.wait()
-                self._wake = anyio.Event()
-                while (self._arrived or self._active) and not self._is_closing:
-                    done = await anyio.to_thread.run_sync(self._work, limiter=self._limiter)
-                    for job in done:
-                        job.progress.finished.set()
-                    # Let the sessions just answered ask again, so that they join the next step.
-                    await anyio.lowlevel.checkpoint()
+            await anyio.to_thread.run_sync(self._run, limiter=anyio.CapacityLimiter(1))
         finally:
             self._is_closing = True
             self._fail_rest()
+            self.hidden.close()
+            self.memory.clear()
 
     def close(self) -> None:
-        """Stop working; jobs that are not done fail."""
+        """Stop working after the current step; jobs that are not done fail."""
         self._is_closing = True
-        self._wake.set()
+        self._messages.put(None)
 
     def _fail_rest(self) -> None:
-        for job in (*self._active, *self._arrived):
+        while not self._messages.empty():
+            if isinstance(message := self._messages.get(), Job):
+                self._scheduler.add(message)
+        for job in self._scheduler.jobs:
             job.progress.error = job.progress.error or ModelCallError("the model was closed")
             job.progress.finished.set()
-        self._active.clear()
-        self._arrived.clear()
+
+    def _hand_over(self, done: Sequence[Job]) -> None:
+        for job in done:
+            job.progress.finished.set()
+        self._soon(self._count_turns, _TURNS)
+
+    def _count_turns(self, left: int) -> None:
+        if left:
+            self._soon(self._count_turns, left - 1)
+        else:
+            self._messages.put(_Turned())
 
     # --- on the thread ----------------------------------------------------------------------
 
-    def _work(self) -> list[Job]:
-        """Make steps until some jobs are done, and return these."""
+    def _run(self) -> None:
+        """Make steps until the engine is closed."""
         if self._threads is not None:
             torch.set_num_threads(self._threads)
+        with torch.inference_mode():
+            while not self._is_closing:
+                self._take_messages(is_waiting=self._scheduler.is_idle)
+                if done := self._step():
+                    self._scheduler.remove(done)
+                    self._soon(self._hand_over, done)
+                    self._await_turn()
+
+    def _take_messages(self, *, is_waiting: bool) -> None:
+        """Take all jobs that have come; wait for one if there is nothing else to do."""
+        while not self._is_closing and (is_waiting or not self._messages.empty()):
+            message = self._messages.get()
+            if isinstance(message, Job):
+                self._scheduler.add(message)
+                is_waiting = False
+
+    def _await_turn(self) -> None:
+        """Take jobs until the event loop has had its turn."""
         while not self._is_closing:
-            while self._arrived:
-                self._active.append(self._arrived.popleft())
-            done = [job for job in self._active if job.progress.is_cancelled]
-            self._active = [job for job in self._active if not job.progress.is_cancelled]
-            if self._active:
-                done += self._step()
-            if done or not self._active:
-                return done
-        return []
+            try:
+                message = self._messages.get(timeout=_LONGEST_WAIT_S)
+            except queue.Empty:
+                return
+            if not isinstance(message, Job):
+                return
+            self._scheduler.add(message)
 
     def _step(self) -> list[Job]:
-        """Feed one piece of every active job in one forward pass; return the jobs done.
+        """Make one forward pass for all jobs that are admitted; return the jobs done."""
+        done = self._scheduler.take_cancelled()
+        shares = self._scheduler.plan()
+        if shares:
+            return done + self._forward_split(shares)
+        # Nobody is at work, so whoever waits still lacks room when all others rest.
+        return done + self._scheduler.take_impossible()
 
-        If the pass fails, each job gets one of its own: only those that fail alone have failed.
-        """
-        batch = list(self._active)
-        done = self._forward_or_fail(batch)
-        if done is None:
-            done = [job for one in batch for job in self._forward_or_fail([one]) or []]
-        self._active = [job for job in self._active if job not in done]
-        return done
-
-    def _forward_or_fail(self, batch: Sequence[Job]) -> list[Job] | None:
-        """Return the jobs done, a failed lone one included; `None` if a shared pass failed."""
+    def _forward_split(self, shares: Sequence[Share]) -> list[Job]:
+        """Make the pass; where it fails, in halves: only jobs that fail alone have failed."""
         try:
-            return self._forward(batch)
+            return self._forward(shares)
         except Exception as error:  # noqa: BLE001  # whatever failed, its caller must know
-            if len(batch) > 1:
-                return None
-            batch[0].progress.fail("the forward pass", error)
-            return list(batch)
+            log_event("engine.pass_failed", jobs=len(shares), error=repr(error))
+            is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
+            freed = self.memory.drop_resting() if is_memory else 0
+            if len(shares) > 1:
+                half = len(shares) // 2
+                return self._forward_split(shares[:half]) + self._forward_split(shares[half:])
+            if freed:
+                return self._forward_split(shares)
+            shares[0].job.progress.fail("the forward pass", error)
+            return [shares[0].job]
 
-    @torch.inference_mode()
-    def _forward(self, batch: Sequence[Job]) -> list[Job]:
-        ids: list[int] = []
+    def _forward(self, shares: Sequence[Share]) -> list[Job]:
+        keys: list[int] = []
         positions: list[int] = []
-        row_places: list[int] = []
         pieces: list[Piece] = []
+        logit_rows: list[int] = []
         wanted: list[int] = []
-        for job in batch:
+        for share in shares:
+            job, start = share.job, len(keys)
             job.progress.note_started()
-            taken = job.pending[: self._chunk_tokens]
-            left = len(job.pending) - len(taken)
-            # Of the wanted rows, those that stand in this chunk.
-            count = min(max(job.wanted_rows - left, 0), len(taken))
-            start = len(ids)
-            ids += taken
-            positions += range(job.cache.length, job.cache.length + len(taken))
-            pieces.append(Piece(job.cache, start, len(ids)))
-            row_places += range(len(ids) - count, len(ids))
+            keys += job.pending[: share.tokens]
+            positions += range(job.cache.length, job.cache.length + share.tokens)
+            pieces.append(Piece(job.cache, start, len(keys)))
+            # Of the wanted rows, those that stand in this share.
+            left = len(job.pending) - share.tokens
+            count = min(max(job.wanted_rows - left, 0), share.tokens)
+            logit_rows += range(len(keys) - count, len(keys))
             wanted.append(count)
-        logits = Rows(self._logits(ids, positions, row_places, Plan(tuple(pieces))))
+        observed = _observed_rows(shares, wanted, keys, logit_rows)
+        self.hidden.prepare(keys, logit_rows, observed)
+        logits = self._logits(keys, positions, logit_rows, Plan(tuple(pieces)))
         self.forwards += 1
+        rows = Rows(logits, self._readings(observed))
         done: list[Job] = []
         start = 0
-        for job, piece, count in zip(batch, pieces, wanted, strict=True):
-            if self._advance(job, piece.end - piece.start, logits, start, start + count):
-                done.append(job)
+        for share, count in zip(shares, wanted, strict=True):
+            if self._advance(share, rows, start, start + count):
+                done.append(share.job)
             start += count
         return done
 
-    def _advance(self, job: Job, fed: int, rows: Rows, start: int, end: int) -> bool:
+    def _advance(self, share: Share, rows: Rows, start: int, end: int) -> bool:
         """Give a job the rows it wanted; return whether it is done."""
-        job.cache.advance(fed)
-        job.pending = job.pending[fed:]
-        self.prefilled += job.progress.note_fed(fed)
+        job = share.job
+        job.cache.advance(job.pending[: share.tokens])
+        job.pending = job.pending[share.tokens :]
+        of_context = min(share.tokens, len(job.context) - job.progress.cached - job.progress.fed)
+        job.progress.fed += of_context
+        self.prefilled += of_context
         if start == end:
             return False
         before = job.completion_tokens
         try:
+            for row in range(start, end):
+                rows.ensure_numbers(row)
             is_done = job.take(rows, start, end)
         except Exception as error:  # noqa: BLE001  # only this job's reading of the logits failed
             job.progress.fail("reading the logits", error)
@@ -182,11 +247,11 @@ class Engine:
         return is_done
 
     def _logits(
-        self, ids: list[int], positions: list[int], rows: list[int], plan: Plan
+        self, keys: list[int], positions: list[int], rows: list[int], plan: Plan
     ) -> torch.Tensor:
         device = self._model.device
         output = self._model(
-            input_ids=torch.tensor([ids], device=device),
+            input_ids=torch.tensor([[token_id(key) for key in keys]], device=device),
             position_ids=torch.tensor([positions], device=device),
             use_cache=False,
             logits_to_keep=torch.tensor(rows, device=device, dtype=torch.long),
@@ -194,3 +259,39 @@ class Engine:
         )
         logits: torch.Tensor = output.logits[0]
         return logits
+
+    def _readings(self, observed: dict[Observer, list[int]]) -> dict[Observer, Reading]:
+        return {
+            observer: Reading(
+                {row: place for place, row in enumerate(rows)}, self.hidden.states(observer, rows)
+            )
+            for observer, rows in observed.items()
+        }
+
+
+def _observed_rows(
+    shares: Sequence[Share], wanted: Sequence[int], keys: Sequence[int], logit_rows: Sequence[int]
+) -> dict[Observer, list[int]]:
+    """Return which rows of logits each observer reads the state of."""
+    found: dict[Observer, list[int]] = {}
+    start = 0
+    for share, count in zip(shares, wanted, strict=True):
+        for observer in share.job.observers:
+            for row in range(start, start + count):
+                if observer.reads_at(token_id(keys[logit_rows[row]])):
+                    found.setdefault(observer, []).append(row)
+        start += count
+    return found
+
+
+def _not_serving(*_: object) -> Any:
+    raise ModelCallError("the engine is not serving")
+
+
+def _scheduling() -> Callable[..., object]:
+    """Return what has a function called by the running event loop, from any thread."""
+    native: Any = anyio.lowlevel.current_token().native_token
+    soon: Callable[..., object] = getattr(native, "call_soon_threadsafe", None) or (
+        native.run_sync_soon
+    )
+    return soon

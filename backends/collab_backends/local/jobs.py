@@ -1,40 +1,21 @@
-"""Jobs: what sessions ask of the engine. Each takes logits row by row until it is done."""
+"""Jobs: what sessions ask of the engine. Each takes rows of logits until it is done."""
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Protocol
 
 import anyio
 
-from collab.errors import ModelCallError
+from collab.errors import CollabError, ModelCallError
 from collab.proposals import Sampling, Token
 from collab.scanning import ProposalBuilder
+from collab.signals import Signals
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.signals import Rows, draw
+from collab_backends.local.steering import Observer, Steer
 from collab_backends.local.tokens import TextDecoder
-
-
-class Job(Protocol):
-    """One call to the model. Made and awaited by a session, worked on by the engine's thread."""
-
-    cache: SequenceCache
-    pending: list[int]
-    progress: "Progress"
-
-    @property
-    def wanted_rows(self) -> int:
-        """For how many of the last pending tokens logits are wanted."""
-        ...
-
-    @property
-    def completion_tokens(self) -> int:
-        """How many tokens were decoded so far."""
-        ...
-
-    def take(self, rows: Rows, start: int, end: int) -> bool:
-        """Take the wanted rows, `start` to `end`; return whether the job is done."""
-        ...
 
 
 class Progress:
@@ -44,30 +25,28 @@ class Progress:
         finished: Set on the event loop once the job is done, failed or dropped.
         is_cancelled: Set by the session; the engine drops the job at its next step.
         error: Why it failed.
-        fed: Prompt tokens computed so far.
+        cached: Context tokens that did not have to be computed.
+        fed: Context tokens computed so far.
         queue_wait_s: Seconds until its first tokens were fed.
         first_token_s: Seconds until its first result.
     """
 
-    def __init__(self, prompt_tokens: int) -> None:
+    def __init__(self) -> None:
         self.finished = anyio.Event()
         self.is_cancelled = False
-        self.error: ModelCallError | None = None
+        self.error: CollabError | None = None
+        self.cached = 0
         self.fed = 0
         self.queue_wait_s: float | None = None
         self.first_token_s: float | None = None
-        self._prompt_tokens = prompt_tokens
         self._asked = perf_counter()
 
     def fail(self, what: str, error: Exception) -> None:
         """Take note that the job failed."""
-        self.error = ModelCallError(f"{what} failed: {type(error).__name__}: {error}")
-
-    def note_fed(self, tokens: int) -> int:
-        """Take note that tokens were fed; return how many of them belong to the prompt."""
-        of_prompt = min(tokens, self._prompt_tokens - self.fed)
-        self.fed += of_prompt
-        return of_prompt
+        if isinstance(error, CollabError):
+            self.error = error
+        else:
+            self.error = ModelCallError(f"{what} failed: {type(error).__name__}: {error}")
 
     def note_started(self) -> None:
         """Take note that the engine works on the job."""
@@ -80,33 +59,95 @@ class Progress:
             self.first_token_s = perf_counter() - self._asked
 
 
-class GenerateJob:
+class Job(ABC):
+    """One call to the model. Made and awaited by a session, worked on by the engine's thread.
+
+    Args:
+        cache: Where its entries stand; nobody else touches it while the job is at work.
+        context: Cache keys of the text that its first result depends on.
+        donor: A cache that likely holds a longer prefix of the context.
+
+    Attributes:
+        pending: Cache keys to be fed, once the job is at work.
+        observers: Whose states it wants.
+    """
+
+    def __init__(
+        self,
+        cache: SequenceCache,
+        context: Sequence[int],
+        *,
+        donor: SequenceCache | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.cache = cache
+        self.context = list(context)
+        self.donor = donor
+        self.observers = observers
+        self.pending: list[int] = []
+        self.progress = Progress()
+
+    @property
+    def wanted_rows(self) -> int:
+        """For how many of the last tokens of its context logits are wanted."""
+        return 1
+
+    @property
+    def most_new_tokens(self) -> int:
+        """How many tokens may be fed behind the context."""
+        return 0
+
+    @property
+    @abstractmethod
+    def completion_tokens(self) -> int:
+        """How many tokens were decoded so far."""
+
+    @abstractmethod
+    def take(self, rows: Rows, start: int, end: int) -> bool:
+        """Take the wanted rows, `start` to `end`; return whether the job is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How one call writes.
+
+    Attributes:
+        builder: Says when no further token is wanted.
+        decoder: Gives the tokens' texts.
+        sampler: Chooses tokens and measures their signals.
+        room: How many tokens the model's context has left.
+        observers: Whose hidden states are wanted beside the tokens.
+        steer: What is added at the places of the new tokens, if anything.
+    """
+
+    builder: ProposalBuilder
+    decoder: TextDecoder
+    sampler: "Sampler"
+    room: int
+    observers: Sequence[Observer] = ()
+    steer: Steer | None = None
+
+
+class GenerateJob(Job):
     """Decode tokens until the builder wants no more, the text ends, or the context is full."""
 
     def __init__(
         self,
         cache: SequenceCache,
-        pending: list[int],
+        context: Sequence[int],
+        writing: Writing,
         *,
-        builder: ProposalBuilder,
-        decoder: TextDecoder,
-        sampler: "Sampler",
-        room: int,
+        donor: SequenceCache | None = None,
     ) -> None:
-        self.cache = cache
-        self.pending = pending
-        self.progress = Progress(len(pending))
+        super().__init__(cache, context, donor=donor, observers=writing.observers)
         self.decoded: list[Token] = []
         self.has_ended = False
-        self._builder = builder
-        self._decoder = decoder
-        self._sampler = sampler
-        self._room = room
+        self._writing = writing
 
     @property
-    def wanted_rows(self) -> int:
-        """One: only the next token's distribution is wanted."""
-        return 1
+    def most_new_tokens(self) -> int:
+        """All tokens asked for, but the last of them is never fed."""
+        return min(self._writing.room, self._writing.builder.room)
 
     @property
     def completion_tokens(self) -> int:
@@ -115,61 +156,78 @@ class GenerateJob:
 
     def take(self, rows: Rows, start: int, end: int) -> bool:
         """Decode one token."""
-        token_id = self._sampler.choose(rows, start)
-        self.has_ended = token_id in self._sampler.end_ids
-        text = "" if self.has_ended else self._decoder.feed(token_id)
-        self.decoded.append(self._sampler.measured(rows, start, token_id, text))
-        self.pending = [token_id]
+        writing, builder = self._writing, self._writing.builder
+        token = writing.sampler.next_token(rows, start)
+        self.has_ended = token.id in writing.sampler.end_ids
+        text = "" if self.has_ended else writing.decoder.feed(token.id)
+        observed = self._observed(rows, start, only_last=False) if self.observers else None
+        token = replace(token, text=text, observed=observed)
+        self.decoded.append(token)
+        self.pending = [writing.steer.key(token.id) if writing.steer else token.id]
         if self.has_ended:
-            self._builder.end("eos")
-        elif not self._builder.feed(self.decoded[-1]) and len(self.decoded) >= self._room:
-            self._builder.end("context")
-        return self._builder.is_done
+            builder.end("eos")
+        elif not builder.feed(token) and len(self.decoded) >= writing.room:
+            builder.end("context")
+        if builder.is_done and observed is not None:
+            # Only now is it known which token was the last; its mapping is still open.
+            observed |= self._observed(rows, start, only_last=True)
+        return builder.is_done
+
+    def _observed(self, rows: Rows, row: int, *, only_last: bool) -> dict[str, Sequence[float]]:
+        return {
+            observer.name: numbers
+            for observer in self.observers
+            if observer.only_last is only_last
+            and (numbers := rows.observed(row, observer)) is not None
+        }
 
 
 class Sampler:
     """Chooses tokens for one session and measures the signals beside them."""
 
     def __init__(
-        self, sampling: Sampling, rng: random.Random, *, end_ids: frozenset[int], entropy_top_k: int
+        self,
+        sampling: Sampling,
+        rng: random.Random,
+        *,
+        end_ids: frozenset[int],
+        signals: Signals,
     ) -> None:
         self.end_ids = end_ids
+        self.signals = signals
         self._sampling = sampling
         self._rng = rng
-        self._entropy_top_k = entropy_top_k
 
-    def choose(self, rows: Rows, row: int) -> int:
-        """Return the next token's id."""
-        if self._sampling.is_greedy:
-            return rows.most_likely[row]
-        return draw(rows.logits[row], self._sampling, self._rng)
-
-    def measured(self, rows: Rows, row: int, token_id: int, text: str) -> Token:
-        """Return the token with its signals."""
-        top_k = self._entropy_top_k
+    def next_token(self, rows: Rows, row: int) -> Token:
+        """Return the next token with its signals, without its text."""
+        top_k = self.signals.entropy_top_k
+        token_id = rows.most_likely(row)
+        if not self._sampling.is_greedy:
+            token_id = draw(rows.logits[row], self._sampling, self._rng)
         return Token(
             id=token_id,
-            text=text,
+            text="",
             logprob=rows.logprob(row, token_id),
             entropy_nats=rows.entropy(row, top_k) if top_k else None,
             margin=rows.margin(row),
+            full_entropy_nats=rows.full_entropy(row) if self.signals.has_full_entropy else None,
         )
 
 
-class JudgeJob:
-    """Read the probabilities of a few tokens right behind the pending ones."""
+class JudgeJob(Job):
+    """Read the probabilities of a few tokens right behind the context."""
 
-    def __init__(self, cache: SequenceCache, pending: list[int], label_ids: Sequence[int]) -> None:
-        self.cache = cache
-        self.pending = pending
-        self.progress = Progress(len(pending))
+    def __init__(
+        self,
+        cache: SequenceCache,
+        context: Sequence[int],
+        label_ids: Sequence[int],
+        *,
+        donor: SequenceCache | None = None,
+    ) -> None:
+        super().__init__(cache, context, donor=donor)
         self.probabilities: list[float] = []
         self._label_ids = list(label_ids)
-
-    @property
-    def wanted_rows(self) -> int:
-        """One: only the next token's distribution is wanted."""
-        return 1
 
     @property
     def completion_tokens(self) -> int:
@@ -178,17 +236,22 @@ class JudgeJob:
 
     def take(self, rows: Rows, start: int, end: int) -> bool:
         """Read the labels."""
-        self.probabilities = rows.logprobs[start, self._label_ids].exp().tolist()
+        self.probabilities = rows.probabilities(start, self._label_ids)
         return True
 
 
-class ScoreJob:
+class ScoreJob(Job):
     """Read the log-probability of every token of a given continuation, in one prefill."""
 
-    def __init__(self, cache: SequenceCache, pending: list[int], scored: Sequence[int]) -> None:
-        self.cache = cache
-        self.pending = pending
-        self.progress = Progress(len(pending))
+    def __init__(
+        self,
+        cache: SequenceCache,
+        context: Sequence[int],
+        scored: Sequence[int],
+        *,
+        donor: SequenceCache | None = None,
+    ) -> None:
+        super().__init__(cache, context, donor=donor)
         self.logprobs: list[float] = []
         self._scored = list(scored)
 

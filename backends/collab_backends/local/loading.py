@@ -1,6 +1,7 @@
 """Loading a model folder or hub id, and refusing what the engine would run wrongly."""
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ from transformers.utils import logging
 
 from collab.errors import ModelLoadError
 from collab_backends.local.attention import BACKEND_NAME
+from collab_backends.local.probe import probe
+
+_FREE_SHARE = 0.5
+"""Share of the free memory that caches may take: activations and other models need some too."""
 
 _LAB_PREFIX = "lab/"
 _KNOWN_LAYERS = frozenset({"full_attention", "sliding_attention"})
@@ -28,7 +33,18 @@ _BATCH_DEPENDENT_ROPE = frozenset({"dynamic", "longrope"})
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """What an engine and its sessions need of a checkpoint."""
+    """What an engine and its sessions need of a checkpoint.
+
+    Attributes:
+        model: On its device, with our attention.
+        tokenizer: Its tokenizer.
+        end_ids: Tokens that end a text.
+        context_tokens: Longest text.
+        vocabulary: Width of the logits.
+        embedding_rows: Ids from here on cannot be fed.
+        token_bytes: Memory of one token in a KV cache, as measured.
+        cache_tokens: Tokens that all caches together may hold.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
@@ -36,10 +52,18 @@ class LoadedModel:
     context_tokens: int
     vocabulary: int
     embedding_rows: int
+    token_bytes: int
+    cache_tokens: int
 
 
 def load_model(
-    reference: str, device: str, dtype: str, max_context_tokens: int | None
+    reference: str,
+    device: str,
+    dtype: str,
+    max_context_tokens: int | None = None,
+    *,
+    device_map: str | None = None,
+    cache_gib: float | None = None,
 ) -> LoadedModel:
     """Load weights and tokenizer.
 
@@ -48,13 +72,16 @@ def load_model(
         device: A torch device, or `auto`.
         dtype: A torch dtype's name, or `auto`.
         max_context_tokens: Bound on the context, if smaller than the model's own.
+        device_map: How to spread the model over several devices, such as `auto`, instead of
+            putting it on one; needs the package accelerate.
+        cache_gib: Memory for KV caches; by default what `free_memory` finds.
 
     Raises:
         ModelLoadError: There is no such model, something is missing from it, or its
             architecture would run wrongly here.
     """
     place = resolve(reference)
-    where = torch.device(_device(device))
+    where = _device(device)
     config = _from_pretrained(AutoConfig, place, reference, "configuration")
     _refuse_unsupported(config, reference)
     tokenizer = _load_tokenizer(place, reference)
@@ -66,8 +93,11 @@ def load_model(
             "weights",
             dtype=_dtype(dtype, where),
             attn_implementation=BACKEND_NAME,
+            device_map=device_map,
         )
-    return prepare(model.to(where), tokenizer, reference, max_context_tokens)
+    if device_map is None:
+        model = model.to(where)
+    return prepare(model, tokenizer, reference, max_context_tokens, cache_gib=cache_gib)
 
 
 def prepare(
@@ -75,6 +105,8 @@ def prepare(
     tokenizer: PreTrainedTokenizerFast,
     reference: str,
     max_context_tokens: int | None = None,
+    *,
+    cache_gib: float | None = None,
 ) -> LoadedModel:
     """Make a model that is in memory ready for the engine; it uses our attention from now on.
 
@@ -87,8 +119,8 @@ def prepare(
             "outside and would give wrong output; use another model, or serve it remotely"
         )
     _refuse_unsupported(model.config, reference)
-    model.set_attn_implementation(BACKEND_NAME)
     model.train(mode=False)
+    token_bytes = probe(model, reference)
     text_config = model.config.get_text_config()
     limit = int(getattr(text_config, "max_position_embeddings", 0) or 4096)
     return LoadedModel(
@@ -98,6 +130,8 @@ def prepare(
         context_tokens=min(limit, max_context_tokens or limit),
         vocabulary=int(text_config.vocab_size),
         embedding_rows=_embedding_rows(model),
+        token_bytes=token_bytes,
+        cache_tokens=_cache_tokens(model.device, token_bytes, cache_gib),
     )
 
 
@@ -151,10 +185,18 @@ def _no_progress_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _device(device: str) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ModelLoadError(f"there is no device {device!r}; write auto, cpu or cuda:0") from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ModelLoadError(
+            f"there is no device {device!r}; CUDA devices here: {torch.cuda.device_count()}"
+        )
+    return found
 
 
 def _dtype(dtype: str, device: torch.device) -> torch.dtype | str:
@@ -186,6 +228,18 @@ def _refuse_unsupported(config: PretrainedConfig, reference: str) -> None:
             f"{reference!r} scales positions by the longest text of the batch "
             f"({', '.join(sorted(map(str, bad)))}); the local backend cannot share its passes"
         )
+
+
+def _cache_tokens(device: torch.device, token_bytes: int, cache_gib: float | None) -> int:
+    memory = int(cache_gib * 2**30) if cache_gib else int(_FREE_SHARE * free_memory(device))
+    return max(memory // max(token_bytes, 1), 1)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that are free on a device now: its own, or of the machine."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _embedding_rows(model: PreTrainedModel) -> int:

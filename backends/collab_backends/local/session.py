@@ -1,17 +1,19 @@
 """A local session: ids are the truth, the KV cache is a copy of them that can be rebuilt."""
 
 import random
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.scanning import ProposalBuilder
 from collab.seam import Meter, SessionMark
+from collab.signals import NO_SIGNALS, Signals, Steering
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.engine import Engine
-from collab_backends.local.jobs import GenerateJob, Job, JudgeJob, Sampler, ScoreJob
+from collab_backends.local.jobs import GenerateJob, Job, JudgeJob, Sampler, ScoreJob, Writing
+from collab_backends.local.steering import Steer
 from collab_backends.local.tokens import Splice, TextCodec, TextDecoder
 
 _BEFORE_TOKENS = 32
@@ -38,42 +40,66 @@ class Seat:
     context_tokens: int
     embedding_rows: int
 
+    def ensure_known(self, ids: Sequence[int]) -> None:
+        """Refuse ids that would fail inside the model, where they could harm others.
+
+        Raises:
+            ModelCallError: One has no embedding.
+        """
+        if (largest := max(ids, default=0)) >= self.embedding_rows:
+            raise ModelCallError(
+                f"token id {largest} is outside the {self.embedding_rows} embeddings of "
+                f"{self.name!r}; its tokenizer belongs to another model"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A number of ids, and how many splices had been made by then."""
+    """A number of ids, how many splices had been made by then, and what was steered."""
 
     length: int
     splices: int
+    steers: tuple[tuple[int, Steer | None], ...] = ()
 
 
 class LocalSession:
     """One live text of a local model; see `collab.seam.Session`.
 
-    The cache holds the ids up to the head and, behind it, of decoded tokens; the last decoded
-    one is never in it. Splices may write the last few ids again; what they replaced is kept,
-    so that every earlier mark can be gone back to.
+    The cache belongs to the engine, which feeds what its entries do not cover. Splices may write
+    the last few ids again; what they replaced is kept, so that every earlier mark can be gone
+    back to.
     """
 
     def __init__(
-        self, seat: Seat, author: str, ids: Sequence[int], *, rng: random.Random, entropy_top_k: int
+        self,
+        seat: Seat,
+        author: str,
+        ids: Sequence[int],
+        *,
+        rng: random.Random,
+        signals: Signals = NO_SIGNALS,
     ) -> None:
         self.meter = Meter()
         self._seat = seat
         self._author = author
         self._rng = rng
-        self._entropy_top_k = entropy_top_k
+        self._signals = signals
+        self._observers = tuple(map(seat.engine.hidden.observer, signals.observations))
+        seat.ensure_known(ids)
         self._ids = list(ids)
         self._tail: list[Token] = []
         self._tail_has_ended = False
         self._replaced: list[tuple[int, list[int]]] = []
         self._cache = SequenceCache()
+        self._origin: SequenceCache | None = None
+        # From which position on which steering holds, ascending.
+        self._steers: list[tuple[int, Steer | None]] = []
         self._decoder: TextDecoder | None = None
 
     @property
     def mark(self) -> SessionMark:
         """A pointer to the head."""
-        return _Mark(len(self._ids), len(self._replaced))
+        return _Mark(len(self._ids), len(self._replaced), tuple(self._steers))
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -106,9 +132,9 @@ class LocalSession:
                 f"labels {', '.join(map(repr, labels))} begin with the same token in "
                 f"{self._seat.name!r}; choose labels that differ in their first token"
             )
-        cache = self._cache.fork(min(splice.kept, len(asked) - 1))
-        job = JudgeJob(cache, asked[cache.length :], label_ids)
-        await self._run(job, len(asked))
+        with self._scratch() as cache:
+            job = JudgeJob(cache, self._keys(asked), label_ids, donor=self._cache)
+            await self._run(job)
         return Distribution(dict(zip(labels, job.probabilities, strict=True)))
 
     async def score(self, text: str) -> tuple[Token, ...]:
@@ -116,10 +142,10 @@ class LocalSession:
         splice = self._splice(text)
         if not splice.added:
             return ()
-        scored = [*self._ids[: splice.kept], *splice.added]
-        cache = self._cache.fork(splice.kept - 1)
-        job = ScoreJob(cache, scored[cache.length : -1], splice.added)
-        await self._run(job, len(scored) - 1)
+        scored = [*self._ids[: splice.kept], *splice.added[:-1]]
+        with self._scratch() as cache:
+            job = ScoreJob(cache, self._keys(scored), splice.added, donor=self._cache)
+            await self._run(job)
         decoder = self._seat.codec.decoder(self._ids[: splice.kept])
         return tuple(
             Token(token_id, decoder.feed(token_id), logprob)
@@ -140,7 +166,6 @@ class LocalSession:
         splice = self._splice(text)
         if splice.kept < before:
             self._replaced.append((splice.kept, self._ids[splice.kept :]))
-        self._cache.truncate(splice.kept)
         self._ids = [*self._ids[: splice.kept], *splice.added]
         return len(self._ids) - before
 
@@ -151,97 +176,113 @@ class LocalSession:
         self._drop_tail()
         while len(self._replaced) > mark.splices:
             kept, ids = self._replaced.pop()
-            self._cache.truncate(kept)
             self._ids = [*self._ids[:kept], *ids]
         self._ids = self._ids[: mark.length]
-        self._cache.truncate(mark.length)
+        self._steers = [*mark.steers]
+
+    def steer(self, steering: Steering | None) -> None:
+        """Add a vector to hidden states from the last token before the head on."""
+        self._drop_tail()
+        steer = self._seat.engine.hidden.steer(steering) if steering else None
+        start = max(len(self._ids) - 1, 0)
+        self._steers = [(place, one) for place, one in self._steers if place < start]
+        self._steers.append((start, steer))
 
     @asynccontextmanager
     async def fork(self) -> AsyncIterator["LocalSession"]:
         """Return a session with a copy of the text, of the cache and of the random stream."""
         rng = random.Random()
         rng.setstate(self._rng.getstate())
-        twin = LocalSession(
-            self._seat, self._author, self._ids, rng=rng, entropy_top_k=self._entropy_top_k
-        )
+        twin = LocalSession(self._seat, self._author, self._ids, rng=rng, signals=self._signals)
         twin._tail = list(self._tail)
         twin._tail_has_ended = self._tail_has_ended
         twin._replaced = list(self._replaced)
-        twin._cache = self._cache.fork(self._cache.length)
+        twin._steers = list(self._steers)
+        # Copied when the twin is first called, as far as it holds by then.
+        twin._origin = self._cache
         try:
             yield twin
         finally:
             twin.close()
 
     def close(self) -> None:
-        """Release the cache."""
-        self._cache.clear()
+        """Let go of the cache; a fork's is freed, a text's own is kept a while for its prefix."""
+        memory = self._seat.engine.memory
+        (memory.release if self._origin else memory.retire)(self._cache)
 
     # --- calls ------------------------------------------------------------------------------
 
     async def _decode(self, builder: ProposalBuilder, sampling: Sampling, room: int) -> None:
         context = [*self._ids, *(token.id for token in self._tail)]
-        # Logits are not kept: the last token of the context is always fed.
-        self._cache.truncate(len(context) - 1)
         if self._decoder is None:
             self._decoder = self._seat.codec.decoder(context)
-        job = GenerateJob(
-            self._cache,
-            context[self._cache.length :],
-            builder=builder,
-            decoder=self._decoder,
-            sampler=Sampler(
-                sampling,
-                self._rng,
-                end_ids=self._seat.end_ids,
-                entropy_top_k=self._entropy_top_k,
-            ),
-            room=room,
+        writing = Writing(
+            builder,
+            self._decoder,
+            Sampler(sampling, self._rng, end_ids=self._seat.end_ids, signals=self._signals),
+            room,
+            self._observers,
+            self._steers[-1][1] if self._steers else None,
         )
+        job = GenerateJob(self._cache, self._keys(context), writing, donor=self._origin)
         try:
-            await self._run(job, len(context))
+            await self._run(job)
         finally:
             decoded = job.decoded[:-1] if job.has_ended else job.decoded
             self._tail += decoded
             self._tail_has_ended = job.has_ended
 
-    async def _run(self, job: Job, context: int) -> None:
+    async def _run(self, job: Job) -> None:
         """Have a job done and count it, also when it fails or is cancelled.
 
         Raises:
             ContextOverflowError: Its context is longer than the model's.
             ModelCallError: It failed.
         """
-        self._check(job, context)
-        cached = context - len(job.pending)
+        self._check(job)
         self.meter.attempts += 1
         try:
             await self._seat.engine.submit(job)
         finally:
             progress = job.progress
-            self.meter.prompt_tokens += cached + progress.fed
-            self.meter.cached_tokens += cached
+            self.meter.prompt_tokens += progress.cached + progress.fed
+            self.meter.cached_tokens += progress.cached
             self.meter.completion_tokens += job.completion_tokens
             self.meter.queue_wait_s += progress.queue_wait_s or 0.0
             self.meter.first_token_s = progress.first_token_s
 
-    def _check(self, job: Job, context: int) -> None:
-        """Refuse what would fail inside the model, where it could harm others."""
+    def _check(self, job: Job) -> None:
         seat = self._seat
-        if context > seat.context_tokens:
+        if len(job.context) > seat.context_tokens:
             raise ContextOverflowError(
-                f"{context:,} tokens exceed the {seat.context_tokens:,} of {seat.name!r}"
+                f"{len(job.context):,} tokens exceed the {seat.context_tokens:,} of {seat.name!r}"
             )
-        if max(job.pending) >= seat.embedding_rows:
-            raise ModelCallError(
-                f"token id {max(job.pending)} is outside the {seat.embedding_rows} embeddings of "
-                f"{seat.name!r}; its tokenizer belongs to another model"
-            )
+
+    @contextmanager
+    def _scratch(self) -> Iterator[SequenceCache]:
+        """Yield a cache for one question, which leaves no trace in the text's own."""
+        cache = SequenceCache()
+        try:
+            yield cache
+        finally:
+            self._seat.engine.memory.release(cache)
+
+    def _keys(self, ids: Sequence[int]) -> list[int]:
+        """Return the cache keys of a text that begins as this session's does."""
+        if not self._steers:
+            return list(ids)
+        keys = list(ids[: self._steers[0][0]])
+        for number, (start, steer) in enumerate(self._steers):
+            end = self._steers[number + 1][0] if number + 1 < len(self._steers) else len(ids)
+            keys += [steer.key(one) if steer else one for one in ids[start:end]]
+        return keys
 
     # --- text -------------------------------------------------------------------------------
 
     def _splice(self, text: str) -> Splice:
-        return self._seat.codec.splice(self._ids, text)
+        splice = self._seat.codec.splice(self._ids, text)
+        self._seat.ensure_known(splice.added)
+        return splice
 
     def _label_id(self, before: Sequence[int], label: str) -> int:
         splice = self._seat.codec.splice(before, label)
@@ -261,4 +302,3 @@ class LocalSession:
         self._tail.clear()
         self._tail_has_ended = False
         self._decoder = None
-        self._cache.truncate(len(self._ids))

@@ -1,62 +1,130 @@
 """Logits of one step, and what is read off them: the next token and the signals beside it."""
 
+import math
 import random
+from array import array
+from collections.abc import Mapping
 from functools import cached_property
 
 import torch
 
+from collab.errors import ModelCallError
 from collab.proposals import Sampling
+from collab_backends.local.steering import Observer, as_numbers
+
+
+class Reading:
+    """What one observer read in a step, still on the device.
+
+    Args:
+        places: By row of logits, the row of `states`.
+        states: `(R, n)`, reduced already.
+    """
+
+    def __init__(self, places: Mapping[int, int], states: torch.Tensor) -> None:
+        self._places = places
+        self._states = states
+
+    def at(self, row: int, *, is_alone: bool) -> "array[float] | None":
+        """Return what was read at a row of logits, if anything was.
+
+        All rows are copied from the device at once, unless it is the only one that is wanted.
+        """
+        place = self._places.get(row)
+        if place is None:
+            return None
+        return as_numbers(self._states[place].float().cpu() if is_alone else self._copied[place])
+
+    @cached_property
+    def _copied(self) -> torch.Tensor:
+        return self._states.float().cpu()
 
 
 class Rows:
     """The logits that one forward pass gave for all its jobs.
 
-    What several jobs ask for is computed once for the whole batch, in float32.
+    What several jobs ask for is computed once for the whole batch, in float32, and copied from
+    the device at once.
 
     Args:
         logits: `(R, V)`.
+        readings: What observers read, see `Reading`.
     """
 
-    def __init__(self, logits: torch.Tensor) -> None:
+    def __init__(
+        self, logits: torch.Tensor, readings: Mapping[Observer, Reading] | None = None
+    ) -> None:
         self.logits = logits.float()
+        self._readings = readings or {}
         self._entropies: dict[int, list[float]] = {}
 
     @cached_property
-    def logprobs(self) -> torch.Tensor:
-        """Natural-log probabilities, `(R, V)`."""
-        return torch.log_softmax(self.logits, dim=-1)
+    def _heads(self) -> list[list[float]]:
+        """For each row: the most likely id, the log of the sum, the two largest logits."""
+        top = self.logits.topk(min(2, self.logits.shape[1])).values
+        # The first of equals, as transformers takes it; `topk` leaves that open.
+        ids = self.logits.argmax(dim=-1).double()
+        heads = (ids, self.logits.logsumexp(dim=-1).double(), top[:, 0], top[:, -1])
+        stacked: list[list[float]] = torch.stack([one.double() for one in heads], dim=1).tolist()
+        return stacked
 
-    @cached_property
-    def most_likely(self) -> list[int]:
-        """The most likely token of each row."""
-        ids: list[int] = self.logits.argmax(dim=-1).tolist()
-        return ids
+    def ensure_numbers(self, row: int) -> None:
+        """Refuse a row that holds NaN or infinity.
 
-    @cached_property
-    def top_two(self) -> list[list[float]]:
-        """The two largest log-probabilities of each row."""
-        top: list[list[float]] = self.logprobs.topk(min(2, self.logits.shape[1])).values.tolist()
-        return top
+        Raises:
+            ModelCallError: It does.
+        """
+        if not math.isfinite(self._heads[row][1]):
+            raise ModelCallError(
+                "the model's logits are not numbers (NaN or infinity); try dtype float32, and "
+                "check the weights"
+            )
+
+    def most_likely(self, row: int) -> int:
+        """Return the most likely token of a row."""
+        return int(self._heads[row][0])
 
     def logprob(self, row: int, token_id: int) -> float:
-        """Return the log-probability of a token, at most 0."""
-        if token_id == self.most_likely[row]:
-            return min(self.top_two[row][0], 0.0)
-        return min(float(self.logprobs[row, token_id]), 0.0)
+        """Return the natural-log probability of a token, at most 0."""
+        most_likely, log_sum, top, _ = self._heads[row]
+        logit = top if token_id == most_likely else float(self.logits[row, token_id])
+        return min(logit - log_sum, 0.0)
 
     def margin(self, row: int) -> float:
         """Return the difference of the two largest log-probabilities."""
-        top = self.top_two[row]
-        return top[0] - top[1] if len(top) == 2 else 0.0
+        _, _, first, second = self._heads[row]
+        return first - second
+
+    def probabilities(self, row: int, token_ids: list[int]) -> list[float]:
+        """Return the probabilities of some tokens."""
+        log_sum = self._heads[row][1]
+        found: list[float] = (self.logits[row, token_ids].double() - log_sum).exp().tolist()
+        return found
 
     def entropy(self, row: int, top_k: int) -> float:
         """Return the entropy in nats over the `top_k` most likely tokens, renormalised."""
         if top_k not in self._entropies:
             head = self.logits.topk(min(top_k, self.logits.shape[1])).values
-            logprobs = torch.log_softmax(head, dim=-1)
-            entropies = -(logprobs.exp() * logprobs).sum(dim=-1)
-            self._entropies[top_k] = entropies.clamp(min=0).tolist()
+            self._entropies[top_k] = _entropies(head)
         return self._entropies[top_k][row]
+
+    def full_entropy(self, row: int) -> float:
+        """Return the entropy in nats over the whole vocabulary."""
+        if 0 not in self._entropies:
+            self._entropies[0] = _entropies(self.logits)
+        return self._entropies[0][row]
+
+    def observed(self, row: int, observer: Observer) -> "array[float] | None":
+        """Return what an observer read at the state that a row comes from, if it did."""
+        reading = self._readings.get(observer)
+        return reading.at(row, is_alone=observer.only_last) if reading else None
+
+
+def _entropies(logits: torch.Tensor) -> list[float]:
+    logprobs = torch.log_softmax(logits, dim=-1)
+    # Of impossible tokens 0 * -inf is not a number; they count as 0.
+    entropies: list[float] = (-(logprobs.exp() * logprobs).nansum(dim=-1)).clamp(min=0).tolist()
+    return entropies
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, rng: random.Random) -> int:

@@ -38,6 +38,7 @@ class TextCodec:
             )
         self._tokenizer = tokenizer
         self._backend: Tokenizer = tokenizer.backend_tokenizer
+        self._texts: list[str] | None = None
         self._specials = tuple(
             token.content for token in tokenizer.added_tokens_decoder.values() if token.special
         )
@@ -119,6 +120,19 @@ class TextCodec:
         start = max(len(ids) - 2 * _TAIL_TOKENS, 0)
         now = self.decode([*ids[start : splice.kept], *splice.added])
         return now == self.decode(ids[start:]) + text
+
+    def ids_containing(self, texts: Sequence[str]) -> frozenset[int]:
+        """Return the ids of all tokens whose text contains one of `texts`."""
+        if self._texts is None:
+            count = self._backend.get_vocab_size(with_added_tokens=True)
+            self._texts = self._backend.decode_batch(
+                [[number] for number in range(count)], skip_special_tokens=False
+            )
+        return frozenset(
+            number
+            for number, token in enumerate(self._texts)
+            if any(text in token for text in texts)
+        )
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`, special tokens included."""

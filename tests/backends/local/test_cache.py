@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from collab_backends.local.cache import SequenceCache
+from collab_backends.local.cache import SequenceCache, common_prefix, rounded_capacity
 
 
 def entries(tokens: int, start: int = 0) -> torch.Tensor:
@@ -11,7 +12,7 @@ def entries(tokens: int, start: int = 0) -> torch.Tensor:
 def filled(tokens: int) -> SequenceCache:
     cache = SequenceCache()
     cache.write(0, entries(tokens), entries(tokens))
-    cache.advance(tokens)
+    cache.advance(range(tokens))
     return cache
 
 
@@ -33,16 +34,39 @@ def test_written_entries_count_only_once_advanced() -> None:
     assert torch.equal(keys, entries(4))
 
 
-def test_a_fork_is_independent() -> None:
-    cache = filled(4)
-    twin = cache.fork(2)
+def test_a_copied_prefix_is_independent() -> None:
+    cache, twin = filled(4), SequenceCache()
+    twin.take_prefix(cache, [0, 1])
 
     twin.write(0, entries(1, 90), entries(1, 90))
-    twin.advance(1)
+    twin.advance([90])
     keys, _ = cache.write(0, entries(1, 4), entries(1, 4))
 
-    assert (cache.length, twin.length) == (4, 3)
+    assert (cache.tokens, twin.tokens) == ([0, 1, 2, 3], [0, 1, 90])
     assert torch.equal(keys, entries(5))
+
+
+def test_a_cleared_cache_gives_no_prefix() -> None:
+    cache, twin = filled(4), SequenceCache()
+    cache.clear()
+
+    twin.take_prefix(cache, [0, 1])
+
+    assert (twin.length, cache.nbytes) == (0, 0)
+
+
+@pytest.mark.parametrize("limit", [0, 3, 7, 50])
+@pytest.mark.parametrize("parting", [0, 1, 5, 39, 40])
+def test_a_common_prefix_ends_where_the_texts_part(parting: int, limit: int) -> None:
+    first = list(range(40))
+    second = [*range(parting), -1, *range(parting + 1, 60)]
+
+    assert common_prefix(first, second, limit) == min(parting, limit)
+
+
+@pytest.mark.parametrize("tokens", [1, 31, 500, 600, 2_000])
+def test_a_cache_takes_little_more_than_it_needs(tokens: int) -> None:
+    assert tokens <= rounded_capacity(tokens) <= 1.07 * tokens + 32
 
 
 def test_truncating_never_lengthens() -> None:

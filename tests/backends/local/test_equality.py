@@ -18,6 +18,7 @@ from support.models import (
 )
 
 from collab.proposals import Until
+from collab.signals import Signals
 from collab_backends.local.session import LocalSession
 
 PROMPTS = ["a", "So the answer is", CORPUS[0], CORPUS[1] + CORPUS[2]]
@@ -106,7 +107,7 @@ async def test_signals_equal_those_of_a_plain_forward_pass() -> None:
     plain = copy.deepcopy(model)
 
     async with serving(model, tokenizer) as served:
-        async with session(served, entropy_top_k=5) as live:
+        async with session(served, signals=Signals(entropy_top_k=5)) as live:
             ids = list(live.ids)
             proposal = await live.generate(Until(6), GREEDY)
 

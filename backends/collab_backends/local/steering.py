@@ -1,0 +1,252 @@
+"""Reading and changing hidden states: one hook before each block that anybody asks for.
+
+What is added to a hidden state changes all that is computed from it, so it is part of a cache
+entry's name: a cache key is the token's id, and above it the number of the steering that was
+added at its place. A text that is computed again is steered again as it was.
+"""
+
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
+
+from collab.errors import ConfigError
+from collab.signals import Observation, Reduction, Steering
+
+_ID_BITS = 32
+_ID_MASK = (1 << _ID_BITS) - 1
+
+
+def token_id(key: int) -> int:
+    """Return the token id of a cache key."""
+    return key & _ID_MASK
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """An observation of one model.
+
+    Attributes:
+        name: Key of its results.
+        layer: Whose input is read.
+        ids: The token ids at whose positions it reads; `None` for all.
+        only_last: Only the state of a call's last token is handed over.
+        reduction: Computed on the device.
+    """
+
+    name: str
+    layer: int
+    ids: frozenset[int] | None
+    only_last: bool
+    reduction: Reduction | None
+
+    def reads_at(self, token: int) -> bool:
+        """Whether it reads the state at the position of `token`."""
+        return self.ids is None or token in self.ids
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steer:
+    """A steering of one model: its vector is on the device, times its scale.
+
+    Attributes:
+        number: Names it in cache keys; above 0.
+        layer: The block to whose input it is added.
+        vector: `(hidden,)`.
+        ids: The token ids at whose positions it is added; `None` for all.
+    """
+
+    number: int
+    layer: int
+    vector: torch.Tensor
+    ids: frozenset[int] | None
+
+    def key(self, token: int) -> int:
+        """Return the cache key of a token that stands where this steering is on."""
+        is_gated = self.ids is None or token in self.ids
+        return token | (self.number << _ID_BITS) if is_gated else token
+
+
+class HiddenStates:
+    """The hooks of one model: adds the steerings of a pass, then reads what observers ask for.
+
+    Args:
+        model: The model; hooks are put on its blocks when they are first needed.
+        ids_containing: Returns the ids of the tokens whose text contains one of the given ones.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        ids_containing: Callable[[tuple[str, ...]], frozenset[int]],
+    ) -> None:
+        self._model = model
+        self._ids_containing = ids_containing
+        self._blocks = _blocks(model)
+        self._hooks: dict[int, RemovableHandle] = {}
+        self._steers: dict[int, Steer] = {}
+        self._numbers: dict[tuple[object, ...], int] = {}
+        self._added: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._wanted: dict[int, torch.Tensor] = {}
+        self._places: dict[int, dict[int, int]] = {}
+        self._read: dict[int, torch.Tensor] = {}
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of a hidden state."""
+        return int(self._model.config.get_text_config().hidden_size)
+
+    def observer(self, observation: Observation) -> Observer:
+        """Return an observation as this model takes it.
+
+        Raises:
+            ConfigError: There is no such layer.
+        """
+        self._check_layer(observation.layer, len(self._blocks))
+        return Observer(
+            observation.name,
+            observation.layer,
+            self._ids_containing(observation.gate.texts) if observation.gate.texts else None,
+            observation.only_last,
+            observation.reduction,
+        )
+
+    def steer(self, steering: Steering) -> Steer:
+        """Return a steering as this model takes it.
+
+        Raises:
+            ConfigError: There is no such layer, or the vector is of another width.
+        """
+        self._check_layer(steering.layer, len(self._blocks) - 1)
+        vector = torch.as_tensor(steering.vector, dtype=torch.float32)
+        if vector.shape != (self.hidden_size,):
+            raise ConfigError(
+                f"the steering vector has the shape {tuple(vector.shape)}; this model's hidden "
+                f"size is {self.hidden_size}"
+            )
+        # Equal steerings share a number, so that their texts share prefixes and nothing grows.
+        name = (steering.layer, steering.scale, steering.gate, vector.numpy().tobytes())
+        number = self._numbers.setdefault(name, len(self._numbers) + 1)
+        if number in self._steers:
+            return self._steers[number]
+        steer = Steer(
+            number,
+            steering.layer,
+            (vector * steering.scale).to(self._model.device, self._model.dtype),
+            self._ids_containing(steering.gate.texts) if steering.gate.texts else None,
+        )
+        self._steers[number] = steer
+        return steer
+
+    def prepare(
+        self,
+        keys: Sequence[int],
+        logit_rows: Sequence[int],
+        observed: Mapping[Observer, Sequence[int]],
+    ) -> None:
+        """Get ready for a pass.
+
+        Args:
+            keys: The cache keys of its tokens.
+            logit_rows: The tokens that logits are computed for.
+            observed: By observer, the rows of logits whose state it reads.
+        """
+        self._read.clear()
+        rows_by_layer: dict[int, list[int]] = {}
+        for row, key in enumerate(keys) if self._steers else ():
+            if number := key >> _ID_BITS:
+                rows_by_layer.setdefault(self._steers[number].layer, []).append(row)
+        self._added = {
+            layer: (
+                self._index(rows),
+                torch.stack([self._steers[keys[row] >> _ID_BITS].vector for row in rows]),
+            )
+            for layer, rows in rows_by_layer.items()
+        }
+        self._places = {}
+        for observer, rows in observed.items():
+            places = self._places.setdefault(observer.layer, {})
+            for row in rows:
+                places.setdefault(row, len(places))
+        # The head is given only the rows that logits are computed for.
+        self._wanted = {
+            layer: self._index(
+                list(places) if layer == len(self._blocks) else [logit_rows[row] for row in places]
+            )
+            for layer, places in self._places.items()
+        }
+        for layer in (*self._added, *self._wanted):
+            self._hook(layer)
+
+    def states(self, observer: Observer, rows: Sequence[int]) -> torch.Tensor:
+        """Return what the last pass read at rows of logits, reduced: `(R, n)`."""
+        places = self._places[observer.layer]
+        states = self._read[observer.layer]
+        if len(rows) < len(places):
+            states = states[self._index([places[row] for row in rows]).to(states.device)]
+        return observer.reduction(states) if observer.reduction else states
+
+    def close(self) -> None:
+        """Take the hooks off the model."""
+        for hook in self._hooks.values():
+            hook.remove()
+        self._hooks.clear()
+
+    # --- hooks ------------------------------------------------------------------------------
+
+    def _hook(self, layer: int) -> None:
+        if layer in self._hooks:
+            return
+        # The state behind the final norm is what goes into the head.
+        is_block = layer < len(self._blocks)
+        module = self._blocks[layer] if is_block else self._model.get_output_embeddings()
+        assert isinstance(module, nn.Module), "a causal model has a head"
+
+        def before(_: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
+            return self._before(layer, args)
+
+        self._hooks[layer] = module.register_forward_pre_hook(before)
+
+    def _before(
+        self, layer: int, args: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...] | None:
+        hidden, *rest = args
+        changed = None
+        if layer in self._added:
+            rows, vectors = self._added[layer]
+            hidden = hidden.clone()
+            hidden[0].index_add_(0, rows.to(hidden.device), vectors.to(hidden.device))
+            changed = (hidden, *rest)
+        if layer in self._wanted:
+            self._read[layer] = hidden[0][self._wanted[layer].to(hidden.device)]
+        return changed
+
+    def _index(self, rows: list[int]) -> torch.Tensor:
+        return torch.tensor(rows, dtype=torch.long)
+
+    def _check_layer(self, layer: int, last: int) -> None:
+        if not 0 <= layer <= last:
+            raise ConfigError(
+                f"layer {layer} is out of range; this model has {len(self._blocks)} blocks, "
+                f"so layers 0 to {last} here"
+            )
+
+
+def _blocks(model: PreTrainedModel) -> nn.ModuleList:
+    """Return the list of a model's blocks, whatever its architecture calls it."""
+    count = int(model.config.get_text_config().num_hidden_layers)
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return module
+    raise ConfigError(f"{type(model).__name__} has no list of {count} blocks")
+
+
+def as_numbers(row: torch.Tensor) -> "array[float]":
+    """Return a row as an array of float32 numbers."""
+    numbers = array("f")
+    numbers.frombytes(row.numpy().tobytes())
+    return numbers

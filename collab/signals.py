@@ -1,0 +1,89 @@
+"""What is measured beside a model's tokens, and what is added to its hidden states.
+
+Layers are numbered as transformers numbers hidden states: layer `l` is the input of block `l`,
+and the number of blocks itself names the state behind the final norm. The state at a token's row is
+the one from which that token was drawn: it stands at the position of the token before it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Observed = Mapping[str, Sequence[float]]
+"""By an observation's name: the numbers it read, as an `array` of float32."""
+
+Reduction = Callable[[Any], Any]
+"""Takes hidden states `(R, hidden)` on the model's device and returns `(R, n)` there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Selects positions by the token that stands there. Without texts it selects all.
+
+    Attributes:
+        texts: A position is selected if its token's text contains one of these, such as a blank
+            line for the ends of steps.
+    """
+
+    texts: tuple[str, ...] = ()
+
+
+EVERYWHERE = Gate()
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Hidden states to hand over with the tokens drawn from them.
+
+    Attributes:
+        name: Its key in `Token.observed`.
+        layer: Whose input is observed, after steering; the number of blocks is behind the norm.
+        gate: Observe only where this selects the position of the state.
+        only_last: Hand over only the state of the last token of each call.
+        reduction: Computed on the device, so that only its result is copied; `None` copies the
+            whole vector. Called on the engine's thread: quick, without waiting, without memory.
+    """
+
+    name: str
+    layer: int
+    gate: Gate = EVERYWHERE
+    only_last: bool = False
+    reduction: Reduction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What to measure in one session.
+
+    Attributes:
+        entropy_top_k: Entropy over the k most likely tokens, renormalised; 0 for none.
+        has_full_entropy: Also the entropy over the whole vocabulary.
+        observations: Hidden states to hand over.
+    """
+
+    entropy_top_k: int = 0
+    has_full_entropy: bool = False
+    observations: tuple[Observation, ...] = ()
+
+
+NO_SIGNALS = Signals()
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """A vector added to hidden states.
+
+    Attributes:
+        layer: Added to the input of this block.
+        vector: As long as the model's hidden size.
+        scale: Its factor.
+        gate: The positions that it is added to.
+
+    References:
+        SEAL, arXiv:2504.07986, adds one at the delimiters of steps.
+    """
+
+    layer: int
+    vector: Sequence[float]
+    scale: float = 1.0
+    gate: Gate = EVERYWHERE

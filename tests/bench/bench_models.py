@@ -1,0 +1,102 @@
+"""What the engine's benchmarks run on: two models, and prompts and answers of unequal length."""
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, Qwen3Config
+
+from collab.proposals import Sampling, Until
+from collab.signals import NO_SIGNALS, Signals
+from collab_backends.local.backend import LocalModel
+from collab_backends.local.loading import prepare, resolve
+from collab_backends.local.session import LocalSession
+
+GREEDY = Sampling()
+SMALL = Qwen3Config(
+    hidden_size=768,
+    intermediate_size=2304,
+    num_hidden_layers=12,
+    num_attention_heads=12,
+    num_key_value_heads=4,
+    head_dim=64,
+    vocab_size=32_000,
+    max_position_embeddings=4_096,
+    tie_word_embeddings=True,
+    eos_token_id=None,
+    bos_token_id=None,
+    pad_token_id=0,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A prompt, and how many tokens are to follow it."""
+
+    ids: tuple[int, ...]
+    new: int
+
+
+def lab_model() -> PreTrainedModel:
+    """Return the shipped mentor, 0.48 M parameters."""
+    return _neutral(
+        AutoModelForCausalLM.from_pretrained(resolve("lab/mentor"), dtype=torch.float32)
+    )
+
+
+def small_model(dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """Return a random Qwen3 of about 100 M parameters."""
+    torch.manual_seed(1)
+    return _neutral(AutoModelForCausalLM.from_config(SMALL, dtype=dtype))
+
+
+def tasks(model: PreTrainedModel, count: int, shortest: int, longest: int) -> list[Task]:
+    """Return `count` prompts of 300 to 600 random tokens with answers of unequal length."""
+    rng = random.Random(count)
+    vocabulary = int(model.config.vocab_size)
+    return [
+        Task(
+            tuple(rng.randrange(2, vocabulary) for _ in range(rng.randrange(300, 601))),
+            rng.randrange(shortest, longest + 1),
+        )
+        for _ in range(count)
+    ]
+
+
+@asynccontextmanager
+async def served(model: PreTrainedModel, **options: Any) -> AsyncIterator[LocalModel]:
+    """Serve a model with the local engine; the tokenizer does not matter here."""
+    tokenizer = AutoTokenizer.from_pretrained(resolve("lab/mentor"))
+    loaded = prepare(model, tokenizer, "bench")  # type: ignore[arg-type]  # it is a fast one
+    local = LocalModel("bench", loaded, **options)
+    # The tokenizer's end of text must not end a benchmark.
+    local.seat = replace(local.seat, end_ids=frozenset())
+    async with local.serving():
+        yield local
+
+
+def open_session(
+    local: LocalModel, ids: Sequence[int], signals: Signals = NO_SIGNALS
+) -> LocalSession:
+    """Open a session behind token ids; close it yourself."""
+    return LocalSession(local.seat, "generator", ids, rng=random.Random(0), signals=signals)
+
+
+async def write(local: LocalModel, task: Task) -> list[int]:
+    """Have a task's answer written, and return its ids."""
+    session = open_session(local, task.ids)
+    try:
+        written = await session.generate(Until(task.new), GREEDY)
+    finally:
+        session.close()
+    return [token.id for token in written.tokens]
+
+
+def _neutral(model: PreTrainedModel) -> PreTrainedModel:
+    """Let nothing but the asked length end a text."""
+    model.train(mode=False)
+    model.generation_config.eos_token_id = None
+    return model
