@@ -11,10 +11,17 @@ from pathlib import Path
 
 from bench_cli import measure_cli
 from bench_decode import measure_decoding
+from bench_limit import measure_limit
+from bench_sessions import measure_sessions
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS: tuple[Callable[[], dict[str, float]], ...] = (measure_cli, measure_decoding)
+BENCHMARKS: tuple[Callable[[], dict[str, float]], ...] = (
+    measure_cli,
+    measure_decoding,
+    measure_sessions,
+    measure_limit,
+)
 
 
 def main() -> None:

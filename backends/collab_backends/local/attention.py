@@ -5,7 +5,7 @@ new tokens of all texts stand in one row, `(1, H, T, D)`; the plan says whose th
 no padding and no mask tensor for the batch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -30,6 +30,21 @@ class Plan:
     """Whose tokens stand where in one forward pass."""
 
     pieces: tuple[Piece, ...]
+    _masks: dict[tuple[int, int, int | None, int], torch.Tensor] = field(default_factory=dict)
+
+    def mask(self, shape: tuple[int, int, int | None, int], device: torch.device) -> torch.Tensor:
+        """Return which keys the last tokens of a text see; all layers share it.
+
+        Args:
+            shape: New tokens, length of the text, window, and heads that share keys.
+            device: Where it is needed.
+        """
+        found = self._masks.get(shape)
+        if found is None or found.device != device:
+            new, length, window, groups = shape
+            found = _lower_right_mask(new, length, window, device).repeat(groups, 1)
+            self._masks[shape] = found
+        return found
 
 
 def packed_attention(  # noqa: PLR0913  # the signature is transformers'
@@ -69,31 +84,29 @@ def packed_attention(  # noqa: PLR0913  # the signature is transformers'
         raise NotImplementedError("attention sinks are not supported by the local backend")
     layer = int(module.layer_idx)  # type: ignore[arg-type]  # set by every transformers attention
     out = query.new_empty(query.shape[1], query.shape[2], value.shape[3])
+    kind = _Kind(scaling, sliding_window, softcap)
     for piece in plan.pieces:
         span = slice(piece.start, piece.end)
         keys, values = piece.cache.write(layer, key[0, :, span], value[0, :, span])
-        out[:, span] = _attend(
-            query[0, :, span],
-            keys,
-            values,
-            scaling=scaling,
-            window=sliding_window,
-            softcap=softcap,
-        )
+        out[:, span] = _attend(query[0, :, span], keys, values, plan=plan, kind=kind)
     return out.transpose(0, 1)[None], None
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a layer's attention is like; see `packed_attention`."""
+
+    scaling: float | None
+    window: int | None
+    softcap: float | None
+
+
 def _attend(
-    query: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    *,
-    scaling: float | None,
-    window: int | None,
-    softcap: float | None,
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *, plan: Plan, kind: _Kind
 ) -> torch.Tensor:
     """Attend with the last T of L tokens: `(Hq, T, D)` over `(Hkv, L, D)` to `(Hq, T, Dv)`."""
     heads, new, width = query.shape
+    window = kind.window
     groups = heads // keys.shape[0]
     if window is not None and keys.shape[1] > new + window - 1:
         first = keys.shape[1] - new - window + 1
@@ -102,13 +115,15 @@ def _attend(
     folded = query.reshape(keys.shape[0], groups * new, width)
     mask = None
     if new > 1:
-        mask = _lower_right_mask(new, keys.shape[1], window, query.device).repeat(groups, 1)
-    if softcap is None:
+        mask = plan.mask((new, keys.shape[1], window, groups), query.device)
+    if kind.softcap is None:
         out = scaled_dot_product_attention(
-            folded[None], keys[None], values[None], attn_mask=mask, scale=scaling
+            folded[None], keys[None], values[None], attn_mask=mask, scale=kind.scaling
         )[0]
     else:
-        out = _softcapped(folded, keys, values, mask=mask, scaling=scaling, softcap=softcap)
+        out = _softcapped(
+            folded, keys, values, mask=mask, scaling=kind.scaling, softcap=kind.softcap
+        )
     return out.reshape(heads, new, values.shape[2])
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import torch
 
-_GRAIN = 32
-_SPARE = 16
-"""A cache that has to grow does so by a sixteenth, in grains of 32 tokens."""
+_GRAIN = 16
+_SPARE = 32
+"""A cache takes room for a 32nd more than it needs, in grains of 16 tokens."""
 
 
 class SequenceCache:
@@ -22,11 +22,15 @@ class SequenceCache:
     Attributes:
         tokens: The cache keys of the tokens with entries in every layer.
         capacity: Tokens it has memory for, or is allowed to take memory for.
+        is_busy: Whether a job works on it, so that it cannot be dropped.
+        last_claim: The number of its last use.
     """
 
     def __init__(self) -> None:
         self.tokens: list[int] = []
         self.capacity = 0
+        self.is_busy = False
+        self.last_claim = 0
         self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @property
@@ -122,7 +126,7 @@ def rounded_capacity(tokens: int) -> int:
 def common_prefix(first: Sequence[int], second: Sequence[int], limit: int) -> int:
     """Return the length of the longest common prefix, at most `limit`."""
     low, high = 0, min(len(first), len(second), limit)
-    if first[:high] == second[:high]:
+    if (first if high == len(first) else first[:high]) == second[:high]:
         return high
     # Comparing slices is done in C, so halving beats a loop over tokens.
     while high - low > 1:

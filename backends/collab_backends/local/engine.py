@@ -1,8 +1,9 @@
 """The engine: a thread on which all sessions' jobs share forward passes."""
 
 import queue
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -20,20 +21,12 @@ from collab_backends.local.scheduler import Scheduler, Share
 from collab_backends.local.signals import Reading, Rows
 from collab_backends.local.steering import HiddenStates, Observer, token_id
 
-_TURNS = 8
+_TURNS = 5
 """Turns of the event loop that the thread waits after handing over results, so that the
 sessions just answered can ask again and join the next pass."""
 
 _LONGEST_WAIT_S = 0.005
 """But no longer than that: the others must not wait for whoever keeps the event loop busy."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Turned:
-    """The event loop has had its turns."""
-
-
-_Message = Job | _Turned | None
 
 
 class Engine:
@@ -72,9 +65,13 @@ class Engine:
         self._model = model
         self._threads = threads
         self._scheduler = Scheduler(memory, chunk_tokens)
-        self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._arrived: deque[Job] = deque()
+        # True: the event loop has had its turn. False: there is something to do.
+        self._signals: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._is_idle = False
         self._is_closing = False
         self._soon: Callable[..., object] = _not_serving
+        self._next_turn: Callable[..., object] = _not_serving
 
     # --- on the event loop ------------------------------------------------------------------
 
@@ -90,7 +87,10 @@ class Engine:
         """
         if self._is_closing:
             raise ModelCallError("the model was closed")
-        self._messages.put(job)
+        self._arrived.append(job)
+        if self._is_idle:
+            self._is_idle = False
+            self._signals.put(False)
         try:
             await job.progress.finished.wait()
         except anyio.get_cancelled_exc_class():
@@ -103,7 +103,7 @@ class Engine:
 
     async def serve(self) -> None:
         """Work on jobs until `close` is called; then fail what is left."""
-        self._soon = _scheduling()
+        self._soon, self._next_turn = _scheduling()
         try:
             await anyio.to_thread.run_sync(self._run, limiter=anyio.CapacityLimiter(1))
         finally:
@@ -115,26 +115,23 @@ class Engine:
     def close(self) -> None:
         """Stop working after the current step; jobs that are not done fail."""
         self._is_closing = True
-        self._messages.put(None)
+        self._signals.put(False)
 
     def _fail_rest(self) -> None:
-        while not self._messages.empty():
-            if isinstance(message := self._messages.get(), Job):
-                self._scheduler.add(message)
-        for job in self._scheduler.jobs:
+        for job in (*self._scheduler.jobs, *self._arrived):
             job.progress.error = job.progress.error or ModelCallError("the model was closed")
             job.progress.finished.set()
 
     def _hand_over(self, done: Sequence[Job]) -> None:
         for job in done:
             job.progress.finished.set()
-        self._soon(self._count_turns, _TURNS)
+        self._next_turn(self._count_turns, _TURNS)
 
     def _count_turns(self, left: int) -> None:
         if left:
-            self._soon(self._count_turns, left - 1)
+            self._next_turn(self._count_turns, left - 1)
         else:
-            self._messages.put(_Turned())
+            self._signals.put(True)
 
     # --- on the thread ----------------------------------------------------------------------
 
@@ -144,30 +141,28 @@ class Engine:
             torch.set_num_threads(self._threads)
         with torch.inference_mode():
             while not self._is_closing:
-                self._take_messages(is_waiting=self._scheduler.is_idle)
+                if self._scheduler.is_idle:
+                    self._await_work()
+                while self._arrived:
+                    self._scheduler.add(self._arrived.popleft())
                 if done := self._step():
                     self._scheduler.remove(done)
                     self._soon(self._hand_over, done)
                     self._await_turn()
 
-    def _take_messages(self, *, is_waiting: bool) -> None:
-        """Take all jobs that have come; wait for one if there is nothing else to do."""
-        while not self._is_closing and (is_waiting or not self._messages.empty()):
-            message = self._messages.get()
-            if isinstance(message, Job):
-                self._scheduler.add(message)
-                is_waiting = False
+    def _await_work(self) -> None:
+        """Wait until there is a job, or the engine is closed."""
+        # First the flag, then the look: `submit` does it the other way round, so nothing is missed.
+        self._is_idle = True
+        while not self._arrived and not self._is_closing:
+            self._signals.get()
+        self._is_idle = False
 
     def _await_turn(self) -> None:
-        """Take jobs until the event loop has had its turn."""
-        while not self._is_closing:
-            try:
-                message = self._messages.get(timeout=_LONGEST_WAIT_S)
-            except queue.Empty:
-                return
-            if not isinstance(message, Job):
-                return
-            self._scheduler.add(message)
+        """Wait until the event loop has had its turn."""
+        with suppress(queue.Empty):
+            while not self._signals.get(timeout=_LONGEST_WAIT_S) and not self._is_closing:
+                pass
 
     def _step(self) -> list[Job]:
         """Make one forward pass for all jobs that are admitted; return the jobs done."""
@@ -288,10 +283,9 @@ def _not_serving(*_: object) -> Any:
     raise ModelCallError("the engine is not serving")
 
 
-def _scheduling() -> Callable[..., object]:
-    """Return what has a function called by the running event loop, from any thread."""
+def _scheduling() -> tuple[Callable[..., object], Callable[..., object]]:
+    """Return what has the running event loop call a function: from any thread, and from its own."""
     native: Any = anyio.lowlevel.current_token().native_token
-    soon: Callable[..., object] = getattr(native, "call_soon_threadsafe", None) or (
-        native.run_sync_soon
-    )
-    return soon
+    if hasattr(native, "call_soon_threadsafe"):
+        return native.call_soon_threadsafe, native.call_soon
+    return native.run_sync_soon, native.run_sync_soon

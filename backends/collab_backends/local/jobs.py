@@ -31,12 +31,22 @@ class Progress:
         first_token_s: Seconds until its first result.
     """
 
+    __slots__ = (
+        "_asked",
+        "cached",
+        "error",
+        "fed",
+        "finished",
+        "first_token_s",
+        "is_cancelled",
+        "queue_wait_s",
+    )
+
     def __init__(self) -> None:
         self.finished = anyio.Event()
         self.is_cancelled = False
         self.error: CollabError | None = None
-        self.cached = 0
-        self.fed = 0
+        self.cached = self.fed = 0
         self.queue_wait_s: float | None = None
         self.first_token_s: float | None = None
         self._asked = perf_counter()
@@ -64,38 +74,38 @@ class Job(ABC):
 
     Args:
         cache: Where its entries stand; nobody else touches it while the job is at work.
-        context: Cache keys of the text that its first result depends on.
+        context: Cache keys of the text that its first result depends on; the job owns the list.
+        wanted_rows: For how many of the last tokens of its context logits are wanted.
+        most_new_tokens: How many tokens may be fed behind the context.
         donor: A cache that likely holds a longer prefix of the context.
+        observers: Whose states it wants.
 
     Attributes:
+        reusable: How many of the context's entries could be taken over: a token whose logits are
+            wanted has to be fed.
+        most_tokens: How many tokens its cache holds at the most.
         pending: Cache keys to be fed, once the job is at work.
-        observers: Whose states it wants.
     """
 
     def __init__(
         self,
         cache: SequenceCache,
-        context: Sequence[int],
+        context: list[int],
         *,
+        wanted_rows: int = 1,
+        most_new_tokens: int = 0,
         donor: SequenceCache | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         self.cache = cache
-        self.context = list(context)
+        self.context = context
+        self.wanted_rows = wanted_rows
+        self.reusable = len(context) - wanted_rows
+        self.most_tokens = len(context) + most_new_tokens
         self.donor = donor
         self.observers = observers
         self.pending: list[int] = []
         self.progress = Progress()
-
-    @property
-    def wanted_rows(self) -> int:
-        """For how many of the last tokens of its context logits are wanted."""
-        return 1
-
-    @property
-    def most_new_tokens(self) -> int:
-        """How many tokens may be fed behind the context."""
-        return 0
 
     @property
     @abstractmethod
@@ -134,20 +144,22 @@ class GenerateJob(Job):
     def __init__(
         self,
         cache: SequenceCache,
-        context: Sequence[int],
+        context: list[int],
         writing: Writing,
         *,
         donor: SequenceCache | None = None,
     ) -> None:
-        super().__init__(cache, context, donor=donor, observers=writing.observers)
+        super().__init__(
+            cache,
+            context,
+            # All that are asked for; the last of them is never fed.
+            most_new_tokens=min(writing.room, writing.builder.room),
+            donor=donor,
+            observers=writing.observers,
+        )
         self.decoded: list[Token] = []
         self.has_ended = False
         self._writing = writing
-
-    @property
-    def most_new_tokens(self) -> int:
-        """All tokens asked for, but the last of them is never fed."""
-        return min(self._writing.room, self._writing.builder.room)
 
     @property
     def completion_tokens(self) -> int:
@@ -220,7 +232,7 @@ class JudgeJob(Job):
     def __init__(
         self,
         cache: SequenceCache,
-        context: Sequence[int],
+        context: list[int],
         label_ids: Sequence[int],
         *,
         donor: SequenceCache | None = None,
@@ -246,19 +258,15 @@ class ScoreJob(Job):
     def __init__(
         self,
         cache: SequenceCache,
-        context: Sequence[int],
+        context: list[int],
         scored: Sequence[int],
         *,
         donor: SequenceCache | None = None,
     ) -> None:
-        super().__init__(cache, context, donor=donor)
+        # Each scored token is predicted by the row before it.
+        super().__init__(cache, context, wanted_rows=len(scored), donor=donor)
         self.logprobs: list[float] = []
         self._scored = list(scored)
-
-    @property
-    def wanted_rows(self) -> int:
-        """One for each scored token: it is predicted by the row before it."""
-        return len(self._scored)
 
     @property
     def completion_tokens(self) -> int:

@@ -17,8 +17,8 @@ class CacheMemory:
     """Hands out room for caches, within a bound counted in tokens.
 
     Caches at rest are dropped, the longest unused first, when a job needs their room: the tokens
-    are the truth, and the entries can be computed again. Sessions and the engine's thread both
-    use it, under one lock.
+    are the truth, and the entries can be computed again. Only the engine's thread claims room and
+    copies; sessions let go of their caches, under a lock, when no job of theirs is at work.
 
     Args:
         most_tokens: How many tokens all caches together may hold.
@@ -27,9 +27,8 @@ class CacheMemory:
     def __init__(self, most_tokens: int) -> None:
         self.most_tokens = most_tokens
         self._lock = threading.Lock()
-        # In the order of use; a dictionary keeps it and finds members at once.
-        self._caches: dict[SequenceCache, None] = {}
-        self._busy: set[SequenceCache] = set()
+        self._caches: set[SequenceCache] = set()
+        self._claims = 0
         self._retired: dict[SequenceCache, None] = {}
         self._taken = 0
 
@@ -49,22 +48,24 @@ class CacheMemory:
 
     def claim(self, cache: SequenceCache, tokens: int) -> bool:
         """Let `cache` have room for `tokens` and mark it busy; whether there is room now."""
+        self._claims += 1
+        cache.last_claim = self._claims
+        if cache.capacity >= tokens:
+            cache.is_busy = True
+            return True
         with self._lock:
             wanted = min(rounded_capacity(tokens), max(self.most_tokens, tokens))
-            wanted = max(wanted, cache.capacity)
             if not self._make_room(wanted - cache.capacity, cache):
                 return False
             self._taken += wanted - cache.capacity
             cache.capacity = wanted
-            self._caches.pop(cache, None)
-            self._caches[cache] = None
-            self._busy.add(cache)
+            cache.is_busy = True
+            self._caches.add(cache)
             return True
 
     def rest(self, cache: SequenceCache) -> None:
         """Mark a cache as no longer busy."""
-        with self._lock:
-            self._busy.discard(cache)
+        cache.is_busy = False
 
     def release(self, cache: SequenceCache) -> None:
         """Free a cache."""
@@ -90,7 +91,7 @@ class CacheMemory:
     def drop_resting(self) -> int:
         """Free all caches at rest; return how many tokens they had room for."""
         with self._lock:
-            resting = [cache for cache in self._caches if cache not in self._busy]
+            resting = [cache for cache in self._caches if not cache.is_busy]
             freed = sum(cache.capacity for cache in resting)
             for cache in resting:
                 self._drop(cache)
@@ -122,11 +123,11 @@ class CacheMemory:
         free = self.most_tokens - self._taken
         if more <= free:
             return True
-        resting = [one for one in self._caches if one not in self._busy and one is not keep]
+        resting = [one for one in self._caches if not one.is_busy and one is not keep]
         if more > free + sum(cache.capacity for cache in resting):
             return False
         # Closed sessions' first, then the longest unused.
-        for cache in sorted(resting, key=lambda one: one not in self._retired):
+        for cache in sorted(resting, key=lambda one: (one not in self._retired, one.last_claim)):
             if more <= free:
                 break
             free += cache.capacity
@@ -136,8 +137,8 @@ class CacheMemory:
 
     def _drop(self, cache: SequenceCache) -> None:
         if cache in self._caches:
-            del self._caches[cache]
+            self._caches.remove(cache)
             self._taken -= cache.capacity
         self._retired.pop(cache, None)
-        self._busy.discard(cache)
+        cache.is_busy = False
         cache.clear()

@@ -76,10 +76,10 @@ class Scheduler:
 
     def take_impossible(self) -> list[Job]:
         """Let go of waiting jobs that could not run even alone, and return them, failed."""
-        gone = [job for job in self._waiting if not self._memory.fits(_tokens_of(job))]
+        gone = [job for job in self._waiting if not self._memory.fits(job.most_tokens)]
         for job in gone:
             job.progress.error = ContextOverflowError(
-                f"a text of {_tokens_of(job):,} tokens needs more memory than all caches may take, "
+                f"a text of {job.most_tokens:,} tokens needs more memory than all caches may take, "
                 f"{self._memory.most_tokens:,} tokens; raise cache_gib"
             )
             self._waiting.remove(job)
@@ -89,21 +89,22 @@ class Scheduler:
         still_waiting: deque[Job] = deque()
         is_full = False
         for job in self._waiting:
+            held = common_prefix(job.cache.tokens, job.context, job.reusable)
             # Who computes the same prefix right now is waited for: it is copied then.
-            if is_full or self._is_following(job):
+            if is_full or self._is_following(job, held):
                 still_waiting.append(job)
-            elif self._memory.claim(job.cache, _tokens_of(job)):
-                self._start(job)
+            elif self._memory.claim(job.cache, job.most_tokens):
+                self._start(job, held)
             else:
                 is_full = True
                 still_waiting.append(job)
         self._waiting = still_waiting
 
-    def _start(self, job: Job) -> None:
-        limit = len(job.context) - job.wanted_rows
-        held = common_prefix(job.cache.tokens, job.context, limit)
-        if limit > held:
-            donor, shared = self._memory.donor(job.context, limit, job.donor)
+    def _start(self, job: Job, held: int) -> None:
+        # Claiming its room can have cost a cache at rest, so also this one, its entries.
+        held = min(held, job.cache.length)
+        if job.reusable > held:
+            donor, shared = self._memory.donor(job.context, job.reusable, job.donor)
             if donor is not None and donor is not job.cache and shared > held:
                 job.cache.take_prefix(donor, job.context[:shared])
                 held = job.cache.length
@@ -112,22 +113,13 @@ class Scheduler:
         job.progress.cached = held
         self._active.append(job)
 
-    def _is_following(self, job: Job) -> bool:
+    def _is_following(self, job: Job, held: int) -> bool:
         """Whether an active job is about to compute a prefix that this one lacks."""
-        limit = len(job.context) - job.wanted_rows
-        lacking = limit - common_prefix(job.cache.tokens, job.context, limit)
-        if lacking < SHARED_TOKENS:
+        if job.reusable - held < SHARED_TOKENS:
             return False
-        for other in self._active:
-            if len(other.pending) <= 1:
-                continue
-            shared = common_prefix(other.context, job.context, limit)
-            done = min(other.cache.length, shared)
-            if shared - done >= SHARED_TOKENS and shared >= limit - lacking + SHARED_TOKENS:
-                return True
-        return False
-
-
-def _tokens_of(job: Job) -> int:
-    """Return how many tokens its cache holds at the most."""
-    return len(job.context) + job.most_new_tokens
+        return any(
+            common_prefix(other.context, job.context, job.reusable)
+            >= max(held, other.cache.length) + SHARED_TOKENS
+            for other in self._active
+            if len(other.pending) > 1
+        )
