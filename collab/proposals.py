@@ -1,6 +1,6 @@
 """What a model is asked for and what it offers: `Until`, `Sampling`, `Token`, `Proposal`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from collab.signals import Observed
 from collab.units import Unit
 
-StopReason = Literal["unit", "length", "eos", "stop_string", "context"]
+StopReason = Literal["unit", "length", "eos", "stop_string", "predicate", "context"]
 """Why a proposal ended.
 
 `unit`: the units asked for are complete. `length`: the token cap. `eos`: the model ended its
-text. `stop_string`: a stop string was written (and cut off). `context`: the model's context is
-full.
+text. `stop_string`: a stop string was written (and cut off). `predicate`: `Until.stop_if` said so.
+`context`: the model's context is full.
 """
 
 
@@ -27,12 +27,15 @@ class Until:
         unit: Stop as soon as `units` of these are complete, if given.
         units: How many units, at least 1.
         stop_strings: Texts that end the proposal; they are cut off, and found across tokens.
+        stop_if: Asked after every token, with all tokens so far: whether to stop behind it. Called
+            where the model runs, so quick and without waiting; the same tokens, the same answer.
     """
 
     max_tokens: int
     unit: Unit | None = None
     units: int = 1
     stop_strings: tuple[str, ...] = ()
+    stop_if: "Callable[[Sequence[Token]], bool] | None" = None
 
 
 _COLDEST = 1e-5

@@ -42,6 +42,8 @@ class ProposalBuilder:
             self.stop = "stop_string"
         elif self._find_cut(token):
             self.stop = "unit"
+        elif self._until.stop_if is not None and self._until.stop_if(tuple(self._tokens)):
+            self.stop = "predicate"
         elif len(self._tokens) >= self._until.max_tokens:
             self.stop = "length"
         return self.is_done

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import pytest
 
 from collab.proposals import Proposal, Token, Until
@@ -82,3 +84,12 @@ def test_a_part_keeps_the_cuts_inside_it() -> None:
     part = proposal.part(1, 3)
 
     assert (part.text, part.cuts) == (" b c", (1, 2))
+
+
+def test_a_predicate_stops_behind_the_token_that_it_was_asked_about() -> None:
+    def has_two_commas(tokens: Sequence[Token]) -> bool:
+        return "".join(token.text for token in tokens).count(",") == 2
+
+    proposal = build(Until(9, stop_if=has_two_commas), "a", ",", "b", ",", "c")
+
+    assert (proposal.text, proposal.stop) == ("a,b,", "predicate")

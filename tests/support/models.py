@@ -77,8 +77,14 @@ def make_tokenizer(*, vocabulary: int = 400, digits: bool = True) -> tf.PreTrain
     return fast
 
 
-def make_model(name: str = "qwen3", *, seed: int = 1, vocabulary: int = 400) -> tf.PreTrainedModel:
-    """Return a random model in float32 whose greedy text does not fall into a loop at once."""
+def make_model(
+    name: str = "qwen3",
+    *,
+    seed: int = 1,
+    vocabulary: int = 400,
+    dtype: torch.dtype = torch.float32,
+) -> tf.PreTrainedModel:
+    """Return a random model whose greedy text does not fall into a loop at once."""
     config_class, extra = ARCHITECTURES[name]
     options: dict[str, Any] = {
         "vocab_size": vocabulary,
@@ -103,7 +109,7 @@ def make_model(name: str = "qwen3", *, seed: int = 1, vocabulary: int = 400) -> 
                 weights.mul_(3)
     model.train(mode=False)
     model.generation_config.eos_token_id = None
-    result: tf.PreTrainedModel = model
+    result: tf.PreTrainedModel = torch.nn.Module.to(model, dtype)
     return result
 
 

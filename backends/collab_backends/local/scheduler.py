@@ -117,9 +117,9 @@ class Scheduler:
         """Whether an active job is about to compute a prefix that this one lacks."""
         if job.reusable - held < SHARED_TOKENS:
             return False
-        return any(
-            common_prefix(other.context, job.context, job.reusable)
-            >= max(held, other.cache.length) + SHARED_TOKENS
-            for other in self._active
-            if len(other.pending) > 1
-        )
+        for other in self._active:
+            if len(other.pending) > 1:
+                shared = common_prefix(other.context, job.context, job.reusable)
+                if shared >= held + SHARED_TOKENS and other.cache.length < shared:
+                    return True
+        return False

@@ -76,13 +76,13 @@ class LocalSession:
         author: str,
         ids: Sequence[int],
         *,
-        rng: random.Random,
+        rng: random.Random | None = None,
         signals: Signals = NO_SIGNALS,
     ) -> None:
         self.meter = Meter()
         self._seat = seat
         self._author = author
-        self._rng = rng
+        self._rng = rng or random.Random(0)
         self._signals = signals
         self._observers = tuple(map(seat.engine.hidden.observer, signals.observations))
         seat.ensure_known(ids)

@@ -10,6 +10,7 @@ from support.models import GREEDY, make_model, make_tokenizer, serving, session
 
 from collab.errors import ModelCallError
 from collab.proposals import Sampling, Until
+from collab.signals import Observation, Signals
 from collab_backends.local.attention import Plan
 from collab_backends.local.backend import LocalModel
 from collab_backends.local.cache import SequenceCache
@@ -205,3 +206,104 @@ async def test_ids_of_another_models_tokenizer_are_refused_before_the_pass() -> 
         with pytest.raises(ModelCallError, match="its tokenizer belongs to another model"):
             async with session(model, "therefore because another") as live:
                 await live.generate(Until(1), GREEDY)
+
+
+async def test_logits_that_are_no_numbers_fail_only_their_own_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(make_model(), TOKENIZER) as model:
+        expected = await write(model, 20)
+        forward = model.engine._logits
+
+        def spoil_the_longest(
+            ids: list[int], positions: list[int], rows: list[int], plan: Plan
+        ) -> torch.Tensor:
+            logits = forward(ids, positions, rows, plan)
+            logits[[positions[row] > 30 for row in rows]] = torch.nan
+            return logits
+
+        monkeypatch.setattr(model.engine, "_logits", spoil_the_longest)
+
+        async def victim() -> None:
+            with pytest.raises(ModelCallError, match=r"logits are not numbers \(NaN or infinity\)"):
+                await write(model, 60)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(victim)
+            again = await write(model, 20)
+
+    assert again == expected
+
+
+async def test_a_batch_that_does_not_fit_the_memory_is_halved_and_all_survive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events: list[str] = []
+    monkeypatch.setattr(
+        "collab_backends.local.engine.log_event", lambda name, **_: events.append(name)
+    )
+    texts: list[str] = []
+    async with serving(make_model(), TOKENIZER) as model:
+        expected = await write(model, 12)
+        forward = model.engine._logits
+
+        def narrow(
+            ids: list[int], positions: list[int], rows: list[int], plan: Plan
+        ) -> torch.Tensor:
+            if len(plan.pieces) > 2:
+                raise torch.OutOfMemoryError("says the test")
+            return forward(ids, positions, rows, plan)
+
+        monkeypatch.setattr(model.engine, "_logits", narrow)
+
+        async def one() -> None:
+            texts.append(await write(model, 12))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(7):
+                group.start_soon(one)
+
+    assert texts == [expected] * 7
+    assert "engine.pass_failed" in events
+
+
+async def test_a_long_prompt_delays_the_others_by_one_chunk_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fed: list[int] = []
+    decoding: list[int] = []
+    async with serving(make_model(), TOKENIZER, chunk_tokens=16) as model:
+        forward = model.engine._logits
+
+        def watched(
+            ids: list[int], positions: list[int], rows: list[int], plan: Plan
+        ) -> torch.Tensor:
+            fed.append(len(ids))
+            decoding.append(sum(piece.end - piece.start == 1 for piece in plan.pieces))
+            return forward(ids, positions, rows, plan)
+
+        monkeypatch.setattr(model.engine, "_logits", watched)
+
+        async def ask(prompt: str) -> None:
+            async with session(model, prompt) as live:
+                await live.generate(Until(3), GREEDY)
+
+        async with session(model) as live, anyio.create_task_group() as group:
+            group.start_soon(live.generate, Until(200), GREEDY)
+            group.start_soon(ask, "one " * 100)
+            group.start_soon(ask, "other " * 80)
+
+    # One text was decoding all the time, and the prompts shared the chunk.
+    assert max(fed) <= 16 + 3
+    assert min(decoding[5:]) >= 1
+
+
+async def test_a_closed_engine_lets_go_of_its_hooks_and_caches() -> None:
+    torch_model = make_model()
+    async with serving(torch_model, TOKENIZER) as model:
+        signals = Signals(observations=(Observation("state", 1),))
+        async with session(model, signals=signals) as live:
+            await live.generate(Until(2), GREEDY)
+
+    assert not any(module._forward_pre_hooks for module in torch_model.modules())
+    assert model.engine.memory.taken == 0

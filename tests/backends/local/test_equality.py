@@ -59,15 +59,21 @@ async def test_after_any_operations_the_text_goes_on_as_if_nothing_was_cached(
 ) -> None:
     tokenizer, model = make_tokenizer(), make_model(architecture, seed=seed + 1)
     plain = copy.deepcopy(model)
-    rng = random.Random(seed)
 
-    async with serving(model, tokenizer, chunk_tokens=5) as served:
-        async with session(served, CORPUS[0]) as live:
-            for _ in range(8):
-                await _change(live, rng)
-                proposal = await live.generate(Until(6), GREEDY)
-                expected = generate_ids(plain, list(live.ids), 6)
-                assert [token.id for token in proposal.tokens] == expected
+    # With memory for hardly two of the three texts, entries are dropped and computed again.
+    async with serving(model, tokenizer, chunk_tokens=5, cache_tokens=160) as served:
+
+        async def live_on(rng: random.Random) -> None:
+            async with session(served, rng.choice(CORPUS)) as live:
+                for _ in range(6):
+                    await _change(live, rng)
+                    proposal = await live.generate(Until(6), GREEDY)
+                    expected = generate_ids(plain, list(live.ids), 6)
+                    assert [token.id for token in proposal.tokens] == expected
+
+        async with anyio.create_task_group() as group:
+            for number in range(3):
+                group.start_soon(live_on, random.Random(f"{seed} {number}"))
 
 
 async def _change(live: LocalSession, rng: random.Random) -> None:

@@ -1,9 +1,11 @@
 """Model folders: good ones, incomplete ones, and architectures that would run wrongly."""
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 import transformers as tf
 from support.models import ARCHITECTURES, make_model, make_tokenizer
 
@@ -108,3 +110,71 @@ def _with_config(config: tf.PretrainedConfig) -> tf.PreTrainedModel:
     model = make_model()
     model.config = config
     return model
+
+
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+    make_model().save_pretrained(tmp_path, max_shard_size="100KB")
+    make_tokenizer().save_pretrained(tmp_path)
+    shard = sorted(tmp_path.glob("model-*.safetensors"))[1]
+    shard.unlink()
+
+    with pytest.raises(ModelLoadError, match=f"cannot load the weights of .*{shard.name}"):
+        load(tmp_path)
+
+
+def test_a_tokenizer_without_an_end_of_text_is_fine(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.eos_token = tokenizer.pad_token = None
+    tokenizer.save_pretrained(tmp_path)
+    make_model().save_pretrained(tmp_path)
+
+    assert load_model(str(tmp_path), "cpu", "auto").end_ids == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("gpu", "there is no device 'gpu'; write auto, cpu or cuda:0"),
+        ("cuda:99", r"there is no device 'cuda:99'; CUDA devices here: \d"),
+    ],
+)
+def test_a_device_that_is_not_there_is_named(folder: Path, device: str, message: str) -> None:
+    with pytest.raises(ModelLoadError, match=message):
+        load_model(str(folder), device, "auto")
+
+
+@pytest.mark.skipif(find_spec("accelerate") is not None, reason="accelerate is installed")
+def test_spreading_a_model_without_accelerate_says_what_is_missing(folder: Path) -> None:
+    with pytest.raises(ModelLoadError, match="cannot load the weights of .*accelerate"):
+        load_model(str(folder), "cpu", "auto", device_map="auto")
+
+
+def test_the_memory_of_caches_is_bounded_as_asked(folder: Path) -> None:
+    loaded = load_model(str(folder), "cpu", "auto", cache_gib=0.001)
+
+    # Two tensors of 2 heads of 16 numbers in float32, in each of 4 layers.
+    assert loaded.token_bytes == 2 * 2 * 16 * 4 * 4
+    assert loaded.cache_tokens == int(0.001 * 2**30) // loaded.token_bytes
+
+
+def test_state_that_does_not_pass_through_attention_is_noticed() -> None:
+    model = make_model()
+
+    def remember(module: object, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (args[0] + args[0].cumsum(dim=1), *args[1:])
+
+    model.model.layers[1].register_forward_pre_hook(remember)
+
+    with pytest.raises(ModelLoadError, match="gives other logits through the local engine"):
+        prepare(model, make_tokenizer(), "recurrent")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_every_supported_architecture_passes_the_probe(
+    architecture: str, dtype: torch.dtype
+) -> None:
+    model = make_model(architecture, dtype=dtype)
+
+    assert prepare(model, make_tokenizer(), architecture).token_bytes > 0

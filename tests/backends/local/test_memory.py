@@ -1,0 +1,216 @@
+"""Memory for caches: bounded, shared, and all free in the end."""
+
+import random
+from contextlib import suppress
+from functools import partial
+
+import anyio
+import anyio.lowlevel
+import pytest
+import torch
+from support.models import CORPUS, GREEDY, make_model, make_tokenizer, serving, session
+
+from collab.errors import ContextOverflowError, ModelCallError
+from collab.proposals import Until
+from collab_backends.local.attention import Plan
+from collab_backends.local.backend import LocalModel
+from collab_backends.local.cache import SequenceCache
+from collab_backends.local.memory import RETIRED_CACHES, CacheMemory
+
+TOKENIZER = make_tokenizer()
+SHOTS = CORPUS[0] + CORPUS[1]
+SHOT_TOKENS = len(TOKENIZER.encode(SHOTS, add_special_tokens=False))
+
+
+async def write(model: LocalModel, prompt: str, tokens: int = 12) -> str:
+    async with session(model, prompt) as live:
+        return (await live.generate(Until(tokens), GREEDY)).text
+
+
+# --- shared prefixes --------------------------------------------------------------------------
+
+
+async def test_equal_prompts_asked_at_the_same_time_are_computed_once() -> None:
+    texts: list[str] = []
+    async with serving(make_model(), TOKENIZER, chunk_tokens=16) as model:
+
+        async def one() -> None:
+            texts.append(await write(model, SHOTS))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(one)
+
+        # The last token of each is fed for its logits.
+        assert model.engine.prefilled == SHOT_TOKENS + 3
+    assert len(set(texts)) == 1
+
+
+async def test_a_shared_beginning_is_computed_once_also_after_its_first_text_was_closed() -> None:
+    questions = ["So what is it?", "Now then, 3 times 4", "The other word"]
+    ends = [len(TOKENIZER.encode(SHOTS + q, add_special_tokens=False)) for q in questions]
+    alone = []
+    for question in questions:
+        async with serving(make_model(), TOKENIZER) as model:
+            alone.append(await write(model, SHOTS + question))
+
+    async with serving(make_model(), TOKENIZER) as model:
+        together = [await write(model, SHOTS + question) for question in questions]
+
+        # The tokenizer may join the last word of the shots with the question.
+        assert model.engine.prefilled <= ends[0] + sum(end - SHOT_TOKENS + 1 for end in ends[1:])
+    assert together == alone
+
+
+async def test_what_a_text_took_over_counts_as_cached() -> None:
+    async with serving(make_model(), TOKENIZER) as model:
+        await write(model, SHOTS)
+        async with session(model, SHOTS) as live:
+            await live.generate(Until(1), GREEDY)
+
+    assert (live.meter.prompt_tokens, live.meter.cached_tokens) == (SHOT_TOKENS, SHOT_TOKENS - 1)
+
+
+async def test_caches_of_closed_texts_do_not_pile_up() -> None:
+    async with serving(make_model(), TOKENIZER) as model:
+        for number in range(3 * RETIRED_CACHES):
+            await write(model, f"{number} " + SHOTS, tokens=1)
+        held = model.engine.memory.taken
+
+        assert model.engine.memory.live_caches == 0
+        assert held <= RETIRED_CACHES * 1.1 * (SHOT_TOKENS + 32)
+    assert model.engine.memory.taken == 0
+
+
+# --- the bound --------------------------------------------------------------------------------
+
+
+def watch_memory(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Take note of the memory taken at every pass."""
+    taken: list[int] = []
+    forward = model.engine._logits
+
+    def watched(ids: list[int], positions: list[int], rows: list[int], plan: Plan) -> torch.Tensor:
+        taken.append(model.engine.memory.taken)
+        return forward(ids, positions, rows, plan)
+
+    monkeypatch.setattr(model.engine, "_logits", watched)
+    return taken
+
+
+async def test_texts_that_do_not_fit_together_wait_or_are_computed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prompts = [f"{number} {CORPUS[number % 3]}" for number in range(6)]
+    async with serving(make_model(), TOKENIZER) as model:
+        expected = [await write(model, prompt, 40) for prompt in prompts]
+
+    texts: dict[int, str] = {}
+    async with serving(make_model(), TOKENIZER, cache_tokens=220) as model:
+        taken = watch_memory(model, monkeypatch)
+
+        async def in_pieces(number: int) -> None:
+            async with session(model, prompts[number]) as live:
+                text = ""
+                for _ in range(8):
+                    piece = await live.generate(Until(5), GREEDY)
+                    live.commit(len(piece.tokens))
+                    text += piece.text
+                texts[number] = text
+
+        async with anyio.create_task_group() as group:
+            for number in range(len(prompts)):
+                group.start_soon(in_pieces, number)
+
+        # Six texts need three times the memory, so entries were dropped and computed again.
+        lengths = sum(len(TOKENIZER.encode(one, add_special_tokens=False)) for one in prompts)
+        assert model.engine.prefilled > lengths + 6 * 8
+    assert max(taken) <= 220
+    assert [texts[number] for number in range(len(prompts))] == expected
+
+
+async def test_a_text_that_could_never_fit_is_refused_and_its_neighbours_are_not() -> None:
+    async with serving(make_model(), TOKENIZER, cache_tokens=100) as model:
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(write, model, "So the answer is", tokens=20))
+            with pytest.raises(ContextOverflowError, match=r"needs more memory .* raise cache_gib"):
+                await write(model, SHOTS + SHOTS, tokens=60)
+
+        assert model.engine.memory.live_caches == 0
+
+
+def test_the_longest_unused_cache_makes_room_first() -> None:
+    memory = CacheMemory(3 * 112)
+    caches = [SequenceCache() for _ in range(3)]
+    for cache in caches:
+        assert memory.claim(cache, 100)
+        memory.rest(cache)
+    assert memory.claim(caches[0], 100)
+    memory.rest(caches[0])
+
+    assert memory.claim(SequenceCache(), 100)
+
+    assert [cache.capacity > 0 for cache in caches] == [True, False, True]
+
+
+def test_a_cache_at_work_is_never_dropped() -> None:
+    memory = CacheMemory(112)
+    busy = SequenceCache()
+    assert memory.claim(busy, 100)
+
+    assert not memory.claim(SequenceCache(), 10)
+    assert busy.capacity == memory.taken
+    memory.rest(busy)
+    assert memory.claim(SequenceCache(), 10)
+    assert (busy.capacity, memory.live_caches) == (0, 1)
+
+
+# --- nothing left behind ----------------------------------------------------------------------
+
+
+async def live_a_life(model: LocalModel, fate: random.Random) -> None:
+    """Do random things to a text; leave early, or let it fail."""
+    with anyio.CancelScope() as scope:
+        async with session(model, fate.choice(CORPUS) * fate.randrange(1, 3)) as live:
+            for _ in range(fate.randrange(1, 6)):
+                await live.generate(Until(fate.randrange(1, 12)), GREEDY)
+                match fate.randrange(5):
+                    case 0:
+                        live.append(" So then")
+                    case 1:
+                        await live.judge("A or B? (", ("A", "B"))
+                    case 2:
+                        async with live.fork() as twin:
+                            await twin.generate(Until(3), GREEDY)
+                    case 3:
+                        scope.cancel()
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_all_memory_is_free_after_any_mix_of_ends(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(seed)
+    async with serving(make_model(), TOKENIZER, cache_tokens=400, chunk_tokens=16) as model:
+        forward = model.engine._logits
+
+        def sometimes(
+            ids: list[int], positions: list[int], rows: list[int], plan: Plan
+        ) -> torch.Tensor:
+            if rng.random() < 0.03:
+                raise RuntimeError("says the test")
+            return forward(ids, positions, rows, plan)
+
+        monkeypatch.setattr(model.engine, "_logits", sometimes)
+
+        async def tolerant(number: int) -> None:
+            with suppress(ModelCallError, ContextOverflowError):
+                await live_a_life(model, random.Random(f"{seed} {number}"))
+
+        async with anyio.create_task_group() as group:
+            for number in range(24):
+                group.start_soon(tolerant, number)
+
+        assert model.engine.memory.live_caches == 0
+        assert model.open_sessions == 0
+    assert model.engine.memory.taken == 0

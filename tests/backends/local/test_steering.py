@@ -1,0 +1,260 @@
+"""Hidden states that are read, and vectors that are added to them."""
+
+import copy
+from array import array
+from typing import Any
+
+import anyio
+import pytest
+import torch
+from support.models import GREEDY, make_model, make_tokenizer, serving, session
+
+from collab.errors import ConfigError, ModelCallError
+from collab.proposals import Until
+from collab.signals import Gate, Observation, Signals, Steering
+from collab_backends.local.session import LocalSession
+
+TOKENIZER = make_tokenizer()
+LAYERS, WIDTH = 4, 64
+PROMPT = "So the answer is 12, because 3 times 4 is 12."
+
+
+def vector(seed: int) -> list[float]:
+    generator = torch.Generator().manual_seed(seed)
+    found: list[float] = (3 * torch.randn(WIDTH, generator=generator)).tolist()
+    return found
+
+
+def plain_states(model: Any, ids: list[int]) -> tuple[torch.Tensor, ...]:
+    with torch.inference_mode():
+        out = model(torch.tensor([ids]), output_hidden_states=True)
+    return tuple(layer[0] for layer in out.hidden_states)
+
+
+def steered_ids(model: Any, ids: list[int], new: int, steering: Steering, start: int) -> list[int]:
+    """Return greedy tokens of a plain model with the vector added at each gated position."""
+    written = list(ids)
+
+    def add(module: object, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        hidden = args[0].clone()
+        for place in range(start, len(written)):
+            text = TOKENIZER.backend_tokenizer.decode([written[place]], skip_special_tokens=False)
+            texts = steering.gate.texts
+            if not texts or any(one in text for one in texts):
+                hidden[0, place] += steering.scale * torch.tensor(steering.vector)
+        return (hidden, *args[1:])
+
+    hook = model.model.layers[steering.layer].register_forward_pre_hook(add)
+    with torch.inference_mode():
+        for _ in range(new):
+            written.append(int(model(torch.tensor([written])).logits[0, -1].argmax()))
+    hook.remove()
+    return written[len(ids) :]
+
+
+async def write(live: LocalSession, new: int) -> list[int]:
+    return [token.id for token in (await live.generate(Until(new), GREEDY)).tokens]
+
+
+# --- observers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", [0, 2, LAYERS])
+async def test_the_state_that_each_token_was_drawn_from_is_handed_over(layer: int) -> None:
+    model = make_model()
+    plain = copy.deepcopy(model)
+    signals = Signals(observations=(Observation("state", layer),))
+
+    async with serving(model, TOKENIZER) as served:
+        async with session(served, PROMPT, signals=signals) as live, anyio.create_task_group() as g:
+            async with session(served, "Another text") as neighbour:
+                g.start_soon(write, neighbour, 9)
+                proposal = await live.generate(Until(6), GREEDY)
+            ids = list(live.ids)
+
+    states = plain_states(plain, ids + [token.id for token in proposal.tokens])[layer]
+    for number, token in enumerate(proposal.tokens):
+        assert token.observed is not None
+        expected = states[len(ids) - 1 + number]
+        assert list(token.observed["state"]) == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+async def test_a_gate_selects_the_tokens_behind_a_delimiter() -> None:
+    signals = Signals(observations=(Observation("state", 1, Gate((".",))),))
+
+    async with serving(make_model(), TOKENIZER) as model:
+        async with session(model, PROMPT, signals=signals) as live:
+            behind = await live.generate(Until(1), GREEDY)
+            live.append(" because")
+            elsewhere = await live.generate(Until(1), GREEDY)
+
+    # The prompt ends with a full stop: the first token was drawn from the state at it.
+    assert list(behind.tokens[0].observed or {}) == ["state"]
+    assert elsewhere.tokens[0].observed == {}
+
+
+async def test_only_the_last_state_of_a_call_is_handed_over_where_that_is_asked() -> None:
+    signals = Signals(observations=(Observation("last", 1, only_last=True), Observation("all", 1)))
+
+    async with serving(make_model(), TOKENIZER) as model:
+        async with session(model, PROMPT, signals=signals) as live:
+            proposal = await live.generate(Until(4), GREEDY)
+
+    observed = [token.observed or {} for token in proposal.tokens]
+    assert [sorted(one) for one in observed] == [["all"]] * 3 + [["all", "last"]]
+    assert observed[-1]["last"] == observed[-1]["all"]
+
+
+async def test_a_reduction_runs_before_the_copy() -> None:
+    shapes: list[torch.Size] = []
+
+    def norms(states: torch.Tensor) -> torch.Tensor:
+        shapes.append(states.shape)
+        norm: torch.Tensor = torch.linalg.vector_norm(states, dim=-1, keepdim=True)
+        return norm
+
+    signals = Signals(
+        observations=(Observation("norm", 2, reduction=norms), Observation("state", 2))
+    )
+    async with serving(make_model(), TOKENIZER) as model:
+        async with session(model, PROMPT, signals=signals) as live:
+            proposal = await live.generate(Until(3), GREEDY)
+
+    assert shapes == [torch.Size([1, WIDTH])] * 3
+    for token in proposal.tokens:
+        assert token.observed is not None
+        norm = torch.tensor(array("f", token.observed["state"])).norm()
+        assert token.observed["norm"][0] == pytest.approx(float(norm), rel=1e-5)
+
+
+async def test_a_reduction_that_raises_fails_only_its_own_text() -> None:
+    def fail(states: torch.Tensor) -> torch.Tensor:
+        raise KeyError("says the test")
+
+    signals = Signals(observations=(Observation("norm", 2, reduction=fail),))
+    texts: list[list[int]] = []
+    async with serving(make_model(), TOKENIZER) as model:
+
+        async def neighbour() -> None:
+            async with session(model, PROMPT) as live:
+                texts.append(await write(live, 8))
+
+        await neighbour()
+        async with session(model, PROMPT, signals=signals) as live, anyio.create_task_group() as g:
+            g.start_soon(neighbour)
+            with pytest.raises(ModelCallError, match="KeyError: 'says the test'"):
+                await write(live, 8)
+
+    assert texts[0] == texts[1]
+
+
+# --- steering ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gate", [Gate(), Gate((".", "e"))])
+@pytest.mark.parametrize("chunk_tokens", [5, 512])
+async def test_steered_texts_equal_a_plain_model_with_the_same_hook(
+    gate: Gate, chunk_tokens: int
+) -> None:
+    model = make_model()
+    plain = copy.deepcopy(model)
+    steerings = [None, *(Steering(layer, vector(layer), 0.7, gate) for layer in (1, 2, 3))]
+    written: dict[int, list[int]] = {}
+    ids: list[int] = []
+
+    async with serving(model, TOKENIZER, chunk_tokens=chunk_tokens) as served:
+
+        async def steered(number: int) -> None:
+            async with session(served, PROMPT) as live:
+                live.steer(steerings[number])
+                ids[:] = live.ids
+                written[number] = await write(live, 12)
+
+        async with anyio.create_task_group() as group:
+            for number in range(len(steerings)):
+                group.start_soon(steered, number)
+
+    for number, steering in enumerate(steerings):
+        neutral = Steering(0, [0.0] * WIDTH)
+        expected = steered_ids(plain, ids, 12, steering or neutral, len(ids) - 1)
+        assert written[number] == expected
+    assert len({tuple(one) for one in written.values()}) > 1, "steering changed nothing at all"
+
+
+async def test_what_was_steered_stays_so_when_it_is_computed_again() -> None:
+    async with serving(make_model(), TOKENIZER) as model, session(model, PROMPT) as live:
+        live.steer(Steering(1, vector(1)))
+        await live.generate(Until(5), GREEDY)
+        live.commit(5)
+        live.steer(None)
+        expected = await write(live, 10)
+        async with live.fork() as twin:
+            assert await write(twin, 10) == expected
+
+        assert model.engine.memory.drop_resting() > 0
+        live.append("")  # drops what was decoded ahead
+        assert await write(live, 10) == expected
+
+
+async def test_going_back_goes_back_to_the_steering_of_that_place() -> None:
+    async with serving(make_model(), TOKENIZER) as model, session(model, PROMPT) as live:
+        live.steer(Steering(1, vector(1)))
+        mark = live.mark
+        expected = await write(live, 10)
+        live.steer(Steering(2, vector(2)))
+        live.append(" and so")
+        await write(live, 3)
+        live.rollback(mark)
+
+        assert await write(live, 10) == expected
+
+
+async def test_equal_steerings_are_one() -> None:
+    async with serving(make_model(), TOKENIZER) as model:
+        hidden = model.engine.hidden
+        first = hidden.steer(Steering(1, vector(1)))
+
+        assert hidden.steer(Steering(1, vector(1))) is first
+        assert hidden.steer(Steering(1, vector(1), scale=2.0)) is not first
+
+
+async def test_steered_and_other_texts_do_not_share_entries() -> None:
+    async with serving(make_model(), TOKENIZER) as model:
+        async with session(model, PROMPT * 3) as live:
+            expected = await write(live, 6)
+        async with session(model, PROMPT * 3) as live:
+            live.steer(Steering(1, vector(1)))
+            live.append(" and then the other")
+            steered = await write(live, 6)
+        async with session(model, PROMPT * 3) as live:
+            live.append(" and then the other")
+            other = await write(live, 6)
+        async with session(model, PROMPT * 3) as live:
+            again = await write(live, 6)
+
+    assert again == expected
+    assert other != steered
+
+
+@pytest.mark.parametrize(
+    ("steering", "message"),
+    [
+        (Steering(1, [0.0] * 63), r"the steering vector has the shape \(63,\); .* size is 64"),
+        (Steering(4, [0.0] * 64), "layer 4 is out of range; this model has 4 blocks"),
+        (Steering(-1, [0.0] * 64), "layer -1 is out of range"),
+    ],
+)
+async def test_a_steering_that_does_not_fit_the_model_is_refused(
+    steering: Steering, message: str
+) -> None:
+    async with serving(make_model(), TOKENIZER) as model, session(model) as live:
+        with pytest.raises(ConfigError, match=message):
+            live.steer(steering)
+
+
+async def test_an_observation_of_a_layer_that_is_not_there_is_refused() -> None:
+    signals = Signals(observations=(Observation("state", 5),))
+    async with serving(make_model(), TOKENIZER) as model:
+        with pytest.raises(ConfigError, match="layer 5 is out of range; .* layers 0 to 4 here"):
+            async with session(model, signals=signals):
+                pass
