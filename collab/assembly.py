@@ -9,7 +9,7 @@ from collab.controller import Controller
 from collab.errors import ConfigError
 from collab.plugins import Kind, build
 from collab.protocols import Policy, Verifier
-from collab.recipes import Recipe, RecipeFactory
+from collab.recipes import Recipe, RecipeFactory, made
 from collab.roles import GENERATOR
 from collab.seam import ConsultationBackend
 
@@ -50,7 +50,7 @@ def build_recipe(config: RunConfig) -> Recipe:
     """
     if config.policy is None:
         named = config.recipe or PluginConfig(use=DEFAULT_RECIPE)
-        return cast(RecipeFactory, _build("recipes", named)).recipe()
+        return made(cast(RecipeFactory, _build("recipes", named)))
     return Recipe(
         name=config.policy.use,
         policy=cast(Policy, _build("policies", config.policy)),

@@ -10,7 +10,15 @@ PrefixMode = Literal["tokens", "text", "chat-continue", "prefill", "quoted"]
 """How exactly a model continues a partial text, best first."""
 
 Ability = Literal[
-    "logprobs", "entropy", "judge", "score", "token_ids", "hidden_states", "steering", "cancel"
+    "text",
+    "logprobs",
+    "entropy",
+    "judge",
+    "score",
+    "token_ids",
+    "hidden_states",
+    "steering",
+    "cancel",
 ]
 
 
@@ -45,6 +53,8 @@ class Capabilities:
     def offers(self, ability: Ability, amount: int) -> bool:
         """Whether `ability` is there, in `amount` where it has one."""
         match ability:
+            case "text":
+                return True
             case "logprobs" | "entropy":
                 return self.top_logprobs >= max(amount, 1)
             case "judge":
@@ -67,7 +77,7 @@ class Need:
 
     Attributes:
         role: The participant.
-        ability: What it has to be able to do.
+        ability: What it has to be able to do; `text` is what every model can.
         amount: How much of it, such as the k of top-k entropy.
         degraded: Name of what the plug-in does without it; empty if it cannot do without.
     """

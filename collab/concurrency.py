@@ -1,5 +1,7 @@
 """Small helpers over anyio task groups, for the core and for backends."""
 
+import math
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TypeVar
@@ -45,6 +47,23 @@ async def concurrently(
     except BaseExceptionGroup as errors:
         _raise_alone(errors.exceptions[0])
     return mine, results[0]
+
+
+def is_asked_to_stop() -> bool:
+    """Whether whoever awaits this task wants it to end.
+
+    Code of others can raise a cancellation of its own, of a task that it awaited and cancelled
+    itself. Taken for ours, that would end the work without a word.
+    """
+    if anyio.current_effective_deadline() == -math.inf:
+        return True
+    # A native cancellation passes by anyio's scopes; only asyncio itself knows of it.
+    asyncio = sys.modules.get("asyncio")
+    try:
+        task = asyncio.current_task() if asyncio else None
+    except RuntimeError:  # another event loop's
+        return True
+    return task is None or task.cancelling() > 0
 
 
 def _raise_alone(error: BaseException) -> NoReturn:

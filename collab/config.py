@@ -85,8 +85,8 @@ class PairConfig(BaseModel):
 
     @model_validator(mode="after")
     def _name_each_once(self) -> Self:
-        if GENERATOR in self.mentors:
-            raise ValueError(f"a mentor cannot be named {GENERATOR!r}")
+        if bad := {GENERATOR, ""} & set(self.mentors):
+            raise ValueError(f"a mentor cannot be named {bad.pop()!r}")
         if self.mentor and MENTOR in self.mentors:
             raise ValueError(f"{MENTOR!r} is given twice, as `mentor` and in `mentors`")
         return self

@@ -1,9 +1,9 @@
 """Reading a run configuration: a YAML file, flags over it, and settings over both."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeGuard, get_args
+from typing import Any, TypeGuard, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -71,7 +71,7 @@ def read_yaml(path: Path) -> dict[str, object]:
         ConfigError: It cannot be read, or holds something else.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a safe one
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {str(path)!r}: {error}") from error
     except yaml.YAMLError as error:
@@ -81,6 +81,21 @@ def read_yaml(path: Path) -> dict[str, object]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
     return {str(key): value for key, value in values.items()}
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, where one of both would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key_node.tag != "tag:yaml.org,2002:merge" and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
 
 
 # --- flags and settings -----------------------------------------------------------------------

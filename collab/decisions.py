@@ -1,13 +1,31 @@
-"""Decisions: what a policy can want at one place. A closed union; only the controller acts."""
+"""Decisions: what a policy can want at one place. A closed union; only the controller acts.
 
-from dataclasses import dataclass
+Their fields are checked when they are made, so that a mistake is found where it was made.
+"""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass
+
+from collab.texts import is_unicode
+
+
+def _whole(text: str) -> str:
+    if not is_unicode(text):
+        raise ValueError("it contains half a character (a lone surrogate)")
+    return text
+
+
+Tokens = Annotated[int, Field(ge=1)]
+Text = Annotated[str, AfterValidator(_whole)]
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     """A cheap pointer to a position of a trace: the number of spans before it."""
 
-    spans: int
+    spans: Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +37,7 @@ class Continue:
         signal: The number that was compared, if there was one.
     """
 
-    why: str = ""
+    why: Text = ""
     signal: float | None = None
 
 
@@ -35,15 +53,11 @@ class Consult:
         signal: The number that was compared, if there was one.
     """
 
-    mentor: str = "mentor"
-    max_tokens: int | None = None
+    mentor: Text = "mentor"
+    max_tokens: Tokens | None = None
     back_to: Mark | None = None
-    why: str = ""
+    why: Text = ""
     signal: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise ValueError(f"max_tokens is {self.max_tokens}; a proposal has at least 1 token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +71,7 @@ class Verify:
     """
 
     redo: Consult = Consult()
-    why: str = ""
+    why: Text = ""
     signal: float | None = None
 
 
@@ -73,9 +87,9 @@ class Inject:
         signal: The number that was compared, if there was one.
     """
 
-    text: str
+    text: Text
     visible_to: frozenset[str] | None = None
-    why: str = ""
+    why: Text = ""
     signal: float | None = None
 
 
@@ -88,7 +102,7 @@ class Finish:
         signal: The number that was compared, if there was one.
     """
 
-    why: str = ""
+    why: Text = ""
     signal: float | None = None
 
 

@@ -19,7 +19,11 @@ class Budget(BaseModel):
     max_mentor_tokens: int | None = Field(default=None, ge=0, description="Decoded by mentors.")
     max_calls: int | None = Field(default=None, ge=1, description="Calls to models.")
     max_cost_usd: float | None = Field(default=None, ge=0, description="Money, in US dollars.")
-    deadline_s: float | None = Field(default=None, gt=0, description="Wall-clock seconds.")
+    deadline_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="Wall-clock seconds, also those spent waiting for a stream's reader.",
+    )
 
     def spent(self, usage: dict[str, Usage], *, next_role: str | None = None) -> str:
         """Return the name of the bound that is reached, or an empty text.

@@ -104,6 +104,10 @@ def build(kind: Kind, reference: str, options: Mapping[str, object]) -> BaseMode
         raise PluginShapeError(
             f"{_SINGULAR[kind]} {reference!r}: {'; '.join(explain(error))}"
         ) from error
+    except (Exception, SystemExit) as error:
+        raise BrokenPluginError(
+            f"{_SINGULAR[kind]} {reference!r} cannot be made: {type(error).__name__}: {error}"
+        ) from error
 
 
 def reference_of(kind: Kind, plugin: object) -> str:
@@ -153,7 +157,7 @@ def _load(kind: Kind, name: str) -> object:
         )
     try:
         return points[0].load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BrokenPluginError(
             f"{singular} {name!r} of {_package(points[0])} cannot be imported: "
             f"{type(error).__name__}: {error}{_install_hint(points[0], error)}"
@@ -169,7 +173,7 @@ def _package(point: EntryPoint) -> str:
     return point.dist.name if point.dist else "unknown package"
 
 
-def _install_hint(point: EntryPoint, error: Exception) -> str:
+def _install_hint(point: EntryPoint, error: BaseException) -> str:
     """Return how to install a missing module: by the package's extra that names it, if one does."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
@@ -205,7 +209,7 @@ def _import_reference(kind: Kind, reference: str) -> object:
                 f"{_file_hint(place, name)}"
             ) from error
         raise BrokenPluginError(f"{singular} {reference!r} cannot be imported: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BrokenPluginError(
             f"{singular} {reference!r} cannot be imported: {type(error).__name__}: {error}"
         ) from error

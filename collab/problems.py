@@ -60,6 +60,11 @@ def read_problems(path: Path) -> Iterator[Problem | BrokenLine]:
     Raises:
         ProblemFileError: The file cannot be read, or two lines have the same id.
     """
+    if path.exists() and not path.is_file():
+        raise ProblemFileError(
+            f"cannot read problems from {str(path)!r}: it is no regular file. A run reads its "
+            "problems again when it goes on, so save what comes through a pipe first"
+        )
     try:
         lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
     except OSError as error:
@@ -95,11 +100,6 @@ def _parse_line(number: int, line: bytes) -> Problem | BrokenLine:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "object"
         return BrokenLine(number, f"{where}: {first['msg']}")
-
-
-def is_unicode(text: str) -> bool:
-    """Whether `text` has no half characters: those cannot be encoded or shown to a model."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _content_id(prompt: str) -> str:

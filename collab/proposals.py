@@ -94,6 +94,8 @@ class Proposal:
         replayed: How many of the decoded tokens behind the head stem from earlier calls and cost
             nothing now; can exceed the proposal's length.
         stop_string: The stop string that ended it, if one did.
+        stop_overlap: How many characters of the stop string stand in front of the proposal.
+        is_cut: Whether the last token's text was cut, where a stop string began within it.
     """
 
     author: str
@@ -102,6 +104,8 @@ class Proposal:
     cuts: tuple[int, ...] = ()
     replayed: int = 0
     stop_string: str = ""
+    stop_overlap: int = 0
+    is_cut: bool = False
 
     @property
     def text(self) -> str:
@@ -112,7 +116,8 @@ class Proposal:
         """Return tokens `start` to `end`, which keeps this proposal's reason to stop."""
         end = len(self.tokens) if end is None else end
         cuts = tuple(cut - start for cut in self.cuts if start < cut <= end)
-        return replace(self, tokens=self.tokens[start:end], cuts=cuts, replayed=0)
+        is_cut = self.is_cut and end == len(self.tokens)
+        return replace(self, tokens=self.tokens[start:end], cuts=cuts, replayed=0, is_cut=is_cut)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ the same shape will do. Backends are in `collab.seam`.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -104,7 +104,7 @@ class Case:
     """
 
     draft: Draft
-    proposals: dict[str, Proposal]
+    proposals: Mapping[str, Proposal]
     mentor: str
     answer: str = field(repr=False)
 

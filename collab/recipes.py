@@ -54,11 +54,14 @@ class Recipe:
         for plugin in plugins:
             name = type(plugin).__name__
             try:
-                needs.setdefault(name, []).extend(plugin.needs)
+                wanted = list(plugin.needs)
             except Exception as error:
                 raise PluginError(
                     f"{name} cannot say what it needs: {type(error).__name__}: {error}"
                 ) from error
+            if strange := [need for need in wanted if not isinstance(need, Need)]:
+                raise PluginError(f"{name} says that it needs {strange[0]!r}, which is no Need")
+            needs.setdefault(name, []).extend(wanted)
         return needs
 
 
@@ -69,3 +72,19 @@ class RecipeFactory(Protocol):
     def recipe(self) -> Recipe:
         """Return the recipe."""
         ...
+
+
+def made(factory: RecipeFactory) -> Recipe:
+    """Return the recipe that `factory` makes.
+
+    Raises:
+        PluginError: It makes none.
+    """
+    name = type(factory).__name__
+    try:
+        recipe: object = factory.recipe()
+    except Exception as error:
+        raise PluginError(f"{name} makes no recipe: {type(error).__name__}: {error}") from error
+    if not isinstance(recipe, Recipe):
+        raise PluginError(f"{name} makes {recipe!r}, not a Recipe")
+    return recipe

@@ -114,6 +114,7 @@ class _Work:
         self.pending = len(unfinished)
         self.worked_on = 0
         self.budget_reached = ""
+        self._note_budget()
         for row in [*store.rows.values(), *store.superseded]:
             self._spend(row)
 
@@ -162,6 +163,9 @@ class _Work:
     def _spend(self, row: Row) -> None:
         for role, usage in usage_of(row).items():
             self._spent[role] = self._spent.get(role, Usage()) + usage
+        self._note_budget()
+
+    def _note_budget(self) -> None:
         self.budget_reached = self._config.run_budget.as_budget.spent(self._spent)
 
     def _report(self, row: Row | None) -> None:

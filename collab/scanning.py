@@ -23,6 +23,8 @@ class ProposalBuilder:
         self._text = ""
         self.stop: StopReason | None = None
         self._stop_string = ""
+        self._stop_overlap = 0
+        self._is_cut = False
 
     @property
     def room(self) -> int:
@@ -58,7 +60,14 @@ class ProposalBuilder:
             raise ValueError("the proposal is not finished: feed more tokens, or call end()")
         tokens = self._tokens[: self._cuts[-1]] if self.stop == "unit" else self._tokens
         return Proposal(
-            author, tuple(tokens), self.stop, tuple(self._cuts), replayed, self._stop_string
+            author,
+            tuple(tokens),
+            self.stop,
+            tuple(self._cuts),
+            replayed,
+            self._stop_string,
+            self._stop_overlap,
+            self._is_cut,
         )
 
     def _find_cut(self, token: Token) -> bool:
@@ -78,6 +87,7 @@ class ProposalBuilder:
         if not found:
             return False
         first, self._stop_string = min(found)
+        self._stop_overlap = max(-first, 0)
         surplus = len(self._text) - max(first, 0)
         while surplus > 0 and self._tokens:
             last = self._tokens[-1]
@@ -86,16 +96,15 @@ class ProposalBuilder:
             self._tokens.pop()
             if kept:
                 self._tokens.append(replace(last, text=last.text[:kept]))
+                self._is_cut = True
         self._cuts = [cut for cut in self._cuts if cut <= len(self._tokens)]
         return True
 
     def _place_of(self, stop: str, token: Token) -> int | None:
         """Return where `stop`, ending within the newest token, begins in this proposal's text."""
-        width = len(stop) + len(token.text)
-        window = (
-            (self._before + self._text)[-width:] if width > len(self._text) else self._text[-width:]
-        )
+        # So wide that whatever is found in it ends within the newest token.
+        width = len(stop) + len(token.text) - 1
+        text = self._before + self._text if width > len(self._text) else self._text
+        window = text[-width:] if token.text else ""
         place = window.find(stop)
-        if place < 0 or place + len(stop) <= len(window) - len(token.text):
-            return None
-        return len(self._text) - len(window) + place
+        return len(self._text) - len(window) + place if place >= 0 else None

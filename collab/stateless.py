@@ -101,7 +101,7 @@ class TextSession:
 
     def commit(self, tokens: int) -> None:
         """Move the head over decoded tokens."""
-        if tokens > len(self._tail):
+        if not 0 <= tokens <= len(self._tail):
             raise ValueError(f"{tokens} tokens to commit, {len(self._tail)} were decoded")
         self._text += "".join(token.text for token in self._tail[:tokens])
         del self._tail[:tokens]

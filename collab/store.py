@@ -178,6 +178,24 @@ class RunStore:
             raise RunDirectoryError(f"{error.filename} cannot be read: {error}") from error
         for row in read_attempts(self.folder):
             self._take(row)
+        self._drop_ledger_without_row()
+
+    def _drop_ledger_without_row(self) -> None:
+        """Drop the ledger of a problem that was killed before its row was on disk.
+
+        A ledger is written right before its row, so only the last one can be without.
+        """
+        path = self.folder / "ledger.jsonl"
+        try:
+            lines = read_whole_lines(path)
+            if lines and _attempt_of(lines[-1]) not in self._attempts():
+                replace_file(path, b"".join(line + b"\n" for line in lines[:-1]))
+        except OSError as error:
+            raise RunDirectoryError(f"{path} cannot be read: {error}") from error
+
+    def _attempts(self) -> set[tuple[JsonValue, JsonValue]]:
+        rows = (*self.rows.values(), *self.superseded)
+        return {(row["id"], row["attempt"]) for row in rows}
 
     def _take(self, row: Row) -> None:
         problem = str(row["id"])
@@ -250,6 +268,14 @@ def _parse_row(path: Path, number: int, line: bytes) -> Row:
         f"{path} is damaged on line {number}: {why}; remove that line to have its problem done "
         "again"
     )
+
+
+def _attempt_of(line: bytes) -> tuple[JsonValue, JsonValue] | None:
+    try:
+        ledger = json.loads(line)
+    except ValueError:
+        return None
+    return (ledger.get("id"), ledger.get("attempt")) if isinstance(ledger, dict) else None
 
 
 def _differences(place: str, found: JsonValue, wanted: JsonValue) -> list[str]:

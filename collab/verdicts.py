@@ -1,6 +1,9 @@
 """Verdicts: which proposal stands. Kept apart from the proposals themselves."""
 
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 NOBODY = ""
 """In `Verdict.stands`: no proposal stands, a mentor has to redo the draft."""
@@ -18,7 +21,7 @@ class Verdict:
     """
 
     stands: str
-    upto: int | None = None
+    upto: Annotated[int, Field(ge=1)] | None = None
     score: float | None = None
     why: str = ""
 

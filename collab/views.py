@@ -1,5 +1,6 @@
 """Views: a trace as one participant sees it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,6 +48,36 @@ class View:
     participant: str
     prompt: str
     options: ViewOptions
+
+
+def translate_pieces(
+    pieces: Sequence[str], source: ThinkingTags | None, target: ThinkingTags | None
+) -> list[str]:
+    """Return a text in pieces with its thinking tags replaced, also those that span pieces.
+
+    The replacement stands in the piece where the tag began; a tag of which only a part is
+    there stays as it is.
+    """
+    if source is None or target is None or source == target:
+        return list(pieces)
+    for old, new in ((source.opening, target.opening), (source.closing, target.closing)):
+        pieces = _replaced(pieces, old, new)
+    return list(pieces)
+
+
+def _replaced(pieces: Sequence[str], old: str, new: str) -> list[str]:
+    text = "".join(pieces)
+    owners = [number for number, piece in enumerate(pieces) for _ in piece]
+    replaced = [""] * len(pieces)
+    place = 0
+    while place < len(text):
+        if text.startswith(old, place):
+            replaced[owners[place]] += new
+            place += len(old)
+        else:
+            replaced[owners[place]] += text[place]
+            place += 1
+    return replaced
 
 
 def translate_tags(text: str, source: ThinkingTags | None, target: ThinkingTags | None) -> str:

@@ -4,8 +4,10 @@ These modules are imported only when their command runs, so that `collab --help`
 """
 
 import importlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Literal
@@ -57,6 +59,13 @@ Seed = Annotated[int | None, typer.Option(help="Of every random choice; 0 if not
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
+def _survive_narrow_encodings() -> None:
+    """Have what a terminal's encoding lacks replaced, such as ⟦ in ASCII, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
         typer.echo(f"collab {__version__}")
@@ -77,6 +86,7 @@ def root(
     ] = False,
 ) -> None:
     """Prepare what all commands share."""
+    _survive_narrow_encodings()
     _module("logs").configure_logging(is_verbose=verbose)
 
 

@@ -47,7 +47,7 @@ def execute(path: Path | None, flags: RunFlags, *, as_json: bool) -> int:
 def _exit_code(outcome: RunSummary) -> int:
     if outcome.budget_reached:
         return 3
-    return 1 if outcome.summary.outcomes["error"] else 0
+    return 1 if outcome.summary.outcomes["error"] or outcome.pending else 0
 
 
 def _interruption(latest: Progress, config: RunConfig) -> str:

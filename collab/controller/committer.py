@@ -1,6 +1,7 @@
 """The only writer of the trace: spans, rollbacks, and the rule against repetition."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from collab.controller.participant import Participant
@@ -77,6 +78,20 @@ class Committer:
         )
         await self._emit(self.trace.commit(span))
 
+    async def trim(self, characters: int) -> None:
+        """Take the last characters of the answer back, where the text is over.
+
+        They turned out to begin a stop string. What was cut is committed anew without them.
+        """
+        while characters > 0 and self.trace.length:
+            last = self.trace.spans[-1]
+            await self._emit(self.trace.rollback(Mark(self.trace.length - 1)))
+            kept = max(len(last.text) - characters, 0)
+            characters -= len(last.text) - kept
+            if kept:
+                rest = replace(last, index=self.trace.next_index, text=last.text[:kept])
+                await self._emit(self.trace.commit(rest))
+
     async def roll_back(self, mark: Mark) -> None:
         """Take the spans behind `mark` out of the text, for all participants."""
         await self._emit(self.trace.rollback(mark))
@@ -86,7 +101,8 @@ class Committer:
     async def _commit_tokens(self, proposal: Proposal, kind: SpanKind) -> None:
         if not proposal.tokens:
             return
-        calls = self._participants[proposal.author].adopt(len(proposal.tokens))
+        cut_text = proposal.tokens[-1].text if proposal.is_cut else None
+        calls = self._participants[proposal.author].adopt(len(proposal.tokens), cut_text)
         span = Span(
             index=self.trace.next_index,
             author=proposal.author,

@@ -2,8 +2,8 @@
 
 import hashlib
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -15,23 +15,32 @@ import anyio.lowlevel
 from anyio.abc import ObjectReceiveStream, TaskGroup
 
 from collab.capabilities import match_needs
-from collab.concurrency import unwrapped
+from collab.concurrency import is_asked_to_stop, unwrapped
 from collab.controller.committer import Committer, Emit
 from collab.controller.loop import ProblemLoop
 from collab.controller.metered import MeteredSession
 from collab.controller.participant import Participant
 from collab.controller.plugins import PluginSessions
 from collab.controller.result import ERROR, Finished, Result
-from collab.errors import ConfigError, EmptyPromptError, InvalidPromptError
+from collab.errors import (
+    CollabError,
+    ConfigError,
+    EmptyPromptError,
+    InvalidPromptError,
+    ModelLoadError,
+    ProblemError,
+)
 from collab.limits import Budget, BudgetReached
 from collab.observability import log_event
-from collab.problems import Problem, is_unicode
-from collab.recipes import Recipe, RecipeFactory
+from collab.problems import Problem
+from collab.recipes import Recipe, RecipeFactory, made
 from collab.roles import GENERATOR, MENTOR
 from collab.seam import ConsultationBackend, Model
 from collab.signals import NO_SIGNALS, Signals
+from collab.texts import is_unicode
 from collab.trace import Ended, Trace, TraceEvent
 from collab.usage import Ledger
+from collab.verdicts import NOBODY
 from collab.views import View
 
 StreamEvent = TraceEvent | Finished
@@ -74,7 +83,7 @@ class Controller:
         seed: int = 0,
         budget: Budget = _NO_BUDGET,
     ) -> None:
-        self.recipe = recipe if isinstance(recipe, Recipe) else recipe.recipe()
+        self.recipe = recipe if isinstance(recipe, Recipe) else made(recipe)
         self.seed = seed
         self.budget = budget
         self.degradations: tuple[str, ...] = ()
@@ -89,12 +98,15 @@ class Controller:
             ModelLoadError: A model cannot be loaded or reached.
             CapabilityError: The models cannot do what the recipe's plug-ins need.
         """
+        if self._models:
+            raise ConfigError("the controller is connected already; use one block at a time")
         async with AsyncExitStack() as stack:
             connected: list[tuple[ConsultationBackend, Model]] = []
             for role, backend in self._backends.items():
                 model = next((model for known, model in connected if known == backend), None)
                 if model is None:
-                    model = await stack.enter_async_context(backend.connect())
+                    with _connecting(role):
+                        model = await stack.enter_async_context(backend.connect())
                     connected.append((backend, model))
                 self._models[role] = model
             capabilities = {role: model.capabilities for role, model in self._models.items()}
@@ -174,9 +186,10 @@ class Controller:
                     workers.cancel_scope.cancel()
 
         async def work_on_all() -> None:
-            async with sender, anyio.create_task_group() as workers:
-                for _ in range(concurrency):
-                    workers.start_soon(work, workers)
+            with unwrapped():
+                async with sender, anyio.create_task_group() as workers:
+                    for _ in range(concurrency):
+                        workers.start_soon(work, workers)
 
         with unwrapped():
             async with receiver, anyio.create_task_group() as group:
@@ -194,6 +207,10 @@ class Controller:
         error: Exception | None = None
         try:
             reason = await self._run_within_deadline(work, emit)
+        except anyio.get_cancelled_exc_class() as raised:
+            if is_asked_to_stop():
+                raise
+            reason, error = ERROR, ProblemError(f"the problem was cancelled: {raised!r}")
         except Exception as raised:  # noqa: BLE001  # a failure belongs to one problem
             reason, error = ERROR, raised
         await emit(work.trace.record(Ended(reason)))
@@ -272,9 +289,22 @@ def _mentors(
         return {}
     if not isinstance(mentor, Mapping):
         return {MENTOR: mentor}
-    if GENERATOR in mentor:
-        raise ConfigError(f"{GENERATOR!r} cannot be a mentor's name")
+    if bad := {GENERATOR, NOBODY} & set(mentor):
+        raise ConfigError(f"{bad.pop()!r} cannot be a mentor's name")
     return dict(mentor)
+
+
+@contextmanager
+def _connecting(role: str) -> Iterator[None]:
+    """Turn whatever a backend raises while it connects into an error that names the participant."""
+    try:
+        yield
+    except CollabError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ModelLoadError(
+            f"the {role} cannot be reached: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _check_prompt(problem: Problem) -> None:

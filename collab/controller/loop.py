@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import assert_never
 
 import anyio.lowlevel
@@ -99,6 +100,7 @@ class ProblemLoop:
                 asked = written.part(before[-1] if before else 0, cuts[-1])
                 return self._as_draft(asked, is_last=is_over), ""
             if is_over:
+                await self._committer.trim(written.stop_overlap)
                 return None, written.stop
             units -= len(cuts)
         return None, "length"
@@ -144,7 +146,7 @@ class ProblemLoop:
             mentor_tokens=len(offered.tokens),
         )
         proposals = {GENERATOR: own, mentor.name: offered}
-        case = Case(draft, proposals, mentor.name, self._trace.text)
+        case = Case(draft, MappingProxyType(proposals), mentor.name, self._trace.text)
         default = GENERATOR if self._plugins.has_verifiers else mentor.name
         verdict = await self._verify(case, default=default)
         if verdict.stands == NOBODY:
@@ -241,6 +243,7 @@ class ProblemLoop:
         kind: SpanKind = "draft" if verdict.stands == GENERATOR else "consultation"
         if not await self._committer.commit(part, kind):
             return "repeat"
+        await self._committer.trim(winner.stop_overlap if self._is_final(winner) else 0)
         is_whole = len(part.tokens) == len(winner.tokens)
         ends = self._is_final(winner) or (is_last and verdict.stands == GENERATOR)
         return winner.stop if is_whole and ends else ""

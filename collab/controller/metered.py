@@ -7,7 +7,8 @@ from time import perf_counter
 
 import anyio
 
-from collab.errors import ModelCallError
+from collab.concurrency import is_asked_to_stop
+from collab.errors import CollabError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.seam import Meter, Session, SessionMark
 from collab.usage import Call, CallOutcome, Ledger, Price, Purpose
@@ -72,10 +73,18 @@ class MeteredSession:
         async with self._recorded("score"):
             return await self._session.score(text)
 
-    def commit(self, tokens: int) -> tuple[int, ...]:
-        """Move the head over `tokens` decoded tokens; return the call that decoded each."""
-        self._session.commit(tokens)
+    def commit(self, tokens: int, cut_text: str | None = None) -> tuple[int, ...]:
+        """Move the head over `tokens` decoded tokens; return the call that decoded each.
+
+        If the last one's text was cut, `cut_text` takes its place.
+        """
         owners = tuple(self._owners[:tokens])
+        if cut_text is not None:
+            self._session.commit(tokens - 1)
+            self._forget_proposal()
+            self._session.append(cut_text)
+            return owners
+        self._session.commit(tokens)
         del self._owners[:tokens], self._proposed[:tokens]
         return owners
 
@@ -122,12 +131,18 @@ class MeteredSession:
             try:
                 yield index
                 outcome = "ok"
-            except anyio.get_cancelled_exc_class():
+            except anyio.get_cancelled_exc_class() as error:
+                if not is_asked_to_stop():
+                    raise ModelCallError(f"{self._model!r} cancelled its own call") from error
                 outcome = "cancelled"
                 raise
-            except SystemExit as error:
+            except CollabError:
+                raise
+            except (Exception, SystemExit) as error:
                 # A backend may be a stranger's code; one problem must not end the program.
-                raise ModelCallError(f"{self._model!r} tried to exit the program") from error
+                raise ModelCallError(
+                    f"{self._model!r} raised {type(error).__name__}: {error}"
+                ) from error
             finally:
                 total_s = perf_counter() - started
                 self._record(index, purpose, before, outcome, total_s)

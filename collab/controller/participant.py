@@ -8,7 +8,7 @@ from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.seam import SessionMark
 from collab.trace import Span, Trace
 from collab.usage import Purpose
-from collab.views import ThinkingTags, translate_tags
+from collab.views import ThinkingTags, translate_pieces, translate_tags
 
 
 class Participant:
@@ -44,9 +44,7 @@ class Participant:
         """Return what this participant would write next."""
         self.catch_up(trace)
         proposal = await self._session.generate(purpose, until, sampling)
-        return replace(
-            proposal, author=self.name, tokens=tuple(self._inward(t) for t in proposal.tokens)
-        )
+        return replace(proposal, author=self.name, tokens=self._inward(proposal.tokens))
 
     async def judge(self, trace: Trace, question: str, labels: Sequence[str]) -> Distribution:
         """Return label probabilities behind the trace and `question`."""
@@ -58,13 +56,17 @@ class Participant:
         self.catch_up(trace)
         return await self._session.score(self._outward(text))
 
-    def adopt(self, tokens: int) -> tuple[int, ...]:
+    def adopt(self, tokens: int, cut_text: str | None = None) -> tuple[int, ...]:
         """Commit `tokens` of what this participant just wrote, as the span about to be recorded.
+
+        Args:
+            tokens: How many.
+            cut_text: What is left of the last one, if its text was cut.
 
         Returns:
             For each token, the ledger's call that decoded it.
         """
-        calls = self._session.commit(tokens)
+        calls = self._session.commit(tokens, None if cut_text is None else self._outward(cut_text))
         self._marks.append(self._session.mark)
         return calls
 
@@ -90,6 +92,11 @@ class Participant:
     def _outward(self, text: str) -> str:
         return translate_tags(text, self._trace_tags, self._own_tags)
 
-    def _inward(self, token: Token) -> Token:
-        text = translate_tags(token.text, self._own_tags, self._trace_tags)
-        return token if text == token.text else replace(token, text=text)
+    def _inward(self, tokens: tuple[Token, ...]) -> tuple[Token, ...]:
+        texts = [token.text for token in tokens]
+        translated = translate_pieces(texts, self._own_tags, self._trace_tags)
+        if translated == texts:
+            return tokens
+        return tuple(
+            replace(token, text=text) for token, text in zip(tokens, translated, strict=True)
+        )

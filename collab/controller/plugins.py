@@ -5,9 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
 
+import anyio
+from pydantic import ValidationError
+
+from collab.concurrency import is_asked_to_stop
 from collab.decisions import Decision
 from collab.errors import CollabError, PluginCallError
 from collab.limits import BudgetReached
+from collab.plugins import explain
 from collab.problems import Problem
 from collab.protocols import Case, Draft, Handles, PolicySession, VerifierSession
 from collab.recipes import Recipe
@@ -120,10 +125,18 @@ def _blamed(
         yield
     except passing:
         raise
+    except anyio.get_cancelled_exc_class() as error:
+        if is_asked_to_stop():
+            raise
+        raise PluginCallError(f"{plugin} raised {where}: {type(error).__name__}") from error
     except (Exception, SystemExit) as error:
-        raise PluginCallError(
-            f"{plugin} raised {where}: {type(error).__name__}: {error}"
-        ) from error
+        raise PluginCallError(f"{plugin} raised {where}: {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        return f"{error.title}: {'; '.join(explain(error))}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _ensure_session(plugin: str, session: object, base: type) -> None:

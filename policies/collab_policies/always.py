@@ -1,20 +1,35 @@
 """The policy `always`: a mentor is asked at every unit."""
 
 import random
+from collections.abc import Sequence
 
+from pydantic import Field
+
+from collab.capabilities import Need
 from collab.decisions import Consult, Decision
 from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
+from collab.roles import MENTOR
 
 
 class Always(Policy):
     """Ask a mentor at every unit."""
 
+    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+
+    @property
+    def needs(self) -> Sequence[Need]:
+        """The mentor."""
+        return (Need(self.mentor, "text"),)
+
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:
         """Return a session that always consults."""
-        return _AlwaysSession()
+        return _AlwaysSession(self.mentor)
 
 
 class _AlwaysSession(PolicySession):
+    def __init__(self, mentor: str) -> None:
+        self._mentor = mentor
+
     def decide(self, draft: Draft) -> Decision:
-        return Consult(why="always")
+        return Consult(self._mentor, why="always")

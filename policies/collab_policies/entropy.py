@@ -11,7 +11,7 @@ from collab.capabilities import Need
 from collab.decisions import Consult, Continue, Decision
 from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
-from collab.roles import GENERATOR
+from collab.roles import GENERATOR, MENTOR
 
 Reduction = Literal["first", "mean", "max"]
 
@@ -31,11 +31,12 @@ class Entropy(Policy):
     threshold_nats: float = Field(default=1.0, ge=0, description="Ask from this entropy on.")
     top_k: int = Field(default=20, ge=2, description="Most likely tokens it is taken over.")
     reduction: Reduction = Field(default="max", description="Over the tokens of a unit.")
+    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:
-        """Top-k log-probabilities of the generator."""
-        return (Need(GENERATOR, "entropy", self.top_k),)
+        """Top-k log-probabilities of the generator, and the mentor."""
+        return (Need(GENERATOR, "entropy", self.top_k), Need(self.mentor, "text"))
 
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:
         """Return a session; it has no memory."""
@@ -52,7 +53,7 @@ class _EntropySession(PolicySession):
             return Continue(why="no tokens")
         entropy = _reduce(entropies, self._policy.reduction)
         if entropy >= self._policy.threshold_nats:
-            return Consult(why="unsure", signal=entropy)
+            return Consult(self._policy.mentor, why="unsure", signal=entropy)
         return Continue(why="sure", signal=entropy)
 
 

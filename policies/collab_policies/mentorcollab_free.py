@@ -4,6 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from collab.proposals import Sampling, Until
 from collab.recipes import Recipe
+from collab.roles import MENTOR
 from collab.units import WordUnit
 from collab_policies.agreement import Agreement
 from collab_policies.random_positions import RandomPositions
@@ -38,6 +39,7 @@ class MentorCollabFree(BaseModel):
         default=("\n\nPremises:", "\n\nProblem:", "\n\nQuestion:"),
         description="End of the answer in few-shot prompts.",
     )
+    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
     order: Order = Field(default="fixed", description="Of the two segments in the question.")
     sampling: Sampling = Field(default=Sampling(), description="Greedy unless asked otherwise.")
 
@@ -46,7 +48,7 @@ class MentorCollabFree(BaseModel):
         word = WordUnit(max_tokens=self.word_tokens)
         return Recipe(
             name="mentorcollab-free",
-            policy=RandomPositions(rate=self.rate),
+            policy=RandomPositions(rate=self.rate, mentor=self.mentor),
             verifiers=(Agreement(unit=word), SelfJudge(order=self.order)),
             unit=word,
             segment=Until(max_tokens=self.segment_tokens),

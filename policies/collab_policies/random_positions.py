@@ -1,12 +1,15 @@
 """The policy `random`: a mentor is asked at random units, drawn ahead."""
 
 import random
+from collections.abc import Sequence
 
 from pydantic import Field
 
+from collab.capabilities import Need
 from collab.decisions import Consult, Continue, Decision
 from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
+from collab.roles import MENTOR
 
 _LOOK_AHEAD = 4096
 
@@ -23,25 +26,31 @@ class RandomPositions(Policy):
     """
 
     rate: float = Field(default=0.24, ge=0, le=1, description="Probability of asking, per unit.")
+    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+
+    @property
+    def needs(self) -> Sequence[Need]:
+        """The mentor."""
+        return (Need(self.mentor, "text"),)
 
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:
         """Return a session with its own stream of draws."""
-        return _RandomSession(self.rate, rng)
+        return _RandomSession(self, rng)
 
 
 class _RandomSession(PolicySession):
-    def __init__(self, rate: float, rng: random.Random) -> None:
-        self._rate = rate
+    def __init__(self, policy: RandomPositions, rng: random.Random) -> None:
+        self._policy = policy
         self._rng = rng
         self._is_hit = False
 
     def ahead(self) -> int:
         for units in range(1, _LOOK_AHEAD + 1):
-            if self._rng.random() < self._rate:
+            if self._rng.random() < self._policy.rate:
                 self._is_hit = True
                 return units
         self._is_hit = False
         return _LOOK_AHEAD
 
     def decide(self, draft: Draft) -> Decision:
-        return Consult(why="drawn") if self._is_hit else Continue()
+        return Consult(self._policy.mentor, why="drawn") if self._is_hit else Continue()

@@ -41,7 +41,7 @@ async def _measure_model(
             todo = tasks(plain, count, shortest, longest)
             # Side by side: each repeat runs one after the other, so noise meets both alike.
             pairs = [
-                (_timed(partial(_generate, plain, todo)), await _engine(local, todo))
+                (_timed(partial(generate, plain, todo)), await _engine(local, todo))
                 for _ in range(repeats)
             ]
             figures[f"engine.batch{count}_vs_generate"] = median(a / b for a, b in pairs)
@@ -67,13 +67,15 @@ async def _engine(local: LocalModel, todo: Sequence[Task]) -> float:
 
 
 @torch.inference_mode()
-def _generate(plain: PreTrainedModel, todo: Sequence[Task]) -> None:
+def generate(plain: PreTrainedModel, todo: Sequence[Task]) -> None:
+    """Have all tasks done by transformers' generate, in one batch padded on the left."""
     longest = max(len(task.ids) for task in todo)
     ids = torch.zeros(len(todo), longest, dtype=torch.long)
     mask = torch.zeros_like(ids)
     for row, task in enumerate(todo):
         ids[row, longest - len(task.ids) :] = torch.tensor(task.ids)
         mask[row, longest - len(task.ids) :] = 1
+    ids, mask = ids.to(plain.device), mask.to(plain.device)
     plain.generate(  # type: ignore[operator]  # transformers' mixin
         ids, attention_mask=mask, max_new_tokens=max(task.new for task in todo), do_sample=False
     )

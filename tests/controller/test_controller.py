@@ -1,5 +1,7 @@
 """Many problems at a time: order, seeds, neighbours, and what is left behind."""
 
+from collections.abc import Iterator
+
 import anyio
 import pytest
 
@@ -271,6 +273,36 @@ async def test_thinking_tags_are_translated_in_both_directions() -> None:
         result = await controller.solve("q")
 
     assert result.text == "<t> x </t> y z"
+
+
+async def test_thinking_tags_are_translated_also_where_they_span_tokens() -> None:
+    controller = pair(
+        generator=FakeBackend(
+            model=FakeModel("a b"), view=ViewOptions(thinking=ThinkingTags(opening="<t>"))
+        ),
+        mentor=FakeBackend(
+            model=FakeModel("so <reason> x </reason> y"),
+            view=ViewOptions(thinking=ThinkingTags(opening="<reason>", closing="</reason>")),
+        ),
+        recipe=Recipe(policy=Always(), verifiers=(AlwaysMentor(),)),
+    )
+
+    async with controller:
+        result = await controller.solve("q")
+
+    # The fakes' tokens are words and marks, so each tag is three or four of them.
+    assert result.text == "so <t> x </think> y"
+
+
+async def test_problems_that_cannot_be_read_on_say_so_themselves() -> None:
+    def failing() -> Iterator[str]:
+        yield "q"
+        raise KeyError("no more")
+
+    with pytest.raises(KeyError, match="no more"):
+        async with pair() as controller, controller.map(failing(), concurrency=2) as results:
+            async for _ in results:
+                pass
 
 
 async def test_calls_are_priced_and_money_stops_a_problem() -> None:

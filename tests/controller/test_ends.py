@@ -7,14 +7,21 @@ from collab import (
     Budget,
     Consult,
     Draft,
+    Policy,
+    StepUnit,
+    TokenUnit,
     Until,
     Verdict,
+    WordUnit,
 )
 from collab.decisions import Decision
 from collab.testing import FakeModel
 from collab.trace import Ended
+from collab.units import Unit
 from collab_policies.always import Always
+from collab_policies.always_mentor import AlwaysMentor
 from collab_policies.never import Never
+from collab_policies.random_positions import RandomPositions
 
 
 @pytest.mark.parametrize(
@@ -98,3 +105,39 @@ async def test_an_outage_is_an_error_and_never_the_end_of_a_text() -> None:
     assert (result.reason, result.text) == ("error", "")
     assert [call.outcome for call in result.calls] == ["failed"]
     fails_with(Exception, "call 0 of 'fake' failed as told")(result)
+
+
+@pytest.mark.parametrize("unit", [TokenUnit(size=1), WordUnit(), StepUnit()])
+@pytest.mark.parametrize("policy", [Never(), Always(), RandomPositions(rate=0.5)])
+@pytest.mark.parametrize("stop", ["c - 5", "So d = c", "5\n\n", "d"])
+async def test_no_piece_of_a_stop_string_stays_in_the_answer(
+    unit: Unit, policy: Policy, stop: str
+) -> None:
+    text = "So b = 4.\n\nSo d = c - 5\n\nSo e = d."
+
+    result = await solve(
+        policy,
+        generator=FakeModel(text),
+        mentor=FakeModel(text),
+        verifiers=[AlwaysMentor()],
+        unit=unit,
+        segment=Until(2),
+        stop_strings=(stop,),
+    )
+
+    assert (result.text, result.reason) == (text.partition(stop)[0], "stop_string")
+
+
+async def test_a_token_cut_by_a_segments_stop_string_is_cut_for_all() -> None:
+    mentor = FakeModel("The answer is it")
+    generator = FakeModel("a b c d e")
+
+    result = await solve(
+        Scripted(script={0: Consult()}),
+        generator=generator,
+        mentor=mentor,
+        segment=Until(9, stop_strings=("swer",)),
+    )
+
+    # What was cut off is gone for its author too, whose text goes on behind what was kept.
+    assert result.text == "The an c d e"

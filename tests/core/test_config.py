@@ -283,3 +283,8 @@ def test_a_proposal_is_sixteen_tokens_long_unless_told_otherwise(tmp_path: Path)
 def test_no_participant_is_named_twice(pair: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         read(tmp_path, f"pair:\n  {pair}\n")
+
+
+def test_a_key_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"the key 'policy' is given twice"):
+        read(tmp_path, "policy: never\npolicy: always\n")

@@ -76,7 +76,8 @@ def test_an_unknown_name_gets_the_nearest_one_and_the_list() -> None:
 
 def test_an_unknown_option_gets_the_nearest_one_and_the_list() -> None:
     with pytest.raises(
-        PluginShapeError, match=r"'random' has no option 'rat'; did you mean 'rate'\? options: rate"
+        PluginShapeError,
+        match=r"'random' has no option 'rat'; did you mean 'rate'\? options: mentor, rate",
     ):
         plugins.build("policies", "random", {"rat": 0.5})
 
@@ -171,3 +172,23 @@ def test_a_file_named_as_a_module_is_told_how_to_name_it(
 
     with pytest.raises(UnknownPluginError, match=r"no module 'mine'; did you mean 'mine\.py:Mine'"):
         plugins.find("policies", "mine:Mine")
+
+
+def test_a_file_that_exits_the_program_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "leaves.py"
+    path.write_text("import sys; sys.exit(0)")
+
+    with pytest.raises(BrokenPluginError, match="cannot be imported: SystemExit: 0"):
+        plugins.find("policies", f"{path}:Mine")
+
+
+def test_a_plugin_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "fails.py"
+    path.write_text(
+        POLICY_FILE.replace(
+            "size: int = 3", "def model_post_init(self, _):\n        raise OSError('no disk')"
+        )
+    )
+
+    with pytest.raises(BrokenPluginError, match="cannot be made: OSError: no disk"):
+        plugins.build("policies", f"{path}:Mine", {})

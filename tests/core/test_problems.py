@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -105,3 +106,11 @@ def test_a_users_id_is_never_that_of_a_broken_line(tmp_path: Path) -> None:
     path = write(tmp_path, '{"id": "line-2", "prompt": "x"}', "{")
 
     assert [one.id for one in read_problems(path)] == ["line-2", "broken-line:2"]
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    with pytest.raises(ProblemFileError, match="is no regular file.* save what comes through"):
+        list(read_problems(pipe))

@@ -270,6 +270,15 @@ async def test_a_reached_budget_stops_beginning_problems_and_a_larger_one_goes_o
     assert (third.worked_on, third.pending, third.budget_reached) == (12 - first.worked_on, 0, "")
 
 
+@pytest.mark.parametrize("bound", ["max_mentor_tokens", "max_cost_usd"])
+async def test_a_budget_of_nothing_begins_nothing(bound: str, tmp_path: Path) -> None:
+    config = adder_config(tmp_path, pair={"generator": PRICED}, run_budget={bound: 0}, **NEVER)
+
+    outcome = await run(config)
+
+    assert (outcome.worked_on, outcome.budget_reached) == (0, bound)
+
+
 async def test_a_budget_of_money_counts_prices(tmp_path: Path) -> None:
     config = adder_config(
         tmp_path,

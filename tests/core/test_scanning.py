@@ -93,3 +93,22 @@ def test_a_predicate_stops_behind_the_token_that_it_was_asked_about() -> None:
     proposal = build(Until(9, stop_if=has_two_commas), "a", ",", "b", ",", "c")
 
     assert (proposal.text, proposal.stop) == ("a,b,", "predicate")
+
+
+def test_a_stop_string_right_behind_itself_is_found() -> None:
+    assert build(Until(9, stop_strings=("###",)), "###", "x", before="Q ###").text == ""
+    assert build(Until(9, stop_strings=("So",)), "So", " check", before="So").text == ""
+
+
+def test_a_stop_string_that_began_in_front_says_how_far() -> None:
+    proposal = build(Until(9, stop_strings=("c - 5",)), "5", "x", before="d = c - ")
+
+    assert (proposal.text, proposal.stop, proposal.stop_overlap) == ("", "stop_string", 4)
+
+
+def test_a_token_that_a_stop_string_cuts_is_marked() -> None:
+    cut = build(Until(9, stop_strings=("nswer",)), "The", " answer")
+    whole = build(Until(9, stop_strings=(" answer",)), "The", " answer")
+
+    assert (cut.text, cut.is_cut, cut.part(0, 1).is_cut) == ("The a", True, False)
+    assert (whole.text, whole.is_cut) == ("The", False)

@@ -33,7 +33,7 @@ def fill(folder: Path, *names: str) -> None:
     with open_store(folder) as store:
         store.begin()
         for name in names:
-            store.add(row(name), {"id": name, "calls": []})
+            store.add(row(name), {"id": name, "attempt": 1, "calls": []})
 
 
 def test_a_row_is_on_disk_when_add_returns(tmp_path: Path) -> None:
@@ -221,3 +221,14 @@ def test_a_summary_that_cannot_be_written_hides_no_other_error(
     with pytest.raises(KeyError, match="first"), open_store(tmp_path):
         monkeypatch.setattr(os, "write", refuse)
         raise KeyError("first")
+
+
+def test_a_ledger_whose_row_was_never_written_is_dropped(tmp_path: Path) -> None:
+    fill(tmp_path, "a")
+    with (tmp_path / "ledger.jsonl").open("a") as file:
+        file.write('{"id": "b", "attempt": 1, "calls": []}\n')
+
+    fill(tmp_path, "b")
+
+    ledger = (tmp_path / "ledger.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in ledger] == ["a", "b"]

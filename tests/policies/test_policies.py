@@ -86,5 +86,6 @@ def test_entropy_asks_for_its_k_of_the_generator() -> None:
 
     assert policy.entropy_top_k == 7
     assert [(need.role, need.ability, need.amount) for need in policy.needs] == [
-        ("generator", "entropy", 7)
+        ("generator", "entropy", 7),
+        ("mentor", "text", 0),
     ]

@@ -154,7 +154,7 @@ class LocalSession:
 
     def commit(self, tokens: int) -> None:
         """Move the head over decoded tokens."""
-        if tokens > len(self._tail):
+        if not 0 <= tokens <= len(self._tail):
             raise ValueError(f"{tokens} tokens to commit, {len(self._tail)} were decoded")
         self._ids += [token.id for token in self._tail[:tokens]]
         del self._tail[:tokens]
@@ -171,13 +171,16 @@ class LocalSession:
 
     def rollback(self, mark: SessionMark) -> None:
         """Go back to `mark`, undoing what splices made since then wrote again."""
-        if not isinstance(mark, _Mark) or mark.splices > len(self._replaced):
-            raise ValueError(f"{mark!r} is no mark of this session, or lies ahead of its head")
+        if not isinstance(mark, _Mark):
+            raise TypeError(f"{mark!r} is no mark of this session")
+        ids = self._ids
+        for kept, replaced in reversed(self._replaced[mark.splices :]):
+            ids = [*ids[:kept], *replaced]
+        if mark.splices > len(self._replaced) or mark.length > len(ids):
+            raise ValueError(f"{mark!r} lies ahead of the head")
         self._drop_tail()
-        while len(self._replaced) > mark.splices:
-            kept, ids = self._replaced.pop()
-            self._ids = [*self._ids[:kept], *ids]
-        self._ids = self._ids[: mark.length]
+        del self._replaced[mark.splices :]
+        self._ids = ids[: mark.length]
         self._steers = [*mark.steers]
 
     def steer(self, steering: Steering | None) -> None:

@@ -182,7 +182,7 @@ async def test_committing_more_than_was_decoded_is_refused() -> None:
 
 async def test_what_is_no_mark_of_the_session_is_refused() -> None:
     async with serving(make_model(), TOKENIZER) as model, session(model) as live:
-        with pytest.raises(ValueError, match="is no mark of this session"):
+        with pytest.raises(TypeError, match="is no mark of this session"):
             live.rollback(object())
 
 
@@ -241,3 +241,18 @@ async def test_a_prompt_without_a_token_is_refused() -> None:
         with pytest.raises(EmptyPromptError, match="has no token in the vocabulary of 'tiny'"):
             async with session(model, "??"):
                 pass
+
+
+async def test_what_lies_ahead_of_the_head_is_not_gone_back_to() -> None:
+    async with serving(make_model(), TOKENIZER) as model, session(model) as live:
+        start = live.mark
+        await live.generate(Until(4), GREEDY)
+        live.commit(4)
+        ahead = live.mark
+        live.rollback(start)
+
+        with pytest.raises(ValueError, match="lies ahead of the head"):
+            live.rollback(ahead)
+        with pytest.raises(ValueError, match="-1 tokens to commit"):
+            live.commit(-1)
+        assert live.ids == tuple(PROMPT_IDS)
