@@ -1,18 +1,14 @@
 """Loading a model folder or hub id, and refusing what the engine would run wrongly."""
 
-import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -22,11 +18,11 @@ from transformers.utils import logging
 from collab.errors import ModelLoadError
 from collab_backends.local.attention import BACKEND_NAME
 from collab_backends.local.probe import probe
+from collab_backends.local.sources import from_pretrained, load_tokenizer, resolve
 
 _FREE_SHARE = 0.5
 """Share of the free memory that caches may take: activations and other models need some too."""
 
-_LAB_PREFIX = "lab/"
 _KNOWN_LAYERS = frozenset({"full_attention", "sliding_attention"})
 _BATCH_DEPENDENT_ROPE = frozenset({"dynamic", "longrope"})
 
@@ -82,11 +78,11 @@ def load_model(
     """
     place = resolve(reference)
     where = _device(device)
-    config = _from_pretrained(AutoConfig, place, reference, "configuration")
+    config = from_pretrained(AutoConfig, place, reference, "configuration")
     _refuse_unsupported(config, reference)
-    tokenizer = _load_tokenizer(place, reference)
+    tokenizer = load_tokenizer(reference)
     with _no_progress_bars():
-        model = _from_pretrained(
+        model = from_pretrained(
             AutoModelForCausalLM,
             place,
             reference,
@@ -133,45 +129,6 @@ def prepare(
         token_bytes=token_bytes,
         cache_tokens=_cache_tokens(model.device, token_bytes, cache_gib),
     )
-
-
-def resolve(reference: str) -> str:
-    """Return the folder that `lab/NAME` stands for, an existing folder, or a hub id as it is."""
-    if reference.startswith(_LAB_PREFIX) and not Path(reference).exists():
-        spec = importlib.util.find_spec("collab_backends.lab")
-        folders = list(spec.submodule_search_locations or ()) if spec else []
-        name = reference.removeprefix(_LAB_PREFIX)
-        for folder in folders:
-            if (Path(folder) / name / "config.json").is_file():
-                return str(Path(folder) / name)
-        raise ModelLoadError(f"the shipped lab has no model {name!r}")
-    looks_like_path = reference.startswith((".", "/", "~")) or Path(reference).exists()
-    if not looks_like_path:
-        return reference
-    folder_path = Path(reference).expanduser()
-    if not folder_path.is_dir():
-        raise ModelLoadError(f"there is no model folder {reference!r}")
-    if not (folder_path / "config.json").is_file():
-        raise ModelLoadError(f"{reference!r} is no model folder: it has no config.json")
-    return str(folder_path)
-
-
-def _from_pretrained(loader: Any, place: str, reference: str, part: str, **options: object) -> Any:
-    try:
-        return loader.from_pretrained(place, **options)
-    except Exception as error:  # each file format raises errors of its own
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ModelLoadError(f"cannot load the {part} of {reference!r}: {reason}") from error
-
-
-def _load_tokenizer(place: str, reference: str) -> PreTrainedTokenizerFast:
-    tokenizer: PreTrainedTokenizerFast = _from_pretrained(
-        AutoTokenizer, place, reference, "tokenizer"
-    )
-    # Without tokenizer files transformers makes an empty one, and says nothing.
-    if not tokenizer("a", add_special_tokens=False)["input_ids"]:
-        raise ModelLoadError(f"cannot load the tokenizer of {reference!r}: it has no vocabulary")
-    return tokenizer
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import transformers as tf
 from support.models import ARCHITECTURES, make_model, make_tokenizer
 
 from collab.errors import ModelLoadError
-from collab_backends.local.loading import load_model, prepare, resolve
+from collab_backends.local.loading import load_model, prepare
+from collab_backends.local.sources import resolve
 
 
 @pytest.fixture(scope="module")

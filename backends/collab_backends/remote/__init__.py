@@ -1,0 +1,1 @@
+"""The backend `openai`: a model behind any server that speaks the OpenAI protocol."""

@@ -1,0 +1,197 @@
+"""The backend `openai`: a model behind a URL."""
+
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+from pydantic import Field, JsonValue, field_validator
+
+from collab.capabilities import Capabilities, PrefixMode
+from collab.errors import ConfigError, ContextOverflowError, ModelLoadError
+from collab.seam import Backend, Model
+from collab.signals import NO_SIGNALS, Signals
+from collab.views import View
+from collab_backends.remote.endpoint import Endpoint, Patience, check_base_url
+from collab_backends.remote.handshake import Handshake, Observed, is_lenient
+from collab_backends.remote.session import RemoteSession, Terms
+from collab_backends.remote.texts import IdText, LiveText, PlainText
+
+if TYPE_CHECKING:
+    from collab_backends.local.tokens import TextCodec
+
+_NO_PATIENCE = Patience()
+
+
+class OpenAIServer(Backend):
+    """A model behind a server that speaks the OpenAI protocol.
+
+    What the server can do is observed by a few short calls when it is connected.
+    """
+
+    model: str = Field(min_length=1, description="The model, as the server calls it.")
+    base_url: tuple[str, ...] = Field(
+        description="With version path, such as http://127.0.0.1:8000/v1; several are one model's."
+    )
+    name: str = Field(default="", description="Name in ledgers; the model's by default.")
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY", description="The environment variable that holds the key."
+    )
+    api_key_file: Path | None = Field(default=None, description="A file that holds the key.")
+    tokenizer: str = Field(
+        default="",
+        description="Folder or hub id of the model's tokenizer; with it, texts are sent as ids.",
+    )
+    mode: PrefixMode | None = Field(
+        default=None, description="How partial texts are continued; the best seen by default."
+    )
+    max_connections: int = Field(default=64, ge=1, description="Most calls at a time, per URL.")
+    max_context_tokens: int | None = Field(
+        default=None, ge=2, description="Longest text; what the server says by default."
+    )
+    patience: Patience = Field(default=_NO_PATIENCE, description="Tries and waits.")
+    extra_body: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Added to the body of every request."
+    )
+
+    @field_validator("base_url", mode="before")
+    @classmethod
+    def _several_or_one(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("base_url")
+    @classmethod
+    def _can_be_called(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        if not urls:
+            raise ValueError("there is no base URL")
+        try:
+            return tuple(check_base_url(url) for url in urls)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Model]:
+        """Connect to all endpoints and observe the first; leaving closes the connections."""
+        codec = None
+        if self.tokenizer:
+            codec = await anyio.to_thread.run_sync(_load_codec, self.tokenizer)
+        async with AsyncExitStack() as stack:
+            endpoints = [self._endpoint(url) for url in self.base_url]
+            for endpoint in endpoints:
+                stack.push_async_callback(endpoint.close)
+            handshake = Handshake(endpoints[0], self.model, codec, dict(self.extra_body))
+            observed = await handshake.observe(self.mode, is_raw=self.view.template == "raw")
+            yield RemoteModel(self, endpoints, codec, observed)
+
+    def _endpoint(self, url: str) -> Endpoint:
+        return Endpoint(
+            url,
+            self._key(),
+            patience=self.patience,
+            connections=self.max_connections,
+            headers={},
+        )
+
+    def _key(self) -> str:
+        if self.api_key_file is None:
+            return os.environ.get(self.api_key_env, "")
+        try:
+            return self.api_key_file.expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelLoadError(
+                f"cannot read the key from {str(self.api_key_file)!r}: {type(error).__name__}"
+            ) from error
+
+
+class RemoteModel:
+    """A connected model; see `collab.seam.Model`.
+
+    Attributes:
+        observed: What the handshake saw.
+        endpoints: Its servers.
+    """
+
+    def __init__(
+        self,
+        options: OpenAIServer,
+        endpoints: list[Endpoint],
+        codec: "TextCodec | None",
+        observed: Observed,
+    ) -> None:
+        self.observed = observed
+        self.endpoints = endpoints
+        context = options.max_context_tokens or observed.context_tokens
+        self._terms = Terms(
+            name=options.model,
+            label=options.name or options.model,
+            capabilities=Capabilities(
+                prefix_mode=observed.mode,
+                top_logprobs=observed.top_logprobs,
+                has_token_ids=observed.mode == "tokens",
+                can_judge=observed.top_logprobs > 0 and observed.mode != "quoted",
+                can_score=observed.can_score,
+                can_cancel=True,
+                usage="exact" if observed.has_usage else "estimated",
+                context_tokens=context,
+            ),
+            codec=codec,
+            is_chat=observed.mode not in ("tokens", "text"),
+            is_lenient=is_lenient(observed.owner),
+            max_logprobs=observed.top_logprobs,
+            can_pick_logprobs=observed.can_pick_logprobs,
+            extra=dict(options.extra_body),
+        )
+
+    @property
+    def name(self) -> str:
+        """Its name in ledgers and errors."""
+        return self._terms.label
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+        return self._terms.capabilities
+
+    @asynccontextmanager
+    async def open(
+        self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
+    ) -> AsyncIterator[RemoteSession]:
+        """Open a session; nothing is sent before its first call."""
+        yield RemoteSession(
+            self._terms,
+            self._ordered(view.prompt),
+            view.participant,
+            self._text(view),
+            seed=seed,
+            signals=signals,
+        )
+
+    def _text(self, view: View) -> LiveText:
+        codec, mode = self._terms.codec, self.capabilities.prefix_mode
+        if codec is None:
+            return PlainText(view, mode, view.prompt)
+        ids = codec.render(view)
+        limit = self.capabilities.context_tokens
+        if limit is not None and len(ids) >= limit:
+            raise ContextOverflowError(
+                f"prompt of {len(ids):,} tokens exceeds the {limit:,} of {self.name!r}; "
+                "shorten it, or take a model with a longer context"
+            )
+        return IdText(codec, ids) if mode == "tokens" else PlainText(view, mode, codec.decode(ids))
+
+    def _ordered(self, prompt: str) -> list[Endpoint]:
+        """Return the endpoints in a problem's own order: its prefix stays cached at the first."""
+        digest = hashlib.sha256(prompt.encode()).digest()
+        first = int.from_bytes(digest[:4], "big") % len(self.endpoints)
+        return [*self.endpoints[first:], *self.endpoints[:first]]
+
+
+def _load_codec(reference: str) -> "TextCodec":
+    # Only who names a tokenizer needs transformers, whose import takes seconds.
+    from collab_backends.local.sources import load_tokenizer  # noqa: PLC0415
+    from collab_backends.local.tokens import TextCodec  # noqa: PLC0415
+
+    return TextCodec(load_tokenizer(reference), reference)

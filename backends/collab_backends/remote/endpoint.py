@@ -1,0 +1,223 @@
+"""One server: its connections, its limit, and calls that are tried again where that can help."""
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient
+from pydantic import BaseModel, ConfigDict, Field
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from collab.errors import ConfigError, ContextOverflowError, ModelCallError
+from collab.observability import log_event
+from collab_backends.remote.failures import AttemptFailed, Fault, fault_of
+from collab_backends.remote.throttle import AdaptiveLimit, CircuitBreaker
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 8.0
+_SERVER_LEFT_ALONE_JITTER_S = 0.25
+_SLOT_START = 16
+
+
+class Patience(BaseModel):
+    """How long and how often a server is tried."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    attempts: int = Field(default=5, ge=1, description="Tries of one call, the first included.")
+    connect_s: float = Field(default=5.0, gt=0, description="For a connection.")
+    attempt_s: float = Field(default=120.0, gt=0, description="For one try, from first to last.")
+    call_s: float = Field(default=300.0, gt=0, description="For all tries and waits of a call.")
+    silence_s: float = Field(default=60.0, gt=0, description="Between two bytes of an answer.")
+
+
+class Endpoint:
+    """A server at one base URL.
+
+    Nobody else retries: the client's own retries are off. Every attempt is reported to
+    `on_attempt`, so that failed ones are in the ledger.
+
+    Args:
+        base_url: With scheme and version path, such as `http://127.0.0.1:8000/v1`.
+        key: The secret; it appears in no error.
+        patience: How long and how often it is tried.
+        connections: Most calls at a time.
+        headers: Sent with every request.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str,
+        *,
+        patience: Patience,
+        connections: int,
+        headers: Mapping[str, str],
+    ) -> None:
+        self.base_url = base_url
+        self.host = urlsplit(base_url).netloc.rpartition("@")[2]
+        self.limit = AdaptiveLimit(_SLOT_START, connections)
+        self.breaker = CircuitBreaker(self.host)
+        self._key = key
+        self._patience = patience
+        self._jitter = random.Random()
+        self._client = AsyncOpenAI(
+            base_url=base_url,
+            api_key=key or "none",
+            max_retries=0,
+            timeout=patience.silence_s,
+            default_headers=dict(headers),
+            http_client=_http_client(patience, connections),
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    # --- calls ------------------------------------------------------------------------------
+
+    async def get(self, path: str) -> object:
+        """Return what the server answers to a GET; tried once.
+
+        Raises:
+            ModelCallError: It failed.
+        """
+        try:
+            with anyio.fail_after(self._patience.attempt_s):
+                return await self._client.get(path, cast_to=object)
+        except Exception as error:
+            raise self._told(fault_of(error)) from error
+
+    async def call(
+        self,
+        work: Callable[[], Awaitable[T]],
+        on_attempt: Callable[[], None] = lambda: None,
+        *,
+        attempts: int | None = None,
+    ) -> T:
+        """Do `work`, again where that can help; it has not changed anything when it fails.
+
+        Raises:
+            ContextOverflowError: The text is too long for the model.
+            ModelCallError: It failed for good.
+        """
+        retrying = AsyncRetrying(
+            sleep=anyio.sleep,
+            stop=self._is_enough(attempts or self._patience.attempts),
+            wait=self._wait_s,
+            retry=retry_if_exception(_is_retried),
+            reraise=True,
+        )
+        try:
+            with anyio.fail_after(self._patience.call_s):
+                return await retrying(self._attempt, work, on_attempt)
+        except AttemptFailed as failed:
+            raise self._told(failed.fault) from failed.__cause__
+        except TimeoutError as error:
+            raise ModelCallError(
+                f"{self.host} did not manage the call within {self._patience.call_s:g} s"
+            ) from error
+
+    async def post(self, path: str, body: Json) -> object:
+        """Send one request; part of the `work` of a call."""
+        return await self._client.post(path, cast_to=object, body=body)
+
+    @asynccontextmanager
+    async def stream(self, path: str, body: Json) -> AsyncIterator[AsyncIterator[object]]:
+        """Send one request and yield the events of its answer; leaving early ends it."""
+        stream: AsyncStream[object] = await self._client.post(
+            path, cast_to=object, body={**body, "stream": True}, stream=True, stream_cls=_STREAM
+        )
+        try:
+            yield stream.__aiter__()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await stream.close()
+
+    async def _attempt(self, work: Callable[[], Awaitable[T]], on_attempt: Callable[[], None]) -> T:
+        async with self.limit.place():
+            self.breaker.ensure_closed()
+            on_attempt()
+            try:
+                with anyio.fail_after(self._patience.attempt_s):
+                    result = await work()
+            except anyio.get_cancelled_exc_class():
+                self.breaker.note_left()
+                raise
+            except (ContextOverflowError, ModelCallError):
+                self.breaker.note_success()
+                raise
+            except Exception as error:
+                fault = fault_of(error)
+                self.limit.note_fault(fault)
+                self.breaker.note_fault(fault)
+                log_event("remote.attempt_failed", host=self.host, why=self._scrubbed(fault.what))
+                raise AttemptFailed(fault) from error
+            self.limit.note_success()
+            self.breaker.note_success()
+            return result
+
+    # --- patience ---------------------------------------------------------------------------
+
+    def _is_enough(self, attempts: int) -> Callable[[RetryCallState], bool]:
+        return lambda state: state.attempt_number >= attempts
+
+    def _wait_s(self, state: RetryCallState) -> float:
+        """Return how long to wait: as the server asks, never less; else longer every time."""
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.fault.retry_after_s if isinstance(error, AttemptFailed) else None
+        if asked is not None:
+            return asked + self._jitter.uniform(0.0, _SERVER_LEFT_ALONE_JITTER_S)
+        longest = min(_FIRST_WAIT_S * 2**state.attempt_number, _LONGEST_WAIT_S)
+        return self._jitter.uniform(0.0, longest)
+
+    def _told(self, fault: Fault) -> ModelCallError | ContextOverflowError:
+        what = f"{self.host}: {self._scrubbed(fault.what)}"
+        return ContextOverflowError(what) if fault.is_context else ModelCallError(what)
+
+    def _scrubbed(self, text: str) -> str:
+        """Return a text without the key: servers like to quote it."""
+        return text.replace(self._key, "***") if self._key else text
+
+
+_STREAM = AsyncStream[object]
+
+
+def check_base_url(base_url: str) -> str:
+    """Return a base URL without its last slash.
+
+    Raises:
+        ConfigError: It cannot be one.
+    """
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ConfigError(
+            f"{base_url!r} is no base URL; write it with its scheme and version path, such as "
+            "http://127.0.0.1:8000/v1"
+        )
+    for path in ("/chat/completions", "/completions", "/models"):
+        if parts.path.rstrip("/").endswith(path):
+            raise ConfigError(f"{base_url!r} is the URL of one call; leave out {path!r}")
+    return base_url.rstrip("/")
+
+
+def _is_retried(error: BaseException) -> bool:
+    return isinstance(error, AttemptFailed) and error.fault.is_retried
+
+
+def _http_client(patience: Patience, connections: int) -> DefaultAioHttpClient:
+    return DefaultAioHttpClient(
+        follow_redirects=False,
+        timeout=httpx2.Timeout(patience.silence_s, connect=patience.connect_s),
+        limits=httpx2.Limits(
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=4.0,
+        ),
+    )

@@ -1,0 +1,149 @@
+"""What can go wrong with a call, sorted by what to do about it."""
+
+import email.utils
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
+
+_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_OVERLOAD = frozenset({429, 503, 529})
+_KEY_REFUSED = frozenset({401, 403})
+_CONTEXT_SIGNS = (
+    "context_length_exceeded",
+    "exceed_context_size",
+    "maximum context length",
+    "contextwindowexceeded",
+    "longer than the maximum model length",
+)
+_LONGEST_QUOTE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One failed attempt.
+
+    Attributes:
+        what: What happened, for people.
+        is_retried: Whether another attempt may succeed.
+        is_overload: Whether the server has too much to do.
+        is_outage: Whether the server itself seems to be down.
+        is_context: Whether the text is too long for the model.
+        retry_after_s: How long the server wants to be left alone.
+    """
+
+    what: str
+    is_retried: bool = False
+    is_overload: bool = False
+    is_outage: bool = False
+    is_context: bool = False
+    retry_after_s: float | None = None
+
+
+class AttemptFailed(Exception):  # noqa: N818  # it is one of several, no error yet
+    """Raised by one attempt; never leaves this package."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.what)
+        self.fault = fault
+
+
+def fault_of(error: Exception) -> Fault:
+    """Return what to do about an error of the client.
+
+    A clean end of a stream and a 200 with an error in it are no errors to the client; see
+    `collab_backends.remote.wire` for these.
+    """
+    match error:
+        case AttemptFailed():
+            return error.fault
+        case APIStatusError():
+            headers = error.response.headers
+            return fault_of_status(error.status_code, error.body or error.message, headers)
+        case APITimeoutError():
+            return Fault("the server did not answer in time", is_retried=True, is_outage=True)
+        case APIConnectionError():
+            cause = error.__cause__ or error
+            return Fault(
+                f"the connection failed: {type(cause).__name__}: {cause}",
+                is_retried=True,
+                is_outage=True,
+            )
+        case APIError():  # an error event within a stream that began with 200
+            return fault_of_body(error.body, error.message)
+        case json.JSONDecodeError():
+            return Fault(f"the answer is broken JSON: {error}", is_retried=True)
+        case TimeoutError():
+            return Fault("the attempt took too long", is_retried=True, is_outage=True)
+    return Fault(f"{type(error).__name__}: {error}")
+
+
+def fault_of_status(status: int, body: object, headers: Mapping[str, str]) -> Fault:
+    """Return what to do about an HTTP status that is no success."""
+    said = quoted(body)
+    if 300 <= status < 400:
+        return Fault(f"the server redirects elsewhere (status {status}), which is not followed")
+    if status in _KEY_REFUSED:
+        return Fault(f"the server refused the key (status {status}): {said}")
+    if status == 404:
+        return Fault(f"the server does not know the path or the model (status 404): {said}")
+    if is_about_context(said):
+        return Fault(f"the text is too long: {said}", is_context=True)
+    return Fault(
+        f"the server answered with status {status}: {said}",
+        is_retried=status in _RETRIED,
+        is_overload=status in _OVERLOAD,
+        is_outage=status >= 500 and status not in _OVERLOAD,
+        retry_after_s=retry_after(headers),
+    )
+
+
+def fault_of_body(body: object, said: str = "") -> Fault:
+    """Return what to do about an error that came with status 200."""
+    error = body.get("error", body) if isinstance(body, Mapping) else body
+    code = error.get("code") if isinstance(error, Mapping) else None
+    status = int(code) if isinstance(code, int | str) and str(code).isdecimal() else 0
+    if status:
+        return fault_of_status(status, error or said, {})
+    text = quoted(error or said)
+    if is_about_context(text):
+        return Fault(f"the text is too long: {text}", is_context=True)
+    return Fault(f"the server answered with an error: {text}", is_retried=True)
+
+
+def is_about_context(text: str) -> bool:
+    """Whether an error says that the text is too long for the model."""
+    lowered = text.lower().replace(" ", "_")
+    return any(sign.replace(" ", "_") in lowered for sign in _CONTEXT_SIGNS)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that `Retry-After` asks for, in any of its forms."""
+    if (milliseconds := headers.get("retry-after-ms")) is not None:
+        return _number(milliseconds, 1e-3)
+    if (value := headers.get("retry-after")) is None:
+        return None
+    if (seconds := _number(value, 1.0)) is not None:
+        return seconds
+    try:
+        return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+    except ValueError:
+        return None
+
+
+def quoted(body: object) -> str:
+    """Return what a server said, on one line of bounded length."""
+    if isinstance(body, Mapping):
+        inner = body.get("error", body)
+        body = inner.get("message", inner) if isinstance(inner, Mapping) else inner
+    text = " ".join(str(body).split())
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]} …"
+
+
+def _number(text: str, factor: float) -> float | None:
+    try:
+        return max(float(text) * factor, 0.0)
+    except ValueError:
+        return None

@@ -1,0 +1,368 @@
+"""A session with a remote model; its text is kept here, the server keeps nothing that matters."""
+
+import math
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from collab.capabilities import Capabilities
+from collab.errors import ContextOverflowError, ModelCallError
+from collab.proposals import Distribution, Proposal, Sampling, Token, Until
+from collab.scanning import ProposalBuilder
+from collab.seam import Meter, SessionMark
+from collab.signals import Signals, Steering
+from collab_backends.remote.endpoint import Endpoint, Json
+from collab_backends.remote.texts import IdText, LiveText, cleaned
+from collab_backends.remote.wire import (
+    NO_ID,
+    Answer,
+    Entry,
+    Paid,
+    measured,
+    parse_answer,
+    read_stream,
+)
+
+if TYPE_CHECKING:
+    from collab_backends.local.tokens import TextCodec
+
+Enough = Callable[[Answer], bool]
+Work = Callable[[Endpoint], Awaitable[Answer]]
+OnAttempt = Callable[[], None]
+
+_WHOLE_AT_ONCE = 32
+"""Up to so many tokens an answer is asked for as a whole; longer ones are streamed and left as soon
+as no more is wanted."""
+
+_PIECES = re.compile(r"\s*\S+|\s+")
+_BEFORE_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How one model is asked.
+
+    Attributes:
+        name: The model, as the server calls it.
+        label: Its name in ledgers and errors.
+        capabilities: What it can do.
+        codec: Its tokenizer, if there is one here.
+        is_chat: Whether it is asked by messages.
+        is_lenient: Whether the server takes parameters that the protocol does not have.
+        max_logprobs: Most candidates per token that it gives.
+        can_pick_logprobs: Whether it gives the log-probabilities of ids that it is asked for.
+        extra: Added to the body of every request.
+    """
+
+    name: str
+    label: str
+    capabilities: Capabilities
+    codec: "TextCodec | None"
+    is_chat: bool
+    is_lenient: bool
+    max_logprobs: int
+    can_pick_logprobs: bool
+    extra: Json
+
+    @property
+    def path(self) -> str:
+        """Where it is asked."""
+        return "/chat/completions" if self.is_chat else "/completions"
+
+
+class RemoteSession:
+    """One live text of a remote model; see `collab.seam.Session`."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        endpoints: Sequence[Endpoint],
+        author: str,
+        text: LiveText,
+        *,
+        seed: int,
+        signals: Signals,
+    ) -> None:
+        self.meter = Meter()
+        self._terms = terms
+        self._endpoints = endpoints
+        self._author = author
+        self._text = text
+        self._seed = seed
+        self._signals = signals
+        self._tail: list[Token] = []
+        self._tail_has_ended = False
+
+    @property
+    def mark(self) -> SessionMark:
+        """A pointer to the head."""
+        return self._text.mark
+
+    async def generate(self, until: Until, sampling: Sampling) -> Proposal:
+        """Continue from the head; what was written before is replayed first."""
+        replayed = len(self._tail)
+        builder = self._replay(until)
+        if not builder.is_done and not self._tail_has_ended:
+            await self._write_on(builder, until, sampling)
+        if not builder.is_done:
+            builder.end("eos")
+        return builder.build(self._author, replayed=replayed)
+
+    async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
+        """Return the labels' probabilities right behind the text followed by `question`.
+
+        A label that is not among the likeliest tokens that the server gives has probability 0.
+        """
+        if not self._terms.capabilities.can_judge:
+            raise ModelCallError(f"{self._terms.label!r} gives no probabilities to judge by")
+        ids = [self._label_id(question, label) for label in labels]
+        if NO_ID not in ids and len(set(ids)) < len(ids):
+            raise ModelCallError(
+                f"labels {', '.join(map(repr, labels))} begin with the same token in "
+                f"{self._terms.label!r}; choose labels that differ in their first token"
+            )
+        body = self._body(self._text.request(question), 1, Sampling(), self._terms.max_logprobs)
+        if self._terms.can_pick_logprobs and NO_ID not in ids:
+            body |= {"logprobs": 1, "logprob_token_ids": ids, "return_tokens_as_token_ids": True}
+        answer = await self._asked(body)
+        if not answer.entries:
+            raise ModelCallError(f"{self._terms.label!r} gave no probabilities")
+        top = answer.entries[0].top
+        return Distribution(
+            {
+                label: sum(
+                    math.exp(one.logprob)
+                    for one in top
+                    if (one.id == number if number != NO_ID else one.text.strip() == label)
+                )
+                for label, number in zip(labels, ids, strict=True)
+            }
+        )
+
+    async def score(self, text: str) -> tuple[Token, ...]:
+        """Return the log-probabilities of `text` as a continuation, from an echo of the prompt."""
+        if not self._terms.capabilities.can_score or not isinstance(self._text, IdText):
+            raise ModelCallError(f"{self._terms.label!r} cannot score given text")
+        splice = self._text.splice(text)
+        if not splice.added:
+            return ()
+        ids = [*self._text.ids[: splice.kept], *splice.added]
+        body = self._body({"prompt": ids}, 1, Sampling(), 1) | {"echo": True}
+        answer = await self._asked(body)
+        scored = answer.entries[splice.kept : len(ids)]
+        decoder = self._text.codec.decoder(self._text.ids[: splice.kept])
+        return tuple(
+            measured(entry, token_id, decoder.feed(token_id), 0)
+            for entry, token_id in zip(scored, splice.added, strict=True)
+        )
+
+    def commit(self, tokens: int) -> None:
+        """Move the head over tokens that were written."""
+        if not 0 <= tokens <= len(self._tail):
+            raise ValueError(f"{tokens} tokens to commit, {len(self._tail)} were decoded")
+        self._text.commit(self._tail[:tokens])
+        del self._tail[:tokens]
+
+    def append(self, text: str) -> int:
+        """Put foreign text in at the head."""
+        self._drop_tail()
+        return self._text.append(text)
+
+    def rollback(self, mark: SessionMark) -> None:
+        """Move the head back to `mark`."""
+        self._text.rollback(mark)
+        self._drop_tail()
+
+    def steer(self, steering: Steering | None) -> None:
+        """Refuse: the protocol has no hidden states."""
+        raise ModelCallError(f"{self._terms.label!r} cannot be steered")
+
+    @asynccontextmanager
+    async def fork(self) -> AsyncIterator["RemoteSession"]:
+        """Return a session with the same text."""
+        twin = RemoteSession(
+            self._terms,
+            self._endpoints,
+            self._author,
+            self._text.copy(),
+            seed=self._seed,
+            signals=self._signals,
+        )
+        twin._tail, twin._tail_has_ended = list(self._tail), self._tail_has_ended
+        yield twin
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def _replay(self, until: Until, more: Sequence[Token] = ()) -> ProposalBuilder:
+        builder = ProposalBuilder(until, self._text.answer[-_BEFORE_CHARACTERS:])
+        for token in (*self._tail, *more):
+            if builder.feed(token):
+                break
+        return builder
+
+    async def _write_on(self, builder: ProposalBuilder, until: Until, sampling: Sampling) -> None:
+        room = until.max_tokens - len(self._tail)
+        request = self._text.request(tail=self._tail)
+        wanted = self._signals.entropy_top_k or (1 if self._terms.max_logprobs else 0)
+        body = self._body(request, room, sampling, min(max(wanted, 2), self._terms.max_logprobs))
+        can_end_early = until.unit is not None or until.stop_strings or until.stop_if is not None
+        if room > _WHOLE_AT_ONCE and can_end_early:
+            answer = await self._streamed(
+                body, lambda so_far: self._replay(until, self._tokens(so_far)).is_done
+            )
+        else:
+            answer = await self._asked(body)
+        tokens = self._tokens(answer)
+        self._tail += tokens
+        self._tail_has_ended = answer.finish not in ("length", "")
+        for token in tokens:
+            if builder.feed(token):
+                return
+        if answer.finish == "length" and len(tokens) < room and not builder.is_done:
+            # Tokens are counted differently here, or the server's window is full.
+            builder.end("length" if self._terms.codec is None else "context")
+
+    def _tokens(self, answer: Answer) -> list[Token]:
+        """Return an answer as tokens: with their ids, as the server names them, or in words."""
+        text, top_k = answer.text, self._signals.entropy_top_k
+        if self._terms.capabilities.prefix_mode == "quoted":
+            return [Token(NO_ID, piece) for piece in _PIECES.findall(cleaned(text, self._so_far))]
+        ids = answer.ids or tuple(entry.id for entry in answer.entries)
+        codec = self._terms.codec
+        if codec is not None and isinstance(self._text, IdText):
+            if NO_ID in ids or not ids:
+                ids = tuple(self._text.splice(text).added)
+            return self._tokens_of_ids(codec, ids, answer)
+        if "".join(entry.text for entry in answer.entries) == text:
+            return [measured(entry, entry.id, entry.text, top_k) for entry in answer.entries]
+        return [Token(NO_ID, piece) for piece in _PIECES.findall(text)]
+
+    def _tokens_of_ids(self, codec: "TextCodec", ids: Sequence[int], answer: Answer) -> list[Token]:
+        """Return the tokens whose texts make up the answer's text; ids of an end are left out."""
+        assert isinstance(self._text, IdText), "only asked for texts of ids"
+        decoder = codec.decoder([*self._text.ids, *(token.id for token in self._tail)])
+        matched = len(ids) == len(answer.entries)
+        tokens: list[Token] = []
+        said = ""
+        for place, token_id in enumerate(ids):
+            piece = decoder.feed(token_id)
+            if not answer.text.startswith(said + piece):
+                break
+            said += piece
+            entry = answer.entries[place] if matched else Entry(token_id, piece, None)
+            tokens.append(measured(entry, token_id, piece, self._signals.entropy_top_k))
+        return tokens
+
+    @property
+    def _so_far(self) -> str:
+        return self._text.answer + "".join(token.text for token in self._tail)
+
+    # --- asking -----------------------------------------------------------------------------
+
+    def _body(self, request: Json, max_tokens: int, sampling: Sampling, logprobs: int) -> Json:
+        terms = self._terms
+        body: Json = {
+            "model": terms.name,
+            **request,
+            "max_tokens": max_tokens,
+            "temperature": 0.0 if sampling.is_greedy else sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": self._seed % 2**31,
+        }
+        if terms.is_lenient:
+            body |= {"top_k": sampling.top_k, "min_p": 0.0, "repeat_penalty": 1.0}
+            if not terms.is_chat:
+                body |= {"return_token_ids": True, "add_special_tokens": False}
+        if logprobs and terms.max_logprobs:
+            body |= (
+                {"logprobs": True, "top_logprobs": logprobs}
+                if terms.is_chat
+                else {"logprobs": logprobs}
+            )
+        return body | terms.extra
+
+    async def _asked(self, body: Json) -> Answer:
+        """Return the whole answer to a request."""
+        is_chat = self._terms.is_chat
+
+        async def work(endpoint: Endpoint) -> Answer:
+            return parse_answer(await endpoint.post(self._terms.path, body), is_chat=is_chat)
+
+        return await self._metered(body, work)
+
+    async def _streamed(self, body: Json, is_enough: Enough) -> Answer:
+        """Return a streamed answer; the request is left as soon as it is enough."""
+        is_chat = self._terms.is_chat
+        body = {**body, "stream_options": {"include_usage": True}}
+
+        async def work(endpoint: Endpoint) -> Answer:
+            async with endpoint.stream(self._terms.path, body) as events:
+                return await read_stream(events, is_chat=is_chat, is_enough=is_enough)
+
+        return await self._metered(body, work)
+
+    async def _metered(self, body: Json, work: Work) -> Answer:
+        started = perf_counter()
+        meter = self.meter
+        meter.first_token_s = None
+        answer: Answer | None = None
+
+        def count_attempt() -> None:
+            meter.attempts += 1
+
+        try:
+            answer = await self._with_failover(work, count_attempt)
+        finally:
+            self._count(body, answer)
+            if answer is not None:
+                meter.first_token_s = perf_counter() - started
+        return answer
+
+    async def _with_failover(self, work: Work, on_attempt: OnAttempt) -> Answer:
+        """Ask the first endpoint that answers; the order is this text's own, for warm caches."""
+        last: ModelCallError | None = None
+        for endpoint in self._endpoints:
+            try:
+                return await endpoint.call(partial(work, endpoint), on_attempt)
+            except ContextOverflowError:
+                raise
+            except ModelCallError as error:
+                last = error
+        assert last is not None, "there is at least one endpoint"
+        raise last
+
+    def _count(self, body: Json, answer: Answer | None) -> None:
+        """Count what was paid, as the server says or as it can be estimated."""
+        paid = answer.paid if answer else Paid()
+        prompt = paid.prompt if paid.prompt is not None else self._estimated_prompt(body)
+        self.meter.prompt_tokens += prompt
+        self.meter.cached_tokens += min(paid.cached or 0, prompt)
+        written = len(self._tokens(answer)) if answer else 0
+        self.meter.completion_tokens += paid.completion if paid.completion is not None else written
+        if paid.prompt is None or paid.completion is None:
+            self.meter.is_estimated = True
+
+    def _estimated_prompt(self, body: Json) -> int:
+        prompt = body.get("prompt")
+        if isinstance(prompt, list):
+            return len(prompt)
+        said = prompt if isinstance(prompt, str) else str(body.get("messages"))
+        return len(said.split())
+
+    def _label_id(self, question: str, label: str) -> int:
+        """Return the id of a label's first token behind the question, or -1 without a tokenizer."""
+        if self._terms.codec is None or not isinstance(self._text, IdText):
+            return NO_ID
+        ids = self._text.request(question)["prompt"]
+        splice = self._terms.codec.splice(ids, label)
+        if not splice.added or splice.kept < len(ids):
+            splice = self._terms.codec.splice((), label)
+        return splice.added[0] if splice.added else NO_ID
+
+    def _drop_tail(self) -> None:
+        self._tail.clear()
+        self._tail_has_ended = False

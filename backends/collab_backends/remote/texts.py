@@ -1,0 +1,222 @@
+"""A remote model's live text: what is sent to the server to have it written on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from collab.proposals import Token
+from collab.seam import SessionMark
+from collab.views import View
+
+if TYPE_CHECKING:
+    from collab_backends.local.tokens import Splice, TextCodec
+
+Json = dict[str, Any]
+
+QUOTED = (
+    "{prompt}\n\n---\nAn answer to the above was begun. Write on from exactly where it stops, in "
+    "the same style, and nothing else: no repetition of what is there, no quotes, no remarks.\n"
+    "The answer so far:\n{answer}"
+)
+
+
+class LiveText(Protocol):
+    """The prompt and what was written behind it, up to the head."""
+
+    @property
+    def answer(self) -> str:
+        """What was written behind the prompt."""
+        ...
+
+    @property
+    def mark(self) -> SessionMark:
+        """A pointer to the head."""
+        ...
+
+    def request(self, extra: str = "", tail: Sequence[Token] = ()) -> Json:
+        """Return the part of a request that says what to continue: the text, `tail` and `extra`."""
+        ...
+
+    def commit(self, tokens: Sequence[Token]) -> None:
+        """Move the head over tokens that the model wrote."""
+        ...
+
+    def append(self, text: str) -> int:
+        """Put foreign text in; return by how many tokens the text grew."""
+        ...
+
+    def rollback(self, mark: SessionMark) -> None:
+        """Move the head back."""
+        ...
+
+    def copy(self) -> "LiveText":
+        """Return a copy."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _IdMark:
+    length: int
+    splices: int
+
+
+class IdText:
+    """A text of token ids, sent as ids: exact, and never rebuilt from text.
+
+    Args:
+        codec: The server's model's tokenizer.
+        ids: The rendered prompt.
+
+    Attributes:
+        codec: As given.
+        ids: All ids up to the head.
+    """
+
+    def __init__(self, codec: "TextCodec", ids: Sequence[int]) -> None:
+        self.ids = list(ids)
+        self.codec = codec
+        self._prompt_length = len(self.ids)
+        self._replaced: list[tuple[int, list[int]]] = []
+
+    @property
+    def answer(self) -> str:
+        """What was written behind the prompt."""
+        return self.codec.decode(self.ids[self._prompt_length :])
+
+    @property
+    def mark(self) -> SessionMark:
+        """A pointer to the head."""
+        return _IdMark(len(self.ids), len(self._replaced))
+
+    def request(self, extra: str = "", tail: Sequence[Token] = ()) -> Json:
+        """Return the ids to continue."""
+        ids = [*self.ids, *(token.id for token in tail)]
+        if extra:
+            splice = self.codec.splice(ids, extra)
+            ids = [*ids[: splice.kept], *splice.added]
+        return {"prompt": ids}
+
+    def splice(self, text: str) -> "Splice":
+        """Return how `text` would be put behind the head."""
+        return self.codec.splice(self.ids, text)
+
+    def commit(self, tokens: Sequence[Token]) -> None:
+        """Move the head over tokens that the model wrote."""
+        self.ids += [token.id for token in tokens]
+
+    def append(self, text: str) -> int:
+        """Splice foreign text in."""
+        before = len(self.ids)
+        splice = self.splice(text)
+        if splice.kept < before:
+            self._replaced.append((splice.kept, self.ids[splice.kept :]))
+        self.ids = [*self.ids[: splice.kept], *splice.added]
+        return len(self.ids) - before
+
+    def rollback(self, mark: SessionMark) -> None:
+        """Go back to `mark`, undoing what splices made since then wrote again."""
+        if not isinstance(mark, _IdMark):
+            raise TypeError(f"{mark!r} is no mark of this session")
+        ids = self.ids
+        for kept, replaced in reversed(self._replaced[mark.splices :]):
+            ids = [*ids[:kept], *replaced]
+        if mark.splices > len(self._replaced) or mark.length > len(ids):
+            raise ValueError(f"{mark!r} lies ahead of the head")
+        del self._replaced[mark.splices :]
+        self.ids = ids[: mark.length]
+
+    def copy(self) -> "IdText":
+        """Return a copy."""
+        twin = IdText(self.codec, self.ids)
+        twin._prompt_length = self._prompt_length
+        twin._replaced = list(self._replaced)
+        return twin
+
+
+@dataclass(frozen=True, slots=True)
+class _TextMark:
+    length: int
+
+
+class PlainText:
+    """A text kept as text, sent behind its rendered prompt or as the messages of a chat.
+
+    Args:
+        view: The prompt and how it is shown.
+        mode: `text`, `chat-continue`, `prefill` or `quoted`.
+        rendered: For `text`: the rendered prompt.
+    """
+
+    def __init__(self, view: View, mode: str, rendered: str = "") -> None:
+        self.answer = ""
+        self._view = view
+        self._mode = mode
+        self._rendered = rendered
+
+    @property
+    def mark(self) -> SessionMark:
+        """A pointer to the head."""
+        return _TextMark(len(self.answer))
+
+    def request(self, extra: str = "", tail: Sequence[Token] = ()) -> Json:
+        """Return the text to continue, in the shape of its mode."""
+        written = self.answer + "".join(token.text for token in tail) + extra
+        if self._mode == "text":
+            return {"prompt": self._rendered + written}
+        user, flags = self._view.prompt, Json()
+        messages: list[Json] = []
+        if self._mode == "quoted" and written:
+            user = QUOTED.format(prompt=user, answer=written)
+        elif written:
+            messages.append({"role": "assistant", "content": written})
+            if self._mode == "chat-continue":
+                flags = {"continue_final_message": True, "add_generation_prompt": False}
+        messages.insert(0, {"role": "user", "content": user})
+        if self._view.options.system:
+            messages.insert(0, {"role": "system", "content": self._view.options.system})
+        if (thinking := self._view.options.is_thinking_enabled) is not None:
+            flags["chat_template_kwargs"] = {"enable_thinking": thinking}
+        return {"messages": messages, **flags}
+
+    def commit(self, tokens: Sequence[Token]) -> None:
+        """Move the head over tokens that the model wrote."""
+        self.answer += "".join(token.text for token in tokens)
+
+    def append(self, text: str) -> int:
+        """Put foreign text in; its tokens are estimated as its words."""
+        self.answer += text
+        return len(text.split())
+
+    def rollback(self, mark: SessionMark) -> None:
+        """Go back to `mark`."""
+        if not isinstance(mark, _TextMark):
+            raise TypeError(f"{mark!r} is no mark of this session")
+        if mark.length > len(self.answer):
+            raise ValueError(f"{mark!r} lies ahead of the head")
+        self.answer = self.answer[: mark.length]
+
+    def copy(self) -> "PlainText":
+        """Return a copy."""
+        twin = PlainText(self._view, self._mode, self._rendered)
+        twin.answer = self.answer
+        return twin
+
+
+def cleaned(written: str, before: str) -> str:
+    """Return a quoted continuation without what models put around it.
+
+    Fences and quotes are stripped, a repetition of the end of `before` is removed, and a space is
+    put in where two words would run into each other.
+    """
+    text = written.strip("\n")
+    lines = text.split("\n")
+    if len(lines) > 1 and lines[0].startswith("```") and lines[-1].strip() == "```":
+        text = "\n".join(lines[1:-1])
+    if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
+        text = text[1:-1]
+    for size in range(min(len(before), len(text)), 7, -1):
+        if before.endswith(text[:size]):
+            text = text[size:]
+            break
+    runs_together = before[-1:].isalnum() and text[:1].isalnum()
+    return f" {text}" if runs_together else text
