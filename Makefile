@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench servers clean
 
 demo: $(STAMP)
 	$(BIN)/collab demo
@@ -29,6 +29,11 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python tests/bench/bench.py --out bench.json
+
+# Real servers for the tests, built once; the folder can be kept between machines of one kind.
+COLLAB_SERVERS ?= $(HOME)/.cache/collab-servers
+servers: $(STAMP)
+	$(BIN)/python tests/servers/install.py "$(COLLAB_SERVERS)"
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

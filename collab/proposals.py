@@ -37,6 +37,10 @@ class Until:
     stop_strings: tuple[str, ...] = ()
     stop_if: "Callable[[Sequence[Token]], bool] | None" = None
 
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1 or self.units < 1:
+            raise ValueError(f"{self.max_tokens} tokens, {self.units} units: both are at least 1")
+
 
 _COLDEST = 1e-5
 """Temperatures below it would only overflow; inference servers draw the line there too."""

@@ -66,8 +66,10 @@ class Engine:
         self._threads = threads
         self._scheduler = Scheduler(memory, chunk_tokens)
         self._arrived: deque[Job] = deque()
-        # True: the event loop has had its turn. False: there is something to do.
-        self._signals: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        # The number of the turn that the event loop has had; 0: there is something to do.
+        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._turn = 0
+        self._leaving: list[Job] = []
         self._is_idle = False
         self._is_closing = False
         self._soon: Callable[..., object] = _not_serving
@@ -90,7 +92,7 @@ class Engine:
         self._arrived.append(job)
         if self._is_idle:
             self._is_idle = False
-            self._signals.put(False)
+            self._signals.put(0)
         try:
             await job.progress.finished.wait()
         except anyio.get_cancelled_exc_class():
@@ -115,23 +117,23 @@ class Engine:
     def close(self) -> None:
         """Stop working after the current step; jobs that are not done fail."""
         self._is_closing = True
-        self._signals.put(False)
+        self._signals.put(0)
 
     def _fail_rest(self) -> None:
-        for job in (*self._scheduler.jobs, *self._arrived):
+        for job in (*self._scheduler.jobs, *self._leaving, *self._arrived):
             job.progress.error = job.progress.error or ModelCallError("the model was closed")
             job.progress.finished.set()
 
-    def _hand_over(self, done: Sequence[Job]) -> None:
+    def _hand_over(self, done: Sequence[Job], turn: int) -> None:
         for job in done:
             job.progress.finished.set()
-        self._next_turn(self._count_turns, _TURNS)
+        self._next_turn(self._count_turns, _TURNS, turn)
 
-    def _count_turns(self, left: int) -> None:
+    def _count_turns(self, left: int, turn: int) -> None:
         if left:
-            self._next_turn(self._count_turns, left - 1)
+            self._next_turn(self._count_turns, left - 1, turn)
         else:
-            self._signals.put(True)
+            self._signals.put(turn)
 
     # --- on the thread ----------------------------------------------------------------------
 
@@ -147,7 +149,9 @@ class Engine:
                     self._scheduler.add(self._arrived.popleft())
                 if done := self._step():
                     self._scheduler.remove(done)
-                    self._soon(self._hand_over, done)
+                    self._turn += 1
+                    self._soon(self._hand_over, done, self._turn)
+                    self._leaving = []
                     self._await_turn()
 
     def _await_work(self) -> None:
@@ -161,26 +165,30 @@ class Engine:
     def _await_turn(self) -> None:
         """Wait until the event loop has had its turn."""
         with suppress(queue.Empty):
-            while not self._signals.get(timeout=_LONGEST_WAIT_S) and not self._is_closing:
+            # A turn that came too late last time is not this one.
+            while self._signals.get(timeout=_LONGEST_WAIT_S) < self._turn and not self._is_closing:
                 pass
 
     def _step(self) -> list[Job]:
         """Make one forward pass for all jobs that are admitted; return the jobs done."""
-        done = self._scheduler.take_cancelled()
-        shares = self._scheduler.plan()
-        if shares:
-            return done + self._forward_split(shares)
-        # Nobody is at work, so whoever waits still lacks room when all others rest.
-        return done + self._scheduler.take_impossible()
+        # Until they are handed over, nobody else knows of these.
+        self._leaving = [*self._scheduler.take_cancelled(), *self._scheduler.take_impossible()]
+        try:
+            shares = self._scheduler.plan()
+        except Exception as error:  # noqa: BLE001  # the engine outlives it, its jobs do not
+            failed = list(self._scheduler.jobs)
+            for job in failed:
+                job.progress.fail("planning the pass", error)
+            return [*self._leaving, *failed]
+        return [*self._leaving, *(self._forward_split(shares) if shares else ())]
 
     def _forward_split(self, shares: Sequence[Share]) -> list[Job]:
         """Make the pass; where it fails, in halves: only jobs that fail alone have failed."""
         try:
             return self._forward(shares)
-        except Exception as error:  # noqa: BLE001  # whatever failed, its caller must know
+        except BaseException as error:  # noqa: BLE001  # also what a reduction raises to cancel
             log_event("engine.pass_failed", jobs=len(shares), error=repr(error))
-            is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
-            freed = self.memory.drop_resting() if is_memory else 0
+            freed = self.memory.drop_resting() if _is_out_of_memory(error) else 0
             if len(shares) > 1:
                 half = len(shares) // 2
                 return self._forward_split(shares[:half]) + self._forward_split(shares[half:])
@@ -234,9 +242,13 @@ class Engine:
             for row in range(start, end):
                 rows.ensure_numbers(row)
             is_done = job.take(rows, start, end)
-        except Exception as error:  # noqa: BLE001  # only this job's reading of the logits failed
+        except BaseException as error:  # noqa: BLE001  # only this job's reading of them failed
             job.progress.fail("reading the logits", error)
             is_done = True
+            if rows.is_spoilt(start):
+                # Its entries hold what is no number, and others may have taken them over.
+                job.cache.truncate(0)
+                self.memory.drop_resting()
         self.decoded += job.completion_tokens - before
         job.progress.note_result()
         return is_done
@@ -277,6 +289,13 @@ def _observed_rows(
                     found.setdefault(observer, []).append(row)
         start += count
     return found
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # On CPU torch has no type for it.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def _not_serving(*_: object) -> Any:

@@ -51,7 +51,7 @@ class Progress:
         self.first_token_s: float | None = None
         self._asked = perf_counter()
 
-    def fail(self, what: str, error: Exception) -> None:
+    def fail(self, what: str, error: BaseException) -> None:
         """Take note that the job failed."""
         if isinstance(error, CollabError):
             self.error = error
@@ -172,26 +172,19 @@ class GenerateJob(Job):
         token = writing.sampler.next_token(rows, start)
         self.has_ended = token.id in writing.sampler.end_ids
         text = "" if self.has_ended else writing.decoder.feed(token.id)
-        observed = self._observed(rows, start, only_last=False) if self.observers else None
-        token = replace(token, text=text, observed=observed)
+        observed = {
+            observer.name: numbers
+            for observer in self.observers
+            if (numbers := rows.observed(start, observer)) is not None
+        }
+        token = replace(token, text=text, observed=observed if self.observers else None)
         self.decoded.append(token)
         self.pending = [writing.steer.key(token.id) if writing.steer else token.id]
         if self.has_ended:
             builder.end("eos")
         elif not builder.feed(token) and len(self.decoded) >= writing.room:
             builder.end("context")
-        if builder.is_done and observed is not None:
-            # Only now is it known which token was the last; its mapping is still open.
-            observed |= self._observed(rows, start, only_last=True)
         return builder.is_done
-
-    def _observed(self, rows: Rows, row: int, *, only_last: bool) -> dict[str, Sequence[float]]:
-        return {
-            observer.name: numbers
-            for observer in self.observers
-            if observer.only_last is only_last
-            and (numbers := rows.observed(row, observer)) is not None
-        }
 
 
 class Sampler:

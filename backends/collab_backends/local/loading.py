@@ -82,7 +82,7 @@ def load_model(
     _refuse_unsupported(config, reference)
     tokenizer = load_tokenizer(reference)
     with _no_progress_bars():
-        model = from_pretrained(
+        model, info = from_pretrained(
             AutoModelForCausalLM,
             place,
             reference,
@@ -90,6 +90,12 @@ def load_model(
             dtype=_dtype(dtype, where),
             attn_implementation=BACKEND_NAME,
             device_map=device_map,
+            output_loading_info=True,
+        )
+    if missing := sorted(info["missing_keys"]):
+        raise ModelLoadError(
+            f"cannot load the weights of {reference!r}: {len(missing)} are missing, such as "
+            f"{missing[0]!r}; its configuration and its files do not belong together"
         )
     if device_map is None:
         model = model.to(where)
@@ -116,7 +122,13 @@ def prepare(
         )
     _refuse_unsupported(model.config, reference)
     model.train(mode=False)
-    token_bytes = probe(model, reference)
+    try:
+        token_bytes = probe(model, reference)
+    except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelLoadError(
+            f"{reference!r} ({type(model).__name__}) cannot be run by the local engine: {error}; "
+            "serve it remotely instead"
+        ) from error
     text_config = model.config.get_text_config()
     limit = int(getattr(text_config, "max_position_embeddings", 0) or 4096)
     return LoadedModel(
@@ -153,6 +165,10 @@ def _device(device: str) -> torch.device:
         raise ModelLoadError(
             f"there is no device {device!r}; CUDA devices here: {torch.cuda.device_count()}"
         )
+    try:
+        torch.ones(1, device=found).item()
+    except Exception as error:  # each kind of device raises errors of its own
+        raise ModelLoadError(f"the device {device!r} cannot be used here: {error}") from error
     return found
 
 

@@ -4,7 +4,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from collab.errors import ContextOverflowError
-from collab_backends.local.cache import common_prefix
+from collab.observability import log_event
+from collab_backends.local.cache import SequenceCache, common_prefix
 from collab_backends.local.jobs import Job
 from collab_backends.local.memory import SHARED_TOKENS, CacheMemory
 
@@ -54,6 +55,8 @@ class Scheduler:
             self._memory.rest(job.cache)
         gone = set(done)
         self._active = [job for job in self._active if job not in gone]
+        if not gone.isdisjoint(self._waiting):
+            self._waiting = deque(job for job in self._waiting if job not in gone)
 
     def take_cancelled(self) -> list[Job]:
         """Let go of the jobs whose callers have left, and return them."""
@@ -106,12 +109,21 @@ class Scheduler:
         if job.reusable > held:
             donor, shared = self._memory.donor(job.context, job.reusable, job.donor)
             if donor is not None and donor is not job.cache and shared > held:
-                job.cache.take_prefix(donor, job.context[:shared])
-                held = job.cache.length
+                held = self._take_over(job, donor, shared, held)
         job.cache.truncate(held)
         job.pending = job.context[held:]
         job.progress.cached = held
         self._active.append(job)
+
+    def _take_over(self, job: Job, donor: SequenceCache, shared: int, held: int) -> int:
+        """Have a job's cache take over a prefix; return how many entries it holds then."""
+        try:
+            job.cache.take_prefix(donor, job.context[:shared])
+        except (RuntimeError, MemoryError) as error:
+            # Without memory for a copy the prefix is computed, piece by piece.
+            log_event("cache.not_copied", tokens=shared, error=repr(error))
+            return held
+        return job.cache.length
 
     def _is_following(self, job: Job, held: int) -> bool:
         """Whether an active job is about to compute a prefix that this one lacks."""

@@ -3,9 +3,9 @@
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from collab.errors import ContextOverflowError, ModelCallError
+from collab.errors import ConfigError, ContextOverflowError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.scanning import ProposalBuilder
 from collab.seam import Meter, SessionMark
@@ -86,6 +86,9 @@ class LocalSession:
         self._signals = signals
         self._observers = tuple(map(seat.engine.hidden.observer, signals.observations))
         seat.ensure_known(ids)
+        names = [one.name for one in signals.observations]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"two observations have one name: {', '.join(names)}")
         self._ids = list(ids)
         self._tail: list[Token] = []
         self._tail_has_ended = False
@@ -120,7 +123,7 @@ class LocalSession:
             builder.end("context")
         if not builder.is_done:
             await self._decode(builder, sampling, room)
-        return builder.build(self._author, replayed=replayed)
+        return self._with_last_states(builder.build(self._author, replayed=replayed))
 
     async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
         """Return the probabilities of the labels' first tokens behind `question`."""
@@ -167,6 +170,9 @@ class LocalSession:
         if splice.kept < before:
             self._replaced.append((splice.kept, self._ids[splice.kept :]))
         self._ids = [*self._ids[: splice.kept], *splice.added]
+        # A splice can shorten the text; what was to begin behind it begins at its end.
+        last = len(self._ids) - 1
+        self._steers = [(min(start, last), steer) for start, steer in self._steers]
         return len(self._ids) - before
 
     def rollback(self, mark: SessionMark) -> None:
@@ -295,6 +301,22 @@ class LocalSession:
         if splice.kept < len(before):
             return self._seat.codec.splice((), label).added[0]
         return splice.added[0]
+
+    def _with_last_states(self, proposal: Proposal) -> Proposal:
+        """Leave states that are wanted of the last token only at no other token."""
+        names = {observer.name for observer in self._observers if observer.only_last}
+        if not names:
+            return proposal
+        last = len(proposal.tokens) - 1
+        tokens = (
+            token
+            if place == last or not token.observed
+            else replace(
+                token, observed={n: v for n, v in token.observed.items() if n not in names}
+            )
+            for place, token in enumerate(proposal.tokens)
+        )
+        return replace(proposal, tokens=tuple(tokens))
 
     def _text_before(self, until: Until) -> str:
         if not until.stop_strings:

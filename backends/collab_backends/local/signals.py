@@ -25,18 +25,14 @@ class Reading:
         self._places = places
         self._states = states
 
-    def at(self, row: int, *, is_alone: bool) -> "array[float] | None":
-        """Return what was read at a row of logits, if anything was.
-
-        All rows are copied from the device at once, unless it is the only one that is wanted.
-        """
+    def at(self, row: int) -> "array[float] | None":
+        """Return what was read at a row of logits, if anything was."""
         place = self._places.get(row)
-        if place is None:
-            return None
-        return as_numbers(self._states[place].float().cpu() if is_alone else self._copied[place])
+        return None if place is None else as_numbers(self._copied[place])
 
     @cached_property
     def _copied(self) -> torch.Tensor:
+        # All rows at once.
         return self._states.float().cpu()
 
 
@@ -74,11 +70,15 @@ class Rows:
         Raises:
             ModelCallError: It does.
         """
-        if not math.isfinite(self._heads[row][1]):
+        if self.is_spoilt(row):
             raise ModelCallError(
                 "the model's logits are not numbers (NaN or infinity); try dtype float32, and "
                 "check the weights"
             )
+
+    def is_spoilt(self, row: int) -> bool:
+        """Whether a row holds NaN or infinity."""
+        return not math.isfinite(self._heads[row][1])
 
     def most_likely(self, row: int) -> int:
         """Return the most likely token of a row."""
@@ -117,7 +117,7 @@ class Rows:
     def observed(self, row: int, observer: Observer) -> "array[float] | None":
         """Return what an observer read at the state that a row comes from, if it did."""
         reading = self._readings.get(observer)
-        return reading.at(row, is_alone=observer.only_last) if reading else None
+        return reading.at(row) if reading else None
 
 
 def _entropies(logits: torch.Tensor) -> list[float]:

@@ -8,13 +8,14 @@ added at its place. A text that is computed again is steered again as it was.
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from collab.errors import ConfigError
+from collab.errors import ConfigError, ModelCallError
 from collab.signals import Observation, Reduction, Steering
 
 _ID_BITS = 32
@@ -26,7 +27,7 @@ def token_id(key: int) -> int:
     return key & _ID_MASK
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Observer:
     """An observation of one model.
 
@@ -34,7 +35,7 @@ class Observer:
         name: Key of its results.
         layer: Whose input is read.
         ids: The token ids at whose positions it reads; `None` for all.
-        only_last: Only the state of a call's last token is handed over.
+        only_last: Only the state of a proposal's last token is handed over.
         reduction: Computed on the device.
     """
 
@@ -49,7 +50,7 @@ class Observer:
         return self.ids is None or token in self.ids
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Steer:
     """A steering of one model: its vector is on the device, times its scale.
 
@@ -88,8 +89,11 @@ class HiddenStates:
         self._ids_containing = ids_containing
         self._blocks = _blocks(model)
         self._hooks: dict[int, RemovableHandle] = {}
-        self._steers: dict[int, Steer] = {}
-        self._numbers: dict[tuple[object, ...], int] = {}
+        # Alive as long as a session holds them; numbers are never given again.
+        self._observers: WeakValueDictionary[Observation, Observer] = WeakValueDictionary()
+        self._steers: WeakValueDictionary[int, Steer] = WeakValueDictionary()
+        self._by_name: WeakValueDictionary[tuple[object, ...], Steer] = WeakValueDictionary()
+        self._count = 0
         self._added: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._wanted: dict[int, torch.Tensor] = {}
         self._places: dict[int, dict[int, int]] = {}
@@ -107,13 +111,18 @@ class HiddenStates:
             ConfigError: There is no such layer.
         """
         self._check_layer(observation.layer, len(self._blocks))
-        return Observer(
+        if (known := self._observers.get(observation)) is not None:
+            return known
+        texts = observation.gate.texts
+        observer = Observer(
             observation.name,
             observation.layer,
-            self._ids_containing(observation.gate.texts) if observation.gate.texts else None,
+            self._ids_containing(texts) if texts else None,
             observation.only_last,
             observation.reduction,
         )
+        self._observers[observation] = observer
+        return observer
 
     def steer(self, steering: Steering) -> Steer:
         """Return a steering as this model takes it.
@@ -122,25 +131,35 @@ class HiddenStates:
             ConfigError: There is no such layer, or the vector is of another width.
         """
         self._check_layer(steering.layer, len(self._blocks) - 1)
-        vector = torch.as_tensor(steering.vector, dtype=torch.float32)
-        if vector.shape != (self.hidden_size,):
+        vector = self._scaled_vector(steering)
+        # Equal steerings are one, so that their texts share prefixes.
+        name = (steering.layer, steering.gate, vector.float().cpu().numpy().tobytes())
+        if (known := self._by_name.get(name)) is not None:
+            return known
+        self._count += 1
+        texts = steering.gate.texts
+        ids = self._ids_containing(texts) if texts else None
+        steer = Steer(self._count, steering.layer, vector, ids)
+        self._steers[steer.number] = self._by_name[name] = steer
+        return steer
+
+    def _scaled_vector(self, steering: Steering) -> torch.Tensor:
+        try:
+            given = torch.as_tensor(steering.vector, dtype=torch.float32).detach()
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ConfigError(f"the steering vector is not made of numbers: {error}") from error
+        if given.shape != (self.hidden_size,):
             raise ConfigError(
-                f"the steering vector has the shape {tuple(vector.shape)}; this model's hidden "
+                f"the steering vector has the shape {tuple(given.shape)}; this model's hidden "
                 f"size is {self.hidden_size}"
             )
-        # Equal steerings share a number, so that their texts share prefixes and nothing grows.
-        name = (steering.layer, steering.scale, steering.gate, vector.numpy().tobytes())
-        number = self._numbers.setdefault(name, len(self._numbers) + 1)
-        if number in self._steers:
-            return self._steers[number]
-        steer = Steer(
-            number,
-            steering.layer,
-            (vector * steering.scale).to(self._model.device, self._model.dtype),
-            self._ids_containing(steering.gate.texts) if steering.gate.texts else None,
-        )
-        self._steers[number] = steer
-        return steer
+        vector = (given * steering.scale).to(self._model.device, self._model.dtype)
+        if not bool(torch.isfinite(vector).all()):
+            raise ConfigError(
+                f"the steering vector times its scale is not finite in {self._model.dtype}; it "
+                "would spoil the text"
+            )
+        return vector
 
     def prepare(
         self,
@@ -185,10 +204,19 @@ class HiddenStates:
     def states(self, observer: Observer, rows: Sequence[int]) -> torch.Tensor:
         """Return what the last pass read at rows of logits, reduced: `(R, n)`."""
         places = self._places[observer.layer]
-        states = self._read[observer.layer]
-        if len(rows) < len(places):
-            states = states[self._index([places[row] for row in rows]).to(states.device)]
-        return observer.reduction(states) if observer.reduction else states
+        order = [places[row] for row in rows]
+        # A copy, whatever the order: a reduction may write to what it is given.
+        read = self._read[observer.layer]
+        states = read[self._index(order).to(read.device)]
+        if observer.reduction is None:
+            return states
+        reduced: object = observer.reduction(states)
+        if not isinstance(reduced, torch.Tensor) or reduced.shape[:-1] != (len(rows),):
+            raise ModelCallError(
+                f"the reduction of {observer.name!r} returned {_described(reduced)} for "
+                f"{tuple(states.shape)}; expected one row of numbers for each state"
+            )
+        return reduced
 
     def close(self) -> None:
         """Take the hooks off the model."""
@@ -229,7 +257,7 @@ class HiddenStates:
         return torch.tensor(rows, dtype=torch.long)
 
     def _check_layer(self, layer: int, last: int) -> None:
-        if not 0 <= layer <= last:
+        if not isinstance(layer, int) or not 0 <= layer <= last:
             raise ConfigError(
                 f"layer {layer} is out of range; this model has {len(self._blocks)} blocks, "
                 f"so layers 0 to {last} here"
@@ -243,6 +271,10 @@ def _blocks(model: PreTrainedModel) -> nn.ModuleList:
         if isinstance(module, nn.ModuleList) and len(module) == count:
             return module
     raise ConfigError(f"{type(model).__name__} has no list of {count} blocks")
+
+
+def _described(value: object) -> str:
+    return f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
 
 
 def as_numbers(row: torch.Tensor) -> "array[float]":

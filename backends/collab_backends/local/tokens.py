@@ -39,6 +39,7 @@ class TextCodec:
         self._tokenizer = tokenizer
         self._backend: Tokenizer = tokenizer.backend_tokenizer
         self._texts: list[str] | None = None
+        self._containing: dict[tuple[str, ...], frozenset[int]] = {}
         self._specials = tuple(
             token.content for token in tokenizer.added_tokens_decoder.values() if token.special
         )
@@ -123,16 +124,20 @@ class TextCodec:
 
     def ids_containing(self, texts: Sequence[str]) -> frozenset[int]:
         """Return the ids of all tokens whose text contains one of `texts`."""
+        texts = tuple(texts)
+        if texts in self._containing:
+            return self._containing[texts]
         if self._texts is None:
             count = self._backend.get_vocab_size(with_added_tokens=True)
             self._texts = self._backend.decode_batch(
                 [[number] for number in range(count)], skip_special_tokens=False
             )
-        return frozenset(
+        self._containing[texts] = frozenset(
             number
             for number, token in enumerate(self._texts)
             if any(text in token for text in texts)
         )
+        return self._containing[texts]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`, special tokens included."""

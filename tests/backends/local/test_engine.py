@@ -1,19 +1,24 @@
 """The engine: shared passes, cancellation, failure, closing, and nothing left behind."""
 
+import asyncio
 import gc
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 import torch
-from support.models import GREEDY, make_model, make_tokenizer, serving, session
+from support.models import CORPUS, GREEDY, make_model, make_tokenizer, serving, session
 
 from collab.errors import ModelCallError
-from collab.proposals import Sampling, Until
+from collab.proposals import Sampling, Token, Until
 from collab.signals import Observation, Signals
 from collab_backends.local.attention import Plan
 from collab_backends.local.backend import LocalModel
 from collab_backends.local.cache import SequenceCache
+from collab_backends.local.engine import _is_out_of_memory
 
 TOKENIZER = make_tokenizer()
 
@@ -307,3 +312,99 @@ async def test_a_closed_engine_lets_go_of_its_hooks_and_caches() -> None:
 
     assert not any(module._forward_pre_hooks for module in torch_model.modules())
     assert model.engine.memory.taken == 0
+
+
+async def test_a_prefix_that_cannot_be_copied_for_want_of_memory_is_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: object) -> None:
+        raise torch.OutOfMemoryError("says the test")
+
+    async with serving(make_model(), TOKENIZER) as model, session(model) as live:
+        expected = (await live.generate(Until(6), GREEDY)).text
+        monkeypatch.setattr(SequenceCache, "take_prefix", fail)
+        live.append("")
+        async with live.fork() as twin:
+            assert (await twin.generate(Until(6), GREEDY)).text == expected
+
+
+async def test_a_plan_that_fails_fails_its_jobs_and_nobody_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(make_model(), TOKENIZER) as model:
+        expected = await write(model, 5)
+
+        def fail(*args: object) -> None:
+            raise KeyError("says the test")
+
+        async def leaving() -> None:
+            with anyio.move_on_after(0.05), suppress(ModelCallError):
+                await write(model, 400)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(leaving)
+            with monkeypatch.context() as patch:
+                patch.setattr(model.engine._scheduler, "plan", fail)
+                with pytest.raises(ModelCallError, match="planning the pass failed: KeyError"):
+                    await write(model, 5)
+
+        assert await write(model, 5) == expected
+
+
+async def test_spoilt_entries_are_taken_over_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = CORPUS[1] + CORPUS[0]
+    async with serving(make_model(), TOKENIZER) as model:
+        forward = model.engine._logits
+
+        def spoil(*args: Any) -> torch.Tensor:
+            return forward(*args) * torch.nan
+
+        with monkeypatch.context() as patch:
+            patch.setattr(model.engine, "_logits", spoil)
+            async with session(model, prompt) as live:
+                with pytest.raises(ModelCallError, match="logits are not numbers"):
+                    await live.generate(Until(1), GREEDY)
+        async with session(model, prompt) as live:
+            await live.generate(Until(1), GREEDY)
+
+    assert live.meter.cached_tokens == 0
+
+
+async def test_a_turn_that_came_too_late_is_not_taken_for_the_next_one() -> None:
+    async with serving(make_model(), TOKENIZER) as model:
+        pass
+    engine = model.engine
+    engine._is_closing = False
+    engine._turn = 3
+    while not engine._signals.empty():
+        engine._signals.get()
+    for turn in (2, 0, 3):
+        engine._signals.put(turn)
+
+    engine._await_turn()
+
+    assert engine._signals.empty()
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(1), ZeroDivisionError()])
+async def test_a_predicate_that_raises_fails_only_its_own_text(error: BaseException) -> None:
+    def fail(tokens: Sequence[Token]) -> bool:
+        raise error
+
+    async with serving(make_model(), TOKENIZER) as model:
+        expected = await write(model, 20)
+        async with session(model) as live, anyio.create_task_group() as group:
+            group.start_soon(write, model, 20)
+            with pytest.raises(ModelCallError, match=f"logits failed: {type(error).__name__}"):
+                await live.generate(Until(20, stop_if=fail), GREEDY)
+
+        assert await write(model, 20) == expected
+
+
+def test_want_of_memory_is_recognised_on_every_device() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**50)
+
+    assert _is_out_of_memory(raised.value)
+    assert _is_out_of_memory(torch.OutOfMemoryError())
+    assert not _is_out_of_memory(RuntimeError("size mismatch"))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers as tf
+from safetensors.torch import load_file, save_file
 from support.models import ARCHITECTURES, make_model, make_tokenizer
 
 from collab.errors import ModelLoadError
@@ -179,3 +180,37 @@ def test_every_supported_architecture_passes_the_probe(
     model = make_model(architecture, dtype=dtype)
 
     assert prepare(model, make_tokenizer(), architecture).token_bytes > 0
+
+
+def test_a_missing_tensor_is_named(folder: Path, tmp_path: Path) -> None:
+    path = copy_without(folder, tmp_path / "m", "nothing")
+    weights = load_file(path / "model.safetensors")
+    del weights["model.layers.2.mlp.down_proj.weight"]
+    save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(ModelLoadError, match=r"1 are missing, such as '.*layers.2.mlp.down_proj"):
+        load(path)
+
+
+@pytest.mark.parametrize("device", ["meta", "xpu", "vulkan"])
+def test_a_device_that_cannot_compute_is_named(folder: Path, device: str) -> None:
+    with pytest.raises(ModelLoadError, match=f"the device '{device}' cannot be used here"):
+        load_model(str(folder), device, "auto")
+
+
+def test_attention_sinks_are_refused_by_name() -> None:
+    config = tf.GptOssConfig(
+        vocab_size=400,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        num_local_experts=2,
+        num_experts_per_tok=1,
+    )
+    model = tf.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+    with pytest.raises(ModelLoadError, match="cannot be run by the local engine: attention sinks"):
+        prepare(model, make_tokenizer(), "sinks")

@@ -139,6 +139,21 @@ async def test_a_text_that_could_never_fit_is_refused_and_its_neighbours_are_not
         assert model.engine.memory.live_caches == 0
 
 
+async def test_a_text_that_could_never_fit_holds_nobody_up() -> None:
+    async with serving(make_model(), TOKENIZER, cache_tokens=450) as model:
+        async with anyio.create_task_group() as group:
+            async with session(model) as long:
+                group.start_soon(long.generate, Until(400), GREEDY)
+                with pytest.raises(ContextOverflowError):
+                    await write(model, SHOTS, tokens=500)
+                await write(model, "So", tokens=3)
+                done = model.engine.forwards
+                group.cancel_scope.cancel()
+
+    # Long before the long text was done.
+    assert done < 100
+
+
 def test_the_longest_unused_cache_makes_room_first() -> None:
     memory = CacheMemory(3 * 112)
     caches = [SequenceCache() for _ in range(3)]

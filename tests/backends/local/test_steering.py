@@ -1,6 +1,8 @@
 """Hidden states that are read, and vectors that are added to them."""
 
 import copy
+import gc
+import math
 from array import array
 from typing import Any
 
@@ -11,8 +13,10 @@ from support.models import GREEDY, make_model, make_tokenizer, serving, session
 
 from collab.errors import ConfigError, ModelCallError
 from collab.proposals import Until
-from collab.signals import Gate, Observation, Signals, Steering
+from collab.signals import Gate, Observation, Reduction, Signals, Steering
+from collab.units import WordUnit
 from collab_backends.local.session import LocalSession
+from collab_backends.local.tokens import Splice
 
 TOKENIZER = make_tokenizer()
 LAYERS, WIDTH = 4, 64
@@ -103,6 +107,91 @@ async def test_only_the_last_state_of_a_call_is_handed_over_where_that_is_asked(
     observed = [token.observed or {} for token in proposal.tokens]
     assert [sorted(one) for one in observed] == [["all"]] * 3 + [["all", "last"]]
     assert observed[-1]["last"] == observed[-1]["all"]
+
+
+async def test_the_last_state_is_that_of_the_last_token_that_is_handed_over() -> None:
+    signals = Signals(observations=(Observation("last", 1, only_last=True), Observation("all", 1)))
+    async with serving(make_model(), TOKENIZER) as model:
+        async with session(model, PROMPT, signals=signals) as live:
+            whole = await live.generate(Until(8), GREEDY)
+            stop = whole.tokens[4].text + whole.tokens[5].text
+            proposals = [
+                whole,
+                await live.generate(Until(3), GREEDY),
+                await live.generate(Until(8, stop_strings=(stop,)), GREEDY),
+                await live.generate(Until(8, WordUnit(), 1), GREEDY),
+            ]
+
+    for proposal in proposals:
+        *others, last = [token.observed or {} for token in proposal.tokens]
+        assert last["last"] == last["all"]
+        assert not any("last" in one for one in others)
+
+
+async def test_each_text_gets_its_own_states_whatever_its_neighbours_ask_for() -> None:
+    model = make_model()
+    plain = copy.deepcopy(model)
+    gated = Observation("gated", 2, Gate(("7", "4")))
+    both = Signals(
+        observations=(gated, Observation("all", 2), Observation("last", 2, only_last=True))
+    )
+    prompts = ["So the answer is 12", "Each word", "What is 7", "3 times 4", "Now look"]
+    seen: dict[str, list[float]] = {}
+
+    async with serving(model, TOKENIZER) as served:
+
+        async def look(prompt: str) -> None:
+            async with session(served, prompt, signals=both) as live:
+                proposal = await live.generate(Until(1), GREEDY)
+                observed = proposal.tokens[0].observed or {}
+                seen[prompt] = list(observed["all"])
+                assert list(observed["last"]) == seen[prompt]
+                assert list(observed.get("gated", seen[prompt])) == seen[prompt]
+
+        async with anyio.create_task_group() as group:
+            for prompt in prompts:
+                group.start_soon(look, prompt)
+
+    for prompt in prompts:
+        ids = TOKENIZER.encode(prompt, add_special_tokens=False)
+        expected = plain_states(plain, ids)[2][-1]
+        assert seen[prompt] == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "reduction", [lambda h: h.mean(0), lambda h: h[:0], lambda _: 5, lambda h: h.sum()]
+)
+async def test_a_reduction_of_another_shape_is_told_so(reduction: Reduction) -> None:
+    signals = Signals(observations=(Observation("mean", 2, reduction=reduction),))
+    async with serving(make_model(), TOKENIZER) as model:
+        async with session(model, PROMPT, signals=signals) as live:
+            with pytest.raises(ModelCallError, match="the reduction of 'mean' returned"):
+                await live.generate(Until(1), GREEDY)
+
+
+async def test_a_reduction_that_writes_to_its_input_spoils_nothing() -> None:
+    signals = Signals(
+        observations=(
+            Observation("zero", 2, reduction=lambda h: h.mul_(0)),
+            Observation("state", 2),
+        )
+    )
+    async with serving(make_model(), TOKENIZER) as model:
+        async with session(model, PROMPT) as live:
+            expected = await write(live, 6)
+        async with session(model, PROMPT, signals=signals) as live:
+            proposal = await live.generate(Until(6), GREEDY)
+
+    assert [token.id for token in proposal.tokens] == expected
+    assert any((proposal.tokens[0].observed or {})["state"])
+
+
+async def test_two_observations_of_one_name_are_refused() -> None:
+    signals = Signals(observations=(Observation("a", 1), Observation("a", 2)))
+    async with serving(make_model(), TOKENIZER) as model:
+        with pytest.raises(ConfigError, match="two observations have one name"):
+            async with session(model, signals=signals):
+                pass
 
 
 async def test_a_reduction_runs_before_the_copy() -> None:
@@ -209,6 +298,36 @@ async def test_going_back_goes_back_to_the_steering_of_that_place() -> None:
         assert await write(live, 10) == expected
 
 
+async def test_a_splice_that_shortens_the_text_keeps_its_steering(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(make_model(), TOKENIZER) as model, session(model, PROMPT) as live:
+        live.steer(Steering(1, vector(1)))
+        (word,) = TOKENIZER.encode(" the", add_special_tokens=False)
+        # As a tokenizer does that joins the last three tokens and the new text into one.
+        kept = len(live.ids) - 3
+        with monkeypatch.context() as patch:
+            patch.setattr(model.seat.codec, "splice", lambda *_: Splice(kept, [word]))
+            live.append(" joined")
+        expected = await write(live, 8)
+        live.commit(5)
+        model.engine.memory.drop_resting()
+
+        assert await write(live, 3) == expected[5:]
+
+
+async def test_steerings_of_closed_texts_are_forgotten() -> None:
+    async with serving(make_model(), TOKENIZER) as model:
+        for number in range(20):
+            async with session(model) as live:
+                live.steer(Steering(1, vector(number)))
+                await write(live, 2)
+        gc.collect()
+
+        # The last text and its last job may still be in somebody's variables.
+        assert len(model.engine.hidden._steers) <= 1
+
+
 async def test_equal_steerings_are_one() -> None:
     async with serving(make_model(), TOKENIZER) as model:
         hidden = model.engine.hidden
@@ -242,6 +361,10 @@ async def test_steered_and_other_texts_do_not_share_entries() -> None:
         (Steering(1, [0.0] * 63), r"the steering vector has the shape \(63,\); .* size is 64"),
         (Steering(4, [0.0] * 64), "layer 4 is out of range; this model has 4 blocks"),
         (Steering(-1, [0.0] * 64), "layer -1 is out of range"),
+        (Steering(1.5, [0.0] * 64), "layer 1.5 is out of range"),  # type: ignore[arg-type]
+        (Steering(1, [math.nan] * 64), "is not finite in torch.float32"),
+        (Steering(1, [1e30] * 64, scale=1e30), "is not finite in torch.float32"),
+        (Steering(1, ["a"] * 64), "is not made of numbers"),  # type: ignore[list-item]
     ],
 )
 async def test_a_steering_that_does_not_fit_the_model_is_refused(

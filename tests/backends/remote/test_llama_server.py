@@ -1,0 +1,184 @@
+"""llama.cpp's own server, with the lab's models: real answers over a real protocol.
+
+`make servers` builds it; without it these tests are skipped.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+from servers.gguf_files import write_gguf
+
+from collab import Controller, Problem, Recipe, Result
+from collab.proposals import Sampling, Until
+from collab.seam import ConsultationBackend
+from collab.signals import Signals
+from collab.testing import check_backend
+from collab.usage import Usage
+from collab.views import View
+from collab_backends.lab import LAB_FOLDER
+from collab_backends.local.backend import LocalTorch
+from collab_backends.remote.backend import OpenAIServer, RemoteModel
+from collab_policies.mentorcollab_free import MentorCollabFree
+from collab_policies.never import Never
+
+SERVERS = Path(os.environ.get("COLLAB_SERVERS", "~/.cache/collab-servers")).expanduser()
+BINARY = SERVERS / "llama-server"
+FLAGS = "-c 8192 -np 8 -t 1 -tb 1 --threads-http 80 -ctk f32 -ctv f32 -fa off"
+GREEDY = Sampling()
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not BINARY.exists(), reason="llama-server is not built; `make servers`"),
+]
+
+
+@pytest.fixture(scope="module", params=["generator", "mentor"])
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def server(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAIServer]:
+    """Serve one model of the pair on a free port of this machine."""
+    weights = tmp_path_factory.mktemp("gguf") / f"{name}.gguf"
+    write_gguf(LAB_FOLDER / name, weights)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(BINARY), "-m", str(weights), "--alias", f"lab-{name}", "--host", "127.0.0.1"]
+    process = subprocess.Popen(
+        [*command, "--port", str(port), *FLAGS.split()],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "listening on" in line:
+            break
+    # A full pipe would stop the server.
+    drain = threading.Thread(target=process.stderr.read)
+    drain.start()
+    yield OpenAIServer(
+        model=f"lab-{name}",
+        base_url=(f"http://127.0.0.1:{port}/v1",),
+        tokenizer=f"lab/{name}",
+        max_connections=32,
+    )
+    process.kill()
+    drain.join()
+    process.communicate()
+
+
+def problems(count: int) -> list[Problem]:
+    lines = (LAB_FOLDER / "problems.jsonl").read_text().splitlines()[:count]
+    return [Problem.model_validate(json.loads(line)) for line in lines]
+
+
+async def solve_all(
+    generator: ConsultationBackend, mentor: ConsultationBackend | None, recipe: Recipe
+) -> dict[str, Result]:
+    async with Controller(generator=generator, mentor=mentor, recipe=recipe) as controller:
+        async with controller.map(problems(16), concurrency=16) as results:
+            return {result.problem.id: result.raise_for_error() async for result in results}
+
+
+def local(name: str) -> LocalTorch:
+    return LocalTorch(model=f"lab/{name}", threads=1)
+
+
+async def test_it_keeps_to_the_contract(server: OpenAIServer) -> None:
+    await check_backend(server, "Mod 10: m = 8, c = m - 2. What is c?\n\n")
+
+
+async def test_the_handshake_sees_what_the_server_can_do(server: OpenAIServer) -> None:
+    async with server.connect() as model:
+        assert isinstance(model, RemoteModel)
+        observed = model.observed
+
+    assert (observed.mode, observed.owner) == ("tokens", "llamacpp")
+    assert (observed.top_logprobs, observed.context_tokens) == (20, 1024)
+    # It ignores `echo`, with status 200.
+    assert not observed.can_score
+    assert observed.has_usage
+
+
+async def test_greedy_texts_equal_those_of_the_local_engine(
+    server: OpenAIServer, name: str
+) -> None:
+    recipe = Recipe(policy=Never(), max_answer_tokens=240)
+
+    there = await solve_all(server, None, recipe)
+    here = await solve_all(local(name), None, recipe)
+
+    assert {n: r.text for n, r in there.items()} == {n: r.text for n, r in here.items()}
+    assert sums(there, "generator") == sums(here, "generator")
+
+
+async def test_log_probabilities_and_entropies_equal_those_of_the_local_engine(
+    server: OpenAIServer, name: str
+) -> None:
+    prompt = problems(1)[0].prompt
+    tokens = []
+    for backend in (server, local(name)):
+        async with backend.connect() as model:
+            view = View("generator", prompt, backend.view)
+            async with model.open(view, seed=0, signals=Signals(entropy_top_k=10)) as session:
+                tokens.append((await session.generate(Until(24), GREEDY)).tokens)
+
+    assert [token.id for token in tokens[0]] == [token.id for token in tokens[1]]
+    for there, here in zip(*tokens, strict=True):
+        assert there.logprob == pytest.approx(here.logprob, abs=1e-4)
+        assert there.entropy_nats == pytest.approx(here.entropy_nats, abs=1e-3)
+
+
+async def test_a_hybrid_pair_gives_the_same_answers_and_counts(
+    server: OpenAIServer, name: str
+) -> None:
+    if name == "generator":
+        pytest.skip("the mentor's server is the one that matters here")
+    recipe = MentorCollabFree(rate=0.3).recipe()
+
+    hybrid = await solve_all(local("generator"), server, recipe)
+    alone = await solve_all(local("generator"), local("mentor"), recipe)
+
+    assert {n: r.spans for n, r in hybrid.items()} == {n: r.spans for n, r in alone.items()}
+    assert sums(hybrid, "mentor") == sums(alone, "mentor")
+
+
+async def test_labels_are_judged_as_by_the_local_engine(server: OpenAIServer, name: str) -> None:
+    shares = []
+    for backend in (server, local(name)):
+        async with backend.connect() as model:
+            view = View("generator", problems(1)[0].prompt, backend.view)
+            async with model.open(view, seed=0) as session:
+                answer = await session.judge("So c = ", ("5", "6"))
+                shares.append(answer.labels)
+
+    for label in ("5", "6"):
+        # A label that is not among the 20 likeliest has probability 0 there.
+        assert shares[0][label] == pytest.approx(shares[1][label], abs=1e-3)
+
+
+async def test_a_cancelled_stretch_leaves_the_server_free(server: OpenAIServer) -> None:
+    async with server.connect() as model:
+        view = View("generator", problems(1)[0].prompt, server.view)
+        async with model.open(view, seed=0) as session:
+            with anyio.move_on_after(0):
+                await session.generate(Until(400), GREEDY)
+            with anyio.fail_after(10):
+                proposal = await session.generate(Until(4), GREEDY)
+
+    assert len(proposal.tokens) == 4
+
+
+def sums(results: dict[str, Result], role: str) -> int:
+    used = sum((result.usage.get(role, Usage()) for result in results.values()), Usage())
+    return used.completion_tokens
