@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from functools import cached_property
 
 import torch
+from numpy import float32
+from numpy.typing import NDArray
 
 from collab.errors import ModelCallError
 from collab.proposals import Sampling
-from collab_backends.local.steering import Observer, as_numbers
+from collab_backends.local.steering import Observer
 
 
 class Reading:
@@ -28,12 +30,13 @@ class Reading:
     def at(self, row: int) -> "array[float] | None":
         """Return what was read at a row of logits, if anything was."""
         place = self._places.get(row)
-        return None if place is None else as_numbers(self._copied[place])
+        return None if place is None else array("f", self._copied[place].tobytes())
 
     @cached_property
-    def _copied(self) -> torch.Tensor:
+    def _copied(self) -> "NDArray[float32]":
         # All rows at once.
-        return self._states.float().cpu()
+        copied: NDArray[float32] = self._states.float().cpu().numpy()
+        return copied
 
 
 class Rows:

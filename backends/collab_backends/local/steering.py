@@ -5,7 +5,6 @@ entry's name: a cache key is the token's id, and above it the number of the stee
 added at its place. A text that is computed again is steered again as it was.
 """
 
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
@@ -205,12 +204,13 @@ class HiddenStates:
         """Return what the last pass read at rows of logits, reduced: `(R, n)`."""
         places = self._places[observer.layer]
         order = [places[row] for row in rows]
-        # A copy, whatever the order: a reduction may write to what it is given.
-        read = self._read[observer.layer]
-        states = read[self._index(order).to(read.device)]
+        states = self._read[observer.layer]
+        if order != list(range(len(places))):
+            states = states[self._index(order).to(states.device)]
         if observer.reduction is None:
             return states
-        reduced: object = observer.reduction(states)
+        # A copy: a reduction may write to what it is given.
+        reduced: object = observer.reduction(states.clone())
         if not isinstance(reduced, torch.Tensor) or reduced.shape[:-1] != (len(rows),):
             raise ModelCallError(
                 f"the reduction of {observer.name!r} returned {_described(reduced)} for "
@@ -275,10 +275,3 @@ def _blocks(model: PreTrainedModel) -> nn.ModuleList:
 
 def _described(value: object) -> str:
     return f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
-
-
-def as_numbers(row: torch.Tensor) -> "array[float]":
-    """Return a row as an array of float32 numbers."""
-    numbers = array("f")
-    numbers.frombytes(row.numpy().tobytes())
-    return numbers
