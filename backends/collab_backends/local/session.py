@@ -10,6 +10,7 @@ from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.scanning import ProposalBuilder
 from collab.seam import Meter, SessionMark
 from collab.signals import NO_SIGNALS, Signals, Steering
+from collab_backends.live_ids import IdMark, LiveIds
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.engine import Engine
 from collab_backends.local.jobs import GenerateJob, Job, JudgeJob, Sampler, ScoreJob, Writing
@@ -55,19 +56,16 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A number of ids, how many splices had been made by then, and what was steered."""
+    """A place in the text, and what was steered there."""
 
-    length: int
-    splices: int
-    steers: tuple[tuple[int, Steer | None], ...] = ()
+    place: IdMark
+    steers: tuple[tuple[int, Steer | None], ...]
 
 
 class LocalSession:
     """One live text of a local model; see `collab.seam.Session`.
 
-    The cache belongs to the engine, which feeds what its entries do not cover. Splices may write
-    the last few ids again; what they replaced is kept, so that every earlier mark can be gone
-    back to.
+    The cache belongs to the engine, which feeds what its entries do not cover.
     """
 
     def __init__(
@@ -89,10 +87,9 @@ class LocalSession:
         names = [one.name for one in signals.observations]
         if len(set(names)) < len(names):
             raise ConfigError(f"two observations have one name: {', '.join(names)}")
-        self._ids = list(ids)
+        self._text = LiveIds(seat.codec, ids)
         self._tail: list[Token] = []
         self._tail_has_ended = False
-        self._replaced: list[tuple[int, list[int]]] = []
         self._cache = SequenceCache()
         self._origin: SequenceCache | None = None
         # From which position on which steering holds, ascending.
@@ -102,12 +99,12 @@ class LocalSession:
     @property
     def mark(self) -> SessionMark:
         """A pointer to the head."""
-        return _Mark(len(self._ids), len(self._replaced), tuple(self._steers))
+        return _Mark(self._text.mark, tuple(self._steers))
 
     @property
     def ids(self) -> tuple[int, ...]:
         """The ids up to the head, the prompt's included."""
-        return tuple(self._ids)
+        return tuple(self._text.ids)
 
     async def generate(self, until: Until, sampling: Sampling) -> Proposal:
         """Continue from the head; what was decoded before is replayed first."""
@@ -118,7 +115,7 @@ class LocalSession:
                 break
         if not builder.is_done and self._tail_has_ended:
             builder.end("eos")
-        room = self._seat.context_tokens - len(self._ids) - len(self._tail)
+        room = self._seat.context_tokens - len(self._text.ids) - len(self._tail)
         if not builder.is_done and room <= 0:
             builder.end("context")
         if not builder.is_done:
@@ -128,7 +125,7 @@ class LocalSession:
     async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
         """Return the probabilities of the labels' first tokens behind `question`."""
         splice = self._splice(question)
-        asked = [*self._ids[: splice.kept], *splice.added]
+        asked = [*self._text.ids[: splice.kept], *splice.added]
         label_ids = [self._label_id(asked, label) for label in labels]
         if len(set(label_ids)) < len(label_ids):
             raise ModelCallError(
@@ -145,11 +142,11 @@ class LocalSession:
         splice = self._splice(text)
         if not splice.added:
             return ()
-        scored = [*self._ids[: splice.kept], *splice.added[:-1]]
+        scored = [*self._text.ids[: splice.kept], *splice.added[:-1]]
         with self._scratch() as cache:
             job = ScoreJob(cache, self._keys(scored), splice.added, donor=self._cache)
             await self._run(job)
-        decoder = self._seat.codec.decoder(self._ids[: splice.kept])
+        decoder = self._seat.codec.decoder(self._text.ids[: splice.kept])
         return tuple(
             Token(token_id, decoder.feed(token_id), logprob)
             for token_id, logprob in zip(splice.added, job.logprobs, strict=True)
@@ -159,41 +156,31 @@ class LocalSession:
         """Move the head over decoded tokens."""
         if not 0 <= tokens <= len(self._tail):
             raise ValueError(f"{tokens} tokens to commit, {len(self._tail)} were decoded")
-        self._ids += [token.id for token in self._tail[:tokens]]
+        self._text.ids += [token.id for token in self._tail[:tokens]]
         del self._tail[:tokens]
 
     def append(self, text: str) -> int:
         """Splice foreign text in at the head."""
         self._drop_tail()
-        before = len(self._ids)
-        splice = self._splice(text)
-        if splice.kept < before:
-            self._replaced.append((splice.kept, self._ids[splice.kept :]))
-        self._ids = [*self._ids[: splice.kept], *splice.added]
+        grown = self._text.append(self._splice(text))
         # A splice can shorten the text; what was to begin behind it begins at its end.
-        last = len(self._ids) - 1
+        last = len(self._text.ids) - 1
         self._steers = [(min(start, last), steer) for start, steer in self._steers]
-        return len(self._ids) - before
+        return grown
 
     def rollback(self, mark: SessionMark) -> None:
         """Go back to `mark`, undoing what splices made since then wrote again."""
         if not isinstance(mark, _Mark):
             raise TypeError(f"{mark!r} is no mark of this session")
-        ids = self._ids
-        for kept, replaced in reversed(self._replaced[mark.splices :]):
-            ids = [*ids[:kept], *replaced]
-        if mark.splices > len(self._replaced) or mark.length > len(ids):
-            raise ValueError(f"{mark!r} lies ahead of the head")
+        self._text.rollback(mark.place)
         self._drop_tail()
-        del self._replaced[mark.splices :]
-        self._ids = ids[: mark.length]
         self._steers = [*mark.steers]
 
     def steer(self, steering: Steering | None) -> None:
         """Add a vector to hidden states from the last token before the head on."""
         self._drop_tail()
         steer = self._seat.engine.hidden.steer(steering) if steering else None
-        start = max(len(self._ids) - 1, 0)
+        start = max(len(self._text.ids) - 1, 0)
         self._steers = [(place, one) for place, one in self._steers if place < start]
         self._steers.append((start, steer))
 
@@ -202,10 +189,12 @@ class LocalSession:
         """Return a session with a copy of the text, of the cache and of the random stream."""
         rng = random.Random()
         rng.setstate(self._rng.getstate())
-        twin = LocalSession(self._seat, self._author, self._ids, rng=rng, signals=self._signals)
+        twin = LocalSession(
+            self._seat, self._author, self._text.ids, rng=rng, signals=self._signals
+        )
         twin._tail = list(self._tail)
         twin._tail_has_ended = self._tail_has_ended
-        twin._replaced = list(self._replaced)
+        twin._text = self._text.copy()
         twin._steers = list(self._steers)
         # Copied when the twin is first called, as far as it holds by then.
         twin._origin = self._cache
@@ -222,7 +211,7 @@ class LocalSession:
     # --- calls ------------------------------------------------------------------------------
 
     async def _decode(self, builder: ProposalBuilder, sampling: Sampling, room: int) -> None:
-        context = [*self._ids, *(token.id for token in self._tail)]
+        context = [*self._text.ids, *(token.id for token in self._tail)]
         if self._decoder is None:
             self._decoder = self._seat.codec.decoder(context)
         writing = Writing(
@@ -289,7 +278,7 @@ class LocalSession:
     # --- text -------------------------------------------------------------------------------
 
     def _splice(self, text: str) -> Splice:
-        splice = self._seat.codec.splice(self._ids, text)
+        splice = self._text.splice(text)
         self._seat.ensure_known(splice.added)
         return splice
 
@@ -321,7 +310,7 @@ class LocalSession:
     def _text_before(self, until: Until) -> str:
         if not until.stop_strings:
             return ""
-        return self._seat.codec.decode(self._ids[-_BEFORE_TOKENS:])
+        return self._seat.codec.decode(self._text.ids[-_BEFORE_TOKENS:])
 
     def _drop_tail(self) -> None:
         self._tail.clear()

@@ -15,9 +15,11 @@ from collab.errors import ConfigError, ContextOverflowError, ModelLoadError
 from collab.seam import Backend, Model
 from collab.signals import NO_SIGNALS, Signals
 from collab.views import View
+from collab_backends.live_ids import LiveIds
+from collab_backends.remote.asking import Terms
 from collab_backends.remote.endpoint import Endpoint, Patience, check_base_url
 from collab_backends.remote.handshake import Handshake, Observed, is_lenient
-from collab_backends.remote.session import RemoteSession, Terms
+from collab_backends.remote.session import RemoteSession
 from collab_backends.remote.texts import IdText, LiveText, PlainText
 
 if TYPE_CHECKING:
@@ -180,7 +182,9 @@ class RemoteModel:
                 f"prompt of {len(ids):,} tokens exceeds the {limit:,} of {self.name!r}; "
                 "shorten it, or take a model with a longer context"
             )
-        return IdText(codec, ids) if mode == "tokens" else PlainText(view, mode, codec.decode(ids))
+        if mode == "tokens":
+            return IdText(LiveIds(codec, ids))
+        return PlainText(view, mode, codec.decode(ids))
 
     def _ordered(self, prompt: str) -> list[Endpoint]:
         """Return the endpoints in a problem's own order: its prefix stays cached at the first."""

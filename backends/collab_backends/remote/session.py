@@ -2,37 +2,27 @@
 
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import partial
-from time import perf_counter
 from typing import TYPE_CHECKING
 
-from collab.capabilities import Capabilities
-from collab.errors import ContextOverflowError, ModelCallError
+from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.scanning import ProposalBuilder
 from collab.seam import Meter, SessionMark
 from collab.signals import Signals, Steering
+from collab_backends.remote.asking import Asker, Terms
 from collab_backends.remote.endpoint import Endpoint, Json
 from collab_backends.remote.texts import IdText, LiveText, cleaned
 from collab_backends.remote.wire import (
     NO_ID,
     Answer,
     Entry,
-    Paid,
     measured,
-    parse_answer,
-    read_stream,
 )
 
 if TYPE_CHECKING:
     from collab_backends.local.tokens import TextCodec
-
-Enough = Callable[[Answer], bool]
-Work = Callable[[Endpoint], Awaitable[Answer]]
-OnAttempt = Callable[[], None]
 
 _WHOLE_AT_ONCE = 32
 """Up to so many tokens an answer is asked for as a whole; longer ones are streamed and left as soon
@@ -40,38 +30,6 @@ as no more is wanted."""
 
 _PIECES = re.compile(r"\s*\S+|\s+")
 _BEFORE_CHARACTERS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How one model is asked.
-
-    Attributes:
-        name: The model, as the server calls it.
-        label: Its name in ledgers and errors.
-        capabilities: What it can do.
-        codec: Its tokenizer, if there is one here.
-        is_chat: Whether it is asked by messages.
-        is_lenient: Whether the server takes parameters that the protocol does not have.
-        max_logprobs: Most candidates per token that it gives.
-        can_pick_logprobs: Whether it gives the log-probabilities of ids that it is asked for.
-        extra: Added to the body of every request.
-    """
-
-    name: str
-    label: str
-    capabilities: Capabilities
-    codec: "TextCodec | None"
-    is_chat: bool
-    is_lenient: bool
-    max_logprobs: int
-    can_pick_logprobs: bool
-    extra: Json
-
-    @property
-    def path(self) -> str:
-        """Where it is asked."""
-        return "/chat/completions" if self.is_chat else "/completions"
 
 
 class RemoteSession:
@@ -90,6 +48,7 @@ class RemoteSession:
         self.meter = Meter()
         self._terms = terms
         self._endpoints = endpoints
+        self._asker = Asker(terms, endpoints, self.meter)
         self._author = author
         self._text = text
         self._seed = seed
@@ -128,7 +87,7 @@ class RemoteSession:
         body = self._body(self._text.request(question), 1, Sampling(), self._terms.max_logprobs)
         if self._terms.can_pick_logprobs and NO_ID not in ids:
             body |= {"logprobs": 1, "logprob_token_ids": ids, "return_tokens_as_token_ids": True}
-        answer = await self._asked(body)
+        answer = await self._asker.answer(body)
         if not answer.entries:
             raise ModelCallError(f"{self._terms.label!r} gave no probabilities")
         top = answer.entries[0].top
@@ -147,14 +106,15 @@ class RemoteSession:
         """Return the log-probabilities of `text` as a continuation, from an echo of the prompt."""
         if not self._terms.capabilities.can_score or not isinstance(self._text, IdText):
             raise ModelCallError(f"{self._terms.label!r} cannot score given text")
-        splice = self._text.splice(text)
+        live = self._text.live
+        splice = live.splice(text)
         if not splice.added:
             return ()
-        ids = [*self._text.ids[: splice.kept], *splice.added]
+        ids = [*live.ids[: splice.kept], *splice.added]
         body = self._body({"prompt": ids}, 1, Sampling(), 1) | {"echo": True}
-        answer = await self._asked(body)
+        answer = await self._asker.answer(body)
         scored = answer.entries[splice.kept : len(ids)]
-        decoder = self._text.codec.decoder(self._text.ids[: splice.kept])
+        decoder = live.codec.decoder(live.ids[: splice.kept])
         return tuple(
             measured(entry, token_id, decoder.feed(token_id), 0)
             for entry, token_id in zip(scored, splice.added, strict=True)
@@ -211,11 +171,11 @@ class RemoteSession:
         body = self._body(request, room, sampling, min(max(wanted, 2), self._terms.max_logprobs))
         can_end_early = until.unit is not None or until.stop_strings or until.stop_if is not None
         if room > _WHOLE_AT_ONCE and can_end_early:
-            answer = await self._streamed(
+            answer = await self._asker.stream(
                 body, lambda so_far: self._replay(until, self._tokens(so_far)).is_done
             )
         else:
-            answer = await self._asked(body)
+            answer = await self._asker.answer(body)
         tokens = self._tokens(answer)
         self._tail += tokens
         self._tail_has_ended = answer.finish not in ("length", "")
@@ -235,7 +195,7 @@ class RemoteSession:
         codec = self._terms.codec
         if codec is not None and isinstance(self._text, IdText):
             if NO_ID in ids or not ids:
-                ids = tuple(self._text.splice(text).added)
+                ids = tuple(self._text.live.splice(text).added)
             return self._tokens_of_ids(codec, ids, answer)
         if "".join(entry.text for entry in answer.entries) == text:
             return [measured(entry, entry.id, entry.text, top_k) for entry in answer.entries]
@@ -244,7 +204,7 @@ class RemoteSession:
     def _tokens_of_ids(self, codec: "TextCodec", ids: Sequence[int], answer: Answer) -> list[Token]:
         """Return the tokens whose texts make up the answer's text; ids of an end are left out."""
         assert isinstance(self._text, IdText), "only asked for texts of ids"
-        decoder = codec.decoder([*self._text.ids, *(token.id for token in self._tail)])
+        decoder = codec.decoder([*self._text.live.ids, *(token.id for token in self._tail)])
         matched = len(ids) == len(answer.entries)
         tokens: list[Token] = []
         said = ""
@@ -284,74 +244,6 @@ class RemoteSession:
                 else {"logprobs": logprobs}
             )
         return body | terms.extra
-
-    async def _asked(self, body: Json) -> Answer:
-        """Return the whole answer to a request."""
-        is_chat = self._terms.is_chat
-
-        async def work(endpoint: Endpoint) -> Answer:
-            return parse_answer(await endpoint.post(self._terms.path, body), is_chat=is_chat)
-
-        return await self._metered(body, work)
-
-    async def _streamed(self, body: Json, is_enough: Enough) -> Answer:
-        """Return a streamed answer; the request is left as soon as it is enough."""
-        is_chat = self._terms.is_chat
-        body = {**body, "stream_options": {"include_usage": True}}
-
-        async def work(endpoint: Endpoint) -> Answer:
-            async with endpoint.stream(self._terms.path, body) as events:
-                return await read_stream(events, is_chat=is_chat, is_enough=is_enough)
-
-        return await self._metered(body, work)
-
-    async def _metered(self, body: Json, work: Work) -> Answer:
-        started = perf_counter()
-        meter = self.meter
-        meter.first_token_s = None
-        answer: Answer | None = None
-
-        def count_attempt() -> None:
-            meter.attempts += 1
-
-        try:
-            answer = await self._with_failover(work, count_attempt)
-        finally:
-            self._count(body, answer)
-            if answer is not None:
-                meter.first_token_s = perf_counter() - started
-        return answer
-
-    async def _with_failover(self, work: Work, on_attempt: OnAttempt) -> Answer:
-        """Ask the first endpoint that answers; the order is this text's own, for warm caches."""
-        last: ModelCallError | None = None
-        for endpoint in self._endpoints:
-            try:
-                return await endpoint.call(partial(work, endpoint), on_attempt)
-            except ContextOverflowError:
-                raise
-            except ModelCallError as error:
-                last = error
-        assert last is not None, "there is at least one endpoint"
-        raise last
-
-    def _count(self, body: Json, answer: Answer | None) -> None:
-        """Count what was paid, as the server says or as it can be estimated."""
-        paid = answer.paid if answer else Paid()
-        prompt = paid.prompt if paid.prompt is not None else self._estimated_prompt(body)
-        self.meter.prompt_tokens += prompt
-        self.meter.cached_tokens += min(paid.cached or 0, prompt)
-        written = len(self._tokens(answer)) if answer else 0
-        self.meter.completion_tokens += paid.completion if paid.completion is not None else written
-        if paid.prompt is None or paid.completion is None:
-            self.meter.is_estimated = True
-
-    def _estimated_prompt(self, body: Json) -> int:
-        prompt = body.get("prompt")
-        if isinstance(prompt, list):
-            return len(prompt)
-        said = prompt if isinstance(prompt, str) else str(body.get("messages"))
-        return len(said.split())
 
     def _label_id(self, question: str, label: str) -> int:
         """Return the id of a label's first token behind the question, or -1 without a tokenizer."""

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from collab.proposals import Token
 from collab.seam import SessionMark
 from collab.views import View
-
-if TYPE_CHECKING:
-    from collab_backends.local.tokens import Splice, TextCodec
+from collab_backends.live_ids import LiveIds
 
 Json = dict[str, Any]
 
@@ -54,82 +52,54 @@ class LiveText(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _IdMark:
-    length: int
-    splices: int
-
-
 class IdText:
     """A text of token ids, sent as ids: exact, and never rebuilt from text.
 
     Args:
-        codec: The server's model's tokenizer.
-        ids: The rendered prompt.
+        live: The rendered prompt.
 
     Attributes:
-        codec: As given.
-        ids: All ids up to the head.
+        live: All ids up to the head.
     """
 
-    def __init__(self, codec: "TextCodec", ids: Sequence[int]) -> None:
-        self.ids = list(ids)
-        self.codec = codec
-        self._prompt_length = len(self.ids)
-        self._replaced: list[tuple[int, list[int]]] = []
+    def __init__(self, live: LiveIds) -> None:
+        self.live = live
+        self._prompt_length = len(live.ids)
 
     @property
     def answer(self) -> str:
         """What was written behind the prompt."""
-        return self.codec.decode(self.ids[self._prompt_length :])
+        return self.live.codec.decode(self.live.ids[self._prompt_length :])
 
     @property
     def mark(self) -> SessionMark:
         """A pointer to the head."""
-        return _IdMark(len(self.ids), len(self._replaced))
+        return self.live.mark
 
     def request(self, extra: str = "", tail: Sequence[Token] = ()) -> Json:
         """Return the ids to continue."""
-        ids = [*self.ids, *(token.id for token in tail)]
+        ids = [*self.live.ids, *(token.id for token in tail)]
         if extra:
-            splice = self.codec.splice(ids, extra)
+            splice = self.live.codec.splice(ids, extra)
             ids = [*ids[: splice.kept], *splice.added]
         return {"prompt": ids}
 
-    def splice(self, text: str) -> "Splice":
-        """Return how `text` would be put behind the head."""
-        return self.codec.splice(self.ids, text)
-
     def commit(self, tokens: Sequence[Token]) -> None:
         """Move the head over tokens that the model wrote."""
-        self.ids += [token.id for token in tokens]
+        self.live.ids += [token.id for token in tokens]
 
     def append(self, text: str) -> int:
         """Splice foreign text in."""
-        before = len(self.ids)
-        splice = self.splice(text)
-        if splice.kept < before:
-            self._replaced.append((splice.kept, self.ids[splice.kept :]))
-        self.ids = [*self.ids[: splice.kept], *splice.added]
-        return len(self.ids) - before
+        return self.live.append(self.live.splice(text))
 
     def rollback(self, mark: SessionMark) -> None:
-        """Go back to `mark`, undoing what splices made since then wrote again."""
-        if not isinstance(mark, _IdMark):
-            raise TypeError(f"{mark!r} is no mark of this session")
-        ids = self.ids
-        for kept, replaced in reversed(self._replaced[mark.splices :]):
-            ids = [*ids[:kept], *replaced]
-        if mark.splices > len(self._replaced) or mark.length > len(ids):
-            raise ValueError(f"{mark!r} lies ahead of the head")
-        del self._replaced[mark.splices :]
-        self.ids = ids[: mark.length]
+        """Go back to `mark`."""
+        self.live.rollback(mark)
 
     def copy(self) -> "IdText":
         """Return a copy."""
-        twin = IdText(self.codec, self.ids)
+        twin = IdText(self.live.copy())
         twin._prompt_length = self._prompt_length
-        twin._replaced = list(self._replaced)
         return twin
 
 

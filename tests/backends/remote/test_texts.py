@@ -5,6 +5,7 @@ from support.models import make_tokenizer
 
 from collab.proposals import Token
 from collab.views import View, ViewOptions
+from collab_backends.live_ids import LiveIds
 from collab_backends.local.tokens import TextCodec
 from collab_backends.remote.texts import IdText, PlainText, cleaned
 
@@ -54,7 +55,7 @@ def test_a_model_that_continues_nothing_is_asked_in_words() -> None:
 
 def test_ids_are_kept_as_they_were_written() -> None:
     ids = CODEC.render(View("g", "So the answer is", ViewOptions(template="raw")))
-    text = IdText(CODEC, ids)
+    text = IdText(LiveIds(CODEC, ids))
     start = text.mark
     # "th" and "e" apart, as a model may write them though the tokenizer would not.
     apart = [*CODEC.splice((), "th").added, *CODEC.splice((), "e").added]
@@ -64,11 +65,11 @@ def test_ids_are_kept_as_they_were_written() -> None:
     assert text.answer == "the"
     text.append(" other")
     text.rollback(start)
-    assert text.ids == ids
+    assert text.live.ids == ids
 
 
 def test_a_mark_ahead_of_the_head_is_refused() -> None:
-    for text in (IdText(CODEC, [5, 6]), PlainText(VIEW, "text")):
+    for text in (IdText(LiveIds(CODEC, [5, 6])), PlainText(VIEW, "text")):
         start = text.mark
         text.append(" and so on")
         ahead = text.mark

@@ -1,0 +1,149 @@
+"""Asking a model: one call to its endpoints, metered whatever becomes of it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from collab.capabilities import Capabilities
+from collab.errors import ContextOverflowError, ModelCallError
+from collab.seam import Meter
+from collab_backends.remote.endpoint import Endpoint, Json
+from collab_backends.remote.wire import Answer, Paid, parse_answer, read_stream
+
+if TYPE_CHECKING:
+    from collab_backends.local.tokens import TextCodec
+
+Enough = Callable[[Answer], bool]
+Work = Callable[[Endpoint], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How one model is asked.
+
+    Attributes:
+        name: The model, as the server calls it.
+        label: Its name in ledgers and errors.
+        capabilities: What it can do.
+        codec: Its tokenizer, if there is one here.
+        is_chat: Whether it is asked by messages.
+        is_lenient: Whether the server takes parameters that the protocol does not have.
+        max_logprobs: Most candidates per token that it gives.
+        can_pick_logprobs: Whether it gives the log-probabilities of ids that it is asked for.
+        extra: Added to the body of every request.
+    """
+
+    name: str
+    label: str
+    capabilities: Capabilities
+    codec: "TextCodec | None"
+    is_chat: bool
+    is_lenient: bool
+    max_logprobs: int
+    can_pick_logprobs: bool
+    extra: Json
+
+    @property
+    def path(self) -> str:
+        """Where it is asked."""
+        return "/chat/completions" if self.is_chat else "/completions"
+
+
+class Asker:
+    """Asks one model, and counts in a meter what that costs.
+
+    Args:
+        terms: How the model is asked.
+        endpoints: Its servers, in the order in which they are asked.
+        meter: Counts attempts and tokens, also of calls that fail or are cancelled.
+    """
+
+    def __init__(self, terms: Terms, endpoints: Sequence[Endpoint], meter: Meter) -> None:
+        self._terms = terms
+        self._endpoints = endpoints
+        self._meter = meter
+
+    async def answer(self, body: Json) -> Answer:
+        """Return the whole answer to a request.
+
+        Raises:
+            ContextOverflowError: The text is too long for the model.
+            ModelCallError: No server answered.
+        """
+        is_chat = self._terms.is_chat
+
+        async def work(endpoint: Endpoint) -> Answer:
+            return parse_answer(await endpoint.post(self._terms.path, body), is_chat=is_chat)
+
+        return await self._metered(body, work)
+
+    async def stream(self, body: Json, is_enough: Enough) -> Answer:
+        """Return a streamed answer; the request is left as soon as it is enough.
+
+        Raises:
+            ContextOverflowError: The text is too long for the model.
+            ModelCallError: No server answered.
+        """
+        is_chat = self._terms.is_chat
+        body = {**body, "stream_options": {"include_usage": True}}
+
+        async def work(endpoint: Endpoint) -> Answer:
+            async with endpoint.stream(self._terms.path, body) as events:
+                return await read_stream(events, is_chat=is_chat, is_enough=is_enough)
+
+        return await self._metered(body, work)
+
+    async def _metered(self, body: Json, work: Work) -> Answer:
+        started = perf_counter()
+        self._meter.first_token_s = None
+        answer: Answer | None = None
+        try:
+            answer = await self._with_failover(work)
+        finally:
+            self._count(body, answer)
+            if answer is not None:
+                self._meter.first_token_s = perf_counter() - started
+        return answer
+
+    async def _with_failover(self, work: Work) -> Answer:
+        last: ModelCallError | None = None
+        for endpoint in self._endpoints:
+            try:
+                return await endpoint.call(partial(work, endpoint), self._count_attempt)
+            except ContextOverflowError:
+                raise
+            except ModelCallError as error:
+                last = error
+        assert last is not None, "there is at least one endpoint"
+        raise last
+
+    def _count_attempt(self) -> None:
+        self._meter.attempts += 1
+
+    def _count(self, body: Json, answer: Answer | None) -> None:
+        """Count what was paid, as the server says or as it can be estimated."""
+        meter, paid = self._meter, answer.paid if answer else Paid()
+        prompt = paid.prompt if paid.prompt is not None else _estimated_prompt(body)
+        meter.prompt_tokens += prompt
+        meter.cached_tokens += min(paid.cached or 0, prompt)
+        meter.completion_tokens += (
+            paid.completion if paid.completion is not None else _estimated_completion(answer)
+        )
+        if paid.prompt is None or paid.completion is None:
+            meter.is_estimated = True
+
+
+def _estimated_prompt(body: Json) -> int:
+    prompt = body.get("prompt")
+    if isinstance(prompt, list):
+        return len(prompt)
+    said = prompt if isinstance(prompt, str) else str(body.get("messages"))
+    return len(said.split())
+
+
+def _estimated_completion(answer: Answer | None) -> int:
+    if answer is None:
+        return 0
+    return len(answer.ids) or len(answer.entries) or len(answer.text.split())
