@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from support.commands import run
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.mark.slow
@@ -55,3 +56,9 @@ def test_the_run_configuration_is_valid_and_runs(tmp_path: Path) -> None:
     )
 
     assert len((tmp_path / "run/results.jsonl").read_text().splitlines()) == 3
+
+
+def test_the_hybrid_configuration_is_valid() -> None:
+    output = run(sys.executable, "-m", "collab", "validate", "examples/hybrid.yaml", cwd=ROOT)
+
+    assert "participants: generator, mentor" in output

@@ -63,7 +63,12 @@ def fault_of(error: Exception) -> Fault:
             headers = error.response.headers
             return fault_of_status(error.status_code, error.body or error.message, headers)
         case APITimeoutError():
-            return Fault("the server did not answer in time", is_retried=True, is_outage=True)
+            # Refused connections come as this too, through the client's faster transport.
+            is_there = type(error.__cause__).__name__ != "ConnectTimeout"
+            what = (
+                "did not answer in time" if is_there else "cannot be connected to; is it running?"
+            )
+            return Fault(f"the server {what}", is_retried=True, is_outage=True)
         case APIConnectionError():
             cause = error.__cause__ or error
             return Fault(

@@ -227,7 +227,7 @@ async def test_a_server_that_is_not_there_is_told_by_its_url() -> None:
     async with running(Scripted()) as server:
         backend = server.backend()
 
-    told = f"{server.url} cannot be used: 127.0.0.1:{server.port}"
+    told = f"{server.url} cannot be used: 127.0.0.1:{server.port}: .* cannot be connected to"
     with pytest.raises(ModelLoadError, match=told):
         async with backend.connect():
             pass
