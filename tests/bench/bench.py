@@ -12,6 +12,7 @@ from pathlib import Path
 from bench_cli import measure_cli
 from bench_decode import measure_decoding
 from bench_limit import measure_limit
+from bench_remote import measure_remote
 from bench_sessions import measure_sessions
 from rich.console import Console
 from rich.table import Table
@@ -21,6 +22,7 @@ BENCHMARKS: tuple[Callable[[], dict[str, float]], ...] = (
     measure_decoding,
     measure_sessions,
     measure_limit,
+    measure_remote,
 )
 
 
