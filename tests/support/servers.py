@@ -34,6 +34,7 @@ class Scripted:
         asked: The bodies of all requests to write.
         top_logprobs: Candidates per token that it gives.
         owner: What it says of itself.
+        repeats_prefill: Whether it gives a last message of the assistant back with its answer.
     """
 
     writes: Sequence[str] = (" one", " two", " three", " four", " five", " six")
@@ -42,6 +43,7 @@ class Scripted:
     keys: list[str] = field(default_factory=list)
     top_logprobs: int = 5
     owner: str = "scripted"
+    repeats_prefill: bool = False
     port: int = 0
 
     @property
@@ -84,12 +86,17 @@ class Scripted:
 
     def answer(self, body: Json) -> Response:
         words = self.words(body)
+        if self.repeats_prefill and "messages" in body:
+            last = body["messages"][-1]
+            words = [last["content"] if last["role"] == "assistant" else "", *words]
         finish = "length" if len(words) == body["max_tokens"] else "stop"
         events = [self.part([word], "", body) for word in words] + [self.part([], finish, body)]
         if body.get("stream"):
             return StreamingResponse(sse([*events, "[DONE]"]), media_type="text/event-stream")
         whole = self.part(words, finish, body)
-        usage = {"prompt_tokens": 1, "completion_tokens": len(words)}
+        # More than any text that was sent: as if a template were put around it.
+        counted = 99 if self.repeats_prefill else 1
+        usage = {"prompt_tokens": counted, "completion_tokens": len(words)}
         return JSONResponse({**whole, "usage": usage})
 
     def part(self, words: Sequence[str], finish: str, body: Json) -> Json:

@@ -170,7 +170,8 @@ class RemoteSession:
         wanted = self._signals.entropy_top_k or (1 if self._terms.max_logprobs else 0)
         body = self._body(request, room, sampling, min(max(wanted, 2), self._terms.max_logprobs))
         can_end_early = until.unit is not None or until.stop_strings or until.stop_if is not None
-        if room > _WHOLE_AT_ONCE and can_end_early:
+        gives_all_back = self._terms.capabilities.prefix_mode == "prefill"
+        if room > _WHOLE_AT_ONCE and can_end_early and not gives_all_back:
             answer = await self._asker.stream(
                 body, lambda so_far: self._replay(until, self._tokens(so_far)).is_done
             )
@@ -189,7 +190,11 @@ class RemoteSession:
     def _tokens(self, answer: Answer) -> list[Token]:
         """Return an answer as tokens: with their ids, as the server names them, or in words."""
         text, top_k = answer.text, self._signals.entropy_top_k
-        if self._terms.capabilities.prefix_mode == "quoted":
+        mode = self._terms.capabilities.prefix_mode
+        if mode == "prefill":
+            # Servers that continue the last message by themselves give it back whole.
+            text = text.removeprefix(self._so_far)
+        if mode == "quoted":
             return [Token(NO_ID, piece) for piece in _PIECES.findall(cleaned(text, self._so_far))]
         ids = answer.ids or tuple(entry.id for entry in answer.entries)
         codec = self._terms.codec

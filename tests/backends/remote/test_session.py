@@ -182,3 +182,14 @@ async def test_a_remote_generator_asks_for_whole_stretches() -> None:
 
     assert len(server.asked) / 200 <= 0.25
     assert result.error is None
+
+
+async def test_a_prefill_that_is_given_back_is_seen_and_taken_off() -> None:
+    async with running(Scripted(repeats_prefill=True, top_logprobs=0)) as server:
+        async with server.backend(mode=None).connect() as model:
+            async with model.open(VIEW, seed=0) as session:
+                session.append(" one two")
+                proposal = await session.generate(Until(2), GREEDY)
+
+    assert model.capabilities.prefix_mode == "prefill"
+    assert proposal.text == " three four"
