@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from collab.errors import CapabilityError
+from collab.errors import CapabilityError, ContextOverflowError
 
 PrefixMode = Literal["tokens", "text", "chat-continue", "prefill", "quoted"]
 """How exactly a model continues a partial text, best first."""
@@ -49,6 +49,23 @@ class Capabilities:
     can_cancel: bool = False
     usage: Literal["exact", "estimated"] = "exact"
     context_tokens: int | None = None
+
+    def ensure_prompt_fits(self, tokens: int, name: str) -> None:
+        """Refuse a prompt that leaves no room for an answer.
+
+        Args:
+            tokens: Its length.
+            name: The model's name, for the error.
+
+        Raises:
+            ContextOverflowError: It does not fit.
+        """
+        limit = self.context_tokens
+        if limit is not None and tokens >= limit:
+            raise ContextOverflowError(
+                f"prompt of {tokens:,} tokens exceeds the {limit:,} of {name!r}; "
+                "shorten it, or take a model with a longer context"
+            )
 
     def offers(self, ability: Ability, amount: int) -> bool:
         """Whether `ability` is there, in `amount` where it has one."""
@@ -118,7 +135,7 @@ def match_needs(
         raise CapabilityError(
             f"the models cannot do what the plug-ins need: {listed}. "
             "Use a backend that can (`local` can do all of it), "
-            "or other plug-ins (`random`, `always` and `always-mentor` need nothing)."
+            "or other plug-ins (`never`, `agreement` and `always-mentor` need nothing)."
         )
     return tuple(degraded)
 

@@ -12,7 +12,7 @@ from time import perf_counter
 import anyio.lowlevel
 
 from collab.capabilities import Capabilities
-from collab.errors import ContextOverflowError, ModelCallError
+from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.scanning import ProposalBuilder
 from collab.seam import Meter, Session, SessionMark
@@ -49,11 +49,7 @@ class TextModel:
         self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
     ) -> AsyncIterator["TextSession"]:
         """Open a session behind the view's prompt."""
-        tokens, limit = self.count_tokens(view.prompt), self.capabilities.context_tokens
-        if limit is not None and tokens >= limit:
-            raise ContextOverflowError(
-                f"prompt of {tokens:,} tokens exceeds the {limit:,} of {self.name!r}"
-            )
+        self.capabilities.ensure_prompt_fits(self.count_tokens(view.prompt), self.name)
         yield TextSession(self, view.participant, view.prompt)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from collab.errors import ModelCallError
 from collab.seam import SessionMark
 
 if TYPE_CHECKING:
@@ -77,3 +78,16 @@ class LiveIds:
         twin = LiveIds(self.codec, self.ids)
         twin._replaced = list(self._replaced)
         return twin
+
+
+def ensure_distinct(labels: Sequence[str], ids: Sequence[int], name: str) -> None:
+    """Refuse labels that cannot be told apart by their first tokens.
+
+    Raises:
+        ModelCallError: Two begin with the same token in the model `name`.
+    """
+    if len(set(ids)) < len(ids):
+        raise ModelCallError(
+            f"labels {', '.join(map(repr, labels))} begin with the same token in "
+            f"{name!r}; choose labels that differ in their first token"
+        )

@@ -10,7 +10,7 @@ import anyio.lowlevel
 from pydantic import ConfigDict, Field
 
 from collab.capabilities import Capabilities
-from collab.errors import ContextOverflowError, ModelCallError
+from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.scanning import ProposalBuilder
 from collab.seam import Backend, Meter, Model, SessionMark
@@ -73,12 +73,7 @@ class FakeModel:
         self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
     ) -> AsyncIterator["FakeSession"]:
         """Open a session behind the view's prompt."""
-        prompt = pieces(view.prompt)
-        limit = self.capabilities.context_tokens
-        if limit is not None and len(prompt) >= limit:
-            raise ContextOverflowError(
-                f"prompt of {len(prompt)} tokens exceeds the {limit} of {self.name!r}"
-            )
+        self.capabilities.ensure_prompt_fits(len(pieces(view.prompt)), self.name)
         self.open_sessions += 1
         try:
             yield FakeSession(self, view.participant, view.prompt)

@@ -12,7 +12,7 @@ from time import process_time
 
 import anyio
 import torch
-from bench_models import Task, lab_model, served, small_model, tasks, write
+from bench_models import Task, lab_model, served, small_model, tasks, write_all
 from transformers import ContinuousBatchingConfig, GenerationConfig, PreTrainedModel
 
 from collab_backends.local.backend import LocalModel
@@ -58,11 +58,8 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 async def _engine(local: LocalModel, todo: Sequence[Task]) -> float:
-    local.engine.memory.drop_resting()
     started = process_time()
-    async with anyio.create_task_group() as group:
-        for task in todo:
-            group.start_soon(write, local, task)
+    await write_all(local, todo)
     return process_time() - started
 
 

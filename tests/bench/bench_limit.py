@@ -6,11 +6,10 @@ from time import process_time
 
 import anyio
 import torch
-from bench_models import GREEDY, Task, open_session, served, small_model, tasks
+from bench_models import Task, cached, served, small_model, tasks
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
-from collab.proposals import Until
 from collab_backends.local.backend import LocalModel
 
 STEPS = 16
@@ -41,20 +40,10 @@ async def _measure(model: PreTrainedModel) -> dict[str, float]:
 
 
 async def _step_seconds(local: LocalModel, todo: Sequence[Task]) -> float:
-    sessions = [open_session(local, task.ids) for task in todo]
-
-    async def write_all(new: int) -> None:
-        async with anyio.create_task_group() as group:
-            for session in sessions:
-                group.start_soon(session.generate, Until(new), GREEDY)
-
-    await write_all(1)
-    started, forwards = process_time(), local.engine.forwards
-    await write_all(1 + STEPS)
-    step = (process_time() - started) / (local.engine.forwards - forwards)
-    for session in sessions:
-        session.close()
-    return step
+    async with cached(local, todo) as write_each:
+        started, forwards = process_time(), local.engine.forwards
+        await write_each(1 + STEPS)
+        return (process_time() - started) / (local.engine.forwards - forwards)
 
 
 def limit_seconds(

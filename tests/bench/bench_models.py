@@ -1,11 +1,12 @@
 """What the engine's benchmarks run on: two models, and prompts and answers of unequal length."""
 
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import anyio
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, Qwen3Config
 
@@ -94,6 +95,32 @@ async def write(local: LocalModel, task: Task) -> list[int]:
     finally:
         session.close()
     return [token.id for token in written.tokens]
+
+
+async def write_all(local: LocalModel, todo: Sequence[Task]) -> None:
+    """Have all tasks' answers written at the same time, with nothing cached before."""
+    local.engine.memory.drop_resting()
+    async with anyio.create_task_group() as group:
+        for task in todo:
+            group.start_soon(write, local, task)
+
+
+@asynccontextmanager
+async def cached(
+    local: LocalModel, todo: Sequence[Task]
+) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """Open the tasks' texts and compute them; yield what has all of them write so many tokens."""
+    sessions = [open_session(local, task.ids) for task in todo]
+
+    async def write_each(new: int) -> None:
+        async with anyio.create_task_group() as group:
+            for session in sessions:
+                group.start_soon(session.generate, Until(new), GREEDY)
+
+    await write_each(1)
+    yield write_each
+    for session in sessions:
+        session.close()
 
 
 def _neutral(model: PreTrainedModel) -> PreTrainedModel:

@@ -28,7 +28,7 @@ sys.path.append(str(Path(__file__).parents[1] / "bench"))
 
 from bench_decode import generate
 from bench_limit import limit_seconds
-from bench_models import GREEDY, SMALL, Task, open_session, served, write
+from bench_models import GREEDY, SMALL, Task, cached, open_session, served, write_all
 
 from collab.proposals import Until
 from collab_backends.local.backend import LocalModel
@@ -138,7 +138,7 @@ async def _speed(model: PreTrainedModel, context: int) -> dict[str, float]:
         todo = _tasks(model, batch, context - 64, context)
         async with served(model) as local:
             step = await _step_seconds(local, todo)
-            whole = [await _wall(model, partial(_write_all, local, todo)) for _ in range(REPEATS)]
+            whole = [await _wall(model, partial(write_all, local, todo)) for _ in range(REPEATS)]
         model.set_attn_implementation("sdpa")
         theirs = [await _wall(model, partial(_generate, model, todo)) for _ in range(REPEATS)]
         figures[f"engine.step_ms_batch{batch}"] = 1e3 * step
@@ -149,29 +149,13 @@ async def _speed(model: PreTrainedModel, context: int) -> dict[str, float]:
 
 async def _step_seconds(local: LocalModel, todo: Sequence[Task]) -> float:
     """Return the seconds of one decoding step of texts that are cached already."""
-    sessions = [open_session(local, task.ids) for task in todo]
-
-    async def write_all(new: int) -> None:
-        async with anyio.create_task_group() as group:
-            for session in sessions:
-                group.start_soon(session.generate, Until(new), GREEDY)
-
-    await write_all(1)
     times = []
-    for number in range(1, REPEATS + 1):
-        forwards = local.engine.forwards
-        seconds = await _wall(local.engine._model, partial(write_all, 1 + number * STEPS))
-        times.append(seconds / (local.engine.forwards - forwards))
-    for session in sessions:
-        session.close()
+    async with cached(local, todo) as write_each:
+        for number in range(1, REPEATS + 1):
+            forwards = local.engine.forwards
+            seconds = await _wall(local.engine._model, partial(write_each, 1 + number * STEPS))
+            times.append(seconds / (local.engine.forwards - forwards))
     return median(times)
-
-
-async def _write_all(local: LocalModel, todo: Sequence[Task]) -> None:
-    local.engine.memory.drop_resting()
-    async with anyio.create_task_group() as group:
-        for task in todo:
-            group.start_soon(write, local, task)
 
 
 async def _generate(model: PreTrainedModel, todo: Sequence[Task]) -> None:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from collab.capabilities import Capabilities
 from collab.concurrency import unwrapped
-from collab.errors import ContextOverflowError, EmptyPromptError
+from collab.errors import EmptyPromptError
 from collab.seam import Backend, Model
 from collab.signals import NO_SIGNALS, Signals
 from collab.views import View
@@ -135,14 +135,9 @@ class LocalModel:
     ) -> AsyncIterator[LocalSession]:
         """Open a session; nothing is computed before its first call."""
         ids = self.seat.codec.render(view)
-        limit = self.seat.context_tokens
         if not ids:
             raise EmptyPromptError(f"the prompt has no token in the vocabulary of {self.name!r}")
-        if len(ids) >= limit:
-            raise ContextOverflowError(
-                f"prompt of {len(ids):,} tokens exceeds the {limit:,} of {self.name!r}; "
-                "shorten it, or take a model with a longer context"
-            )
+        self.capabilities.ensure_prompt_fits(len(ids), self.name)
         session = LocalSession(
             self.seat,
             view.participant,

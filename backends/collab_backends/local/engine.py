@@ -245,7 +245,7 @@ class Engine:
         except BaseException as error:  # noqa: BLE001  # only this job's reading of them failed
             job.progress.fail("reading the logits", error)
             is_done = True
-            if rows.is_spoilt(start):
+            if any(rows.is_spoilt(row) for row in range(start, end)):
                 # Its entries hold what is no number, and others may have taken them over.
                 job.cache.truncate(0)
                 self.memory.drop_resting()

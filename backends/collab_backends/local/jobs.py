@@ -3,7 +3,7 @@
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 
 import anyio
@@ -11,7 +11,7 @@ import anyio
 from collab.errors import CollabError, ModelCallError
 from collab.proposals import Sampling, Token
 from collab.scanning import ProposalBuilder
-from collab.signals import Signals
+from collab.signals import Observed, Signals
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.signals import Rows, draw
 from collab_backends.local.steering import Observer, Steer
@@ -169,17 +169,19 @@ class GenerateJob(Job):
     def take(self, rows: Rows, start: int, end: int) -> bool:
         """Decode one token."""
         writing, builder = self._writing, self._writing.builder
-        token = writing.sampler.next_token(rows, start)
-        self.has_ended = token.id in writing.sampler.end_ids
-        text = "" if self.has_ended else writing.decoder.feed(token.id)
+        token_id = writing.sampler.choose(rows, start)
+        self.has_ended = token_id in writing.sampler.end_ids
+        text = "" if self.has_ended else writing.decoder.feed(token_id)
         observed = {
             observer.name: numbers
             for observer in self.observers
             if (numbers := rows.observed(start, observer)) is not None
         }
-        token = replace(token, text=text, observed=observed if self.observers else None)
+        token = writing.sampler.measured(
+            rows, start, token_id, text, observed if self.observers else None
+        )
         self.decoded.append(token)
-        self.pending = [writing.steer.key(token.id) if writing.steer else token.id]
+        self.pending = [writing.steer.key(token_id) if writing.steer else token_id]
         if self.has_ended:
             builder.end("eos")
         elif not builder.feed(token) and len(self.decoded) >= writing.room:
@@ -203,19 +205,25 @@ class Sampler:
         self._sampling = sampling
         self._rng = rng
 
-    def next_token(self, rows: Rows, row: int) -> Token:
-        """Return the next token with its signals, without its text."""
+    def choose(self, rows: Rows, row: int) -> int:
+        """Return the next token's id."""
+        if self._sampling.is_greedy:
+            return rows.most_likely(row)
+        return draw(rows.logits[row], self._sampling, self._rng)
+
+    def measured(
+        self, rows: Rows, row: int, token_id: int, text: str, observed: Observed | None
+    ) -> Token:
+        """Return the token with its signals."""
         top_k = self.signals.entropy_top_k
-        token_id = rows.most_likely(row)
-        if not self._sampling.is_greedy:
-            token_id = draw(rows.logits[row], self._sampling, self._rng)
         return Token(
             id=token_id,
-            text="",
+            text=text,
             logprob=rows.logprob(row, token_id),
             entropy_nats=rows.entropy(row, top_k) if top_k else None,
             margin=rows.margin(row),
             full_entropy_nats=rows.full_entropy(row) if self.signals.has_full_entropy else None,
+            observed=observed,
         )
 
 

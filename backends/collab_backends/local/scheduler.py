@@ -62,7 +62,6 @@ class Scheduler:
         """Let go of the jobs whose callers have left, and return them."""
         gone = [job for job in self.jobs if job.progress.is_cancelled]
         if gone:
-            self._waiting = deque(job for job in self._waiting if not job.progress.is_cancelled)
             self.remove(gone)
         return gone
 
@@ -85,7 +84,8 @@ class Scheduler:
                 f"a text of {job.most_tokens:,} tokens needs more memory than all caches may take, "
                 f"{self._memory.most_tokens:,} tokens; raise cache_gib"
             )
-            self._waiting.remove(job)
+        if gone:
+            self.remove(gone)
         return gone
 
     def _admit(self) -> None:

@@ -10,7 +10,7 @@ from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.scanning import ProposalBuilder
 from collab.seam import Meter, SessionMark
 from collab.signals import NO_SIGNALS, Signals, Steering
-from collab_backends.live_ids import IdMark, LiveIds
+from collab_backends.live_ids import IdMark, LiveIds, ensure_distinct
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.engine import Engine
 from collab_backends.local.jobs import GenerateJob, Job, JudgeJob, Sampler, ScoreJob, Writing
@@ -127,11 +127,7 @@ class LocalSession:
         splice = self._splice(question)
         asked = [*self._text.ids[: splice.kept], *splice.added]
         label_ids = [self._label_id(asked, label) for label in labels]
-        if len(set(label_ids)) < len(label_ids):
-            raise ModelCallError(
-                f"labels {', '.join(map(repr, labels))} begin with the same token in "
-                f"{self._seat.name!r}; choose labels that differ in their first token"
-            )
+        ensure_distinct(labels, label_ids, self._seat.name)
         with self._scratch() as cache:
             job = JudgeJob(cache, self._keys(asked), label_ids, donor=self._cache)
             await self._run(job)
@@ -283,13 +279,10 @@ class LocalSession:
         return splice
 
     def _label_id(self, before: Sequence[int], label: str) -> int:
-        splice = self._seat.codec.splice(before, label)
-        if not splice.added:
+        found = self._seat.codec.label_id(before, label)
+        if found is None:
             raise ModelCallError(f"label {label!r} has no token in {self._seat.name!r}")
-        # Where label and question would merge into one token, the label is read by itself.
-        if splice.kept < len(before):
-            return self._seat.codec.splice((), label).added[0]
-        return splice.added[0]
+        return found
 
     def _with_last_states(self, proposal: Proposal) -> Proposal:
         """Leave states that are wanted of the last token only at no other token."""

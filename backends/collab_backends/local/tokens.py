@@ -95,6 +95,16 @@ class TextCodec:
         # Where no way says the text exactly (the tokenizer normalises it), the first one has to do.
         return next((one for one in candidates if self._says(ids, one, text)), first)
 
+    def label_id(self, before: Sequence[int], label: str) -> int | None:
+        """Return the id of a label's first token behind `before`, if it has one.
+
+        Where label and text would merge into one token, the label is read by itself.
+        """
+        splice = self.splice(before, label)
+        if splice.added and splice.kept < len(before):
+            splice = self.splice((), label)
+        return splice.added[0] if splice.added else None
+
     def _splices(self, ids: Sequence[int], text: str) -> Iterator[Splice]:
         """Yield ways to put `text` behind `ids`, the best first."""
         for start in range(max(len(ids) - _TAIL_TOKENS, 0), len(ids)):

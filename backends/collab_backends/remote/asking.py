@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from collab.capabilities import Capabilities
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.seam import Meter
-from collab_backends.remote.endpoint import Endpoint, Json
+from collab_backends.remote.endpoint import Endpoint
+from collab_backends.remote.requests import Json, is_chat, path_of
 from collab_backends.remote.wire import Answer, Paid, parse_answer, read_stream
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ class Terms:
         label: Its name in ledgers and errors.
         capabilities: What it can do.
         codec: Its tokenizer, if there is one here.
-        is_chat: Whether it is asked by messages.
         is_lenient: Whether the server takes parameters that the protocol does not have.
-        max_logprobs: Most candidates per token that it gives.
         can_pick_logprobs: Whether it gives the log-probabilities of ids that it is asked for.
         extra: Added to the body of every request.
     """
@@ -39,16 +38,19 @@ class Terms:
     label: str
     capabilities: Capabilities
     codec: "TextCodec | None"
-    is_chat: bool
     is_lenient: bool
-    max_logprobs: int
     can_pick_logprobs: bool
     extra: Json
 
     @property
+    def is_chat(self) -> bool:
+        """Whether it is asked by messages."""
+        return is_chat(self.capabilities.prefix_mode)
+
+    @property
     def path(self) -> str:
         """Where it is asked."""
-        return "/chat/completions" if self.is_chat else "/completions"
+        return path_of(is_chat=self.is_chat)
 
 
 class Asker:
@@ -72,10 +74,10 @@ class Asker:
             ContextOverflowError: The text is too long for the model.
             ModelCallError: No server answered.
         """
-        is_chat = self._terms.is_chat
+        terms = self._terms
 
         async def work(endpoint: Endpoint) -> Answer:
-            return parse_answer(await endpoint.post(self._terms.path, body), is_chat=is_chat)
+            return parse_answer(await endpoint.post(terms.path, body), is_chat=terms.is_chat)
 
         return await self._metered(body, work)
 
@@ -86,12 +88,12 @@ class Asker:
             ContextOverflowError: The text is too long for the model.
             ModelCallError: No server answered.
         """
-        is_chat = self._terms.is_chat
+        terms = self._terms
         body = {**body, "stream_options": {"include_usage": True}}
 
         async def work(endpoint: Endpoint) -> Answer:
-            async with endpoint.stream(self._terms.path, body) as events:
-                return await read_stream(events, is_chat=is_chat, is_enough=is_enough)
+            async with endpoint.stream(terms.path, body) as events:
+                return await read_stream(events, is_chat=terms.is_chat, is_enough=is_enough)
 
         return await self._metered(body, work)
 

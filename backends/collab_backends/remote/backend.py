@@ -11,7 +11,7 @@ import anyio.to_thread
 from pydantic import Field, JsonValue, field_validator
 
 from collab.capabilities import Capabilities, PrefixMode
-from collab.errors import ConfigError, ContextOverflowError, ModelLoadError
+from collab.errors import ConfigError, ModelLoadError
 from collab.seam import Backend, Model
 from collab.signals import NO_SIGNALS, Signals
 from collab.views import View
@@ -94,7 +94,6 @@ class OpenAIServer(Backend):
             self._key(),
             patience=self.patience,
             connections=self.max_connections,
-            headers={},
         )
 
     def _key(self) -> str:
@@ -140,9 +139,7 @@ class RemoteModel:
                 context_tokens=context,
             ),
             codec=codec,
-            is_chat=observed.mode not in ("tokens", "text"),
             is_lenient=is_lenient(observed.owner),
-            max_logprobs=observed.top_logprobs,
             can_pick_logprobs=observed.can_pick_logprobs,
             extra=dict(options.extra_body),
         )
@@ -176,12 +173,7 @@ class RemoteModel:
         if codec is None:
             return PlainText(view, mode, view.prompt)
         ids = codec.render(view)
-        limit = self.capabilities.context_tokens
-        if limit is not None and len(ids) >= limit:
-            raise ContextOverflowError(
-                f"prompt of {len(ids):,} tokens exceeds the {limit:,} of {self.name!r}; "
-                "shorten it, or take a model with a longer context"
-            )
+        self.capabilities.ensure_prompt_fits(len(ids), self.name)
         if mode == "tokens":
             return IdText(LiveIds(codec, ids))
         return PlainText(view, mode, codec.decode(ids))

@@ -1,24 +1,24 @@
 """One server: its connections, its limit, and calls that are tried again where that can help."""
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient
 from pydantic import BaseModel, ConfigDict, Field
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from collab.errors import ConfigError, ContextOverflowError, ModelCallError
 from collab.observability import log_event
 from collab_backends.remote.failures import AttemptFailed, Fault, fault_of
+from collab_backends.remote.requests import Json
 from collab_backends.remote.throttle import AdaptiveLimit, CircuitBreaker
 
 T = TypeVar("T")
-Json = dict[str, Any]
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 8.0
 _SERVER_LEFT_ALONE_JITTER_S = 0.25
@@ -48,7 +48,6 @@ class Endpoint:
         key: The secret; it appears in no error.
         patience: How long and how often it is tried.
         connections: Most calls at a time.
-        headers: Sent with every request.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class Endpoint:
         *,
         patience: Patience,
         connections: int,
-        headers: Mapping[str, str],
     ) -> None:
         self.base_url = base_url
         self.host = urlsplit(base_url).netloc.rpartition("@")[2]
@@ -72,7 +70,6 @@ class Endpoint:
             api_key=key or "none",
             max_retries=0,
             timeout=patience.silence_s,
-            default_headers=dict(headers),
             http_client=_http_client(patience, connections),
         )
 
@@ -109,7 +106,7 @@ class Endpoint:
         """
         retrying = AsyncRetrying(
             sleep=anyio.sleep,
-            stop=self._is_enough(attempts or self._patience.attempts),
+            stop=stop_after_attempt(attempts or self._patience.attempts),
             wait=self._wait_s,
             retry=retry_if_exception(_is_retried),
             reraise=True,
@@ -164,9 +161,6 @@ class Endpoint:
             return result
 
     # --- patience ---------------------------------------------------------------------------
-
-    def _is_enough(self, attempts: int) -> Callable[[RetryCallState], bool]:
-        return lambda state: state.attempt_number >= attempts
 
     def _wait_s(self, state: RetryCallState) -> float:
         """Return how long to wait: as the server asks, never less; else longer every time."""

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING
 
 from collab.capabilities import PrefixMode
 from collab.errors import CollabError, ModelCallError, ModelLoadError
-from collab_backends.remote.endpoint import Endpoint, Json
+from collab_backends.remote.endpoint import Endpoint
 from collab_backends.remote.failures import quoted
+from collab_backends.remote.requests import Json, is_chat, logprobs_of, path_of
 from collab_backends.remote.wire import Answer, parse_answer
 
 if TYPE_CHECKING:
     from collab_backends.local.tokens import TextCodec
 
 _SENTENCE = "The quick brown fox jumps over the lazy"
+_BEGUN = [
+    {"role": "user", "content": "Count."},
+    {"role": "assistant", "content": "One, two, three"},
+]
 _LENIENT = ("vllm", "llamacpp", "sglang")
 _LOGPROB_STEPS = (20, 5)
 
@@ -78,7 +83,6 @@ class Handshake:
         """
         entry = await self._listed_model()
         mode = wanted or await self._best_mode(is_raw=is_raw)
-        is_chat = mode not in ("tokens", "text")
         base = await self._short_answer(mode)
         top = await self._top_logprobs(mode)
         owner = str(entry.get("owned_by", ""))
@@ -91,7 +95,7 @@ class Handshake:
             owner,
             top,
             can_score=bool(mode == "tokens" and top and await self._scores()),
-            can_pick_logprobs=bool(not is_chat and top and await self._picks_logprobs()),
+            can_pick_logprobs=bool(not is_chat(mode) and top and await self._picks_logprobs()),
             context_tokens=context if isinstance(context, int) else None,
             has_usage=base.paid.completion is not None,
             notes=tuple(self._notes),
@@ -126,9 +130,11 @@ class Handshake:
             return "tokens"
         if (is_raw or self._codec is not None) and await self._continues_text():
             return "text"
-        if await self._continues_messages():
+        begun = await self._tried({"messages": _BEGUN}, is_chat=True)
+        if await self._continues_messages(begun):
             return "chat-continue"
-        if await self._prefills():
+        if begun is not None and begun.text.startswith(_BEGUN[-1]["content"]):
+            # A last message of the assistant is continued by itself, and given back whole.
             return "prefill"
         self._notes.append("no exact continuation was seen; continuations are asked for in words")
         return "quoted"
@@ -156,39 +162,35 @@ class Handshake:
             return False
         return True
 
-    async def _continues_messages(self) -> bool:
-        """Whether a last message is continued: then no new turn is opened, which costs tokens."""
+    async def _continues_messages(self, plain: Answer | None) -> bool:
+        """Whether a last message is continued: then no new turn is opened, which costs tokens.
+
+        Args:
+            plain: The answer to the same messages without asking for that.
+        """
         flags = {"continue_final_message": True, "add_generation_prompt": False}
-        plain = await self._tried({"messages": _begun()}, is_chat=True)
-        flagged = await self._tried({"messages": _begun(), **flags}, is_chat=True)
+        flagged = await self._tried({"messages": _BEGUN, **flags}, is_chat=True)
         counts = [one.paid.prompt if one else None for one in (plain, flagged)]
         if counts[0] is None or counts[1] is None or counts[1] >= counts[0]:
             self._notes.append("continue_final_message has no effect")
             return False
         return True
 
-    async def _prefills(self) -> bool:
-        """Whether a last message of the assistant is continued by itself: the answer repeats it."""
-        answer = await self._tried({"messages": _begun()}, is_chat=True)
-        return answer is not None and answer.text.startswith(_begun()[-1]["content"])
-
     # --- probabilities ----------------------------------------------------------------------
 
     async def _short_answer(self, mode: PrefixMode) -> Answer:
-        request = self._request(mode)
-        is_chat = mode not in ("tokens", "text")
         try:
-            return await self._ask(request, is_chat=is_chat)
+            return await self._ask(self._request(mode), is_chat=is_chat(mode))
         except CollabError as error:
             raise ModelLoadError(
                 f"{self._endpoint.base_url} does not answer in mode {mode!r}: {error}"
             ) from error
 
     async def _top_logprobs(self, mode: PrefixMode) -> int:
-        is_chat = mode not in ("tokens", "text")
+        by_messages = is_chat(mode)
         for count in _LOGPROB_STEPS:
-            asked = {"logprobs": True, "top_logprobs": count} if is_chat else {"logprobs": count}
-            answer = await self._tried(self._request(mode) | asked, is_chat=is_chat)
+            asked = self._request(mode) | logprobs_of(count, is_chat=by_messages)
+            answer = await self._tried(asked, is_chat=by_messages)
             seen = len(answer.entries[0].top) if answer and answer.entries else 0
             if seen >= count - 1:
                 return min(seen, count)
@@ -256,7 +258,6 @@ class Handshake:
             return None
 
     async def _ask(self, request: Json, *, is_chat: bool) -> Answer:
-        path = "/chat/completions" if is_chat else "/completions"
         body = {
             "model": self._model,
             "max_tokens": 1,
@@ -267,7 +268,9 @@ class Handshake:
         }
 
         async def work() -> Answer:
-            return parse_answer(await self._endpoint.post(path, body), is_chat=is_chat)
+            return parse_answer(
+                await self._endpoint.post(path_of(is_chat=is_chat), body), is_chat=is_chat
+            )
 
         return await self._endpoint.call(work, attempts=2)
 
@@ -275,10 +278,3 @@ class Handshake:
 def is_lenient(owner: str) -> bool:
     """Whether a server takes parameters beyond the protocol instead of refusing them."""
     return owner.lower() in _LENIENT
-
-
-def _begun() -> list[dict[str, str]]:
-    return [
-        {"role": "user", "content": "Count."},
-        {"role": "assistant", "content": "One, two, three"},
-    ]

@@ -11,8 +11,10 @@ from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.scanning import ProposalBuilder
 from collab.seam import Meter, SessionMark
 from collab.signals import Signals, Steering
+from collab_backends.live_ids import ensure_distinct
 from collab_backends.remote.asking import Asker, Terms
-from collab_backends.remote.endpoint import Endpoint, Json
+from collab_backends.remote.endpoint import Endpoint
+from collab_backends.remote.requests import Json, logprobs_of
 from collab_backends.remote.texts import IdText, LiveText, cleaned
 from collab_backends.remote.wire import (
     NO_ID,
@@ -79,12 +81,10 @@ class RemoteSession:
         if not self._terms.capabilities.can_judge:
             raise ModelCallError(f"{self._terms.label!r} gives no probabilities to judge by")
         ids = [self._label_id(question, label) for label in labels]
-        if NO_ID not in ids and len(set(ids)) < len(ids):
-            raise ModelCallError(
-                f"labels {', '.join(map(repr, labels))} begin with the same token in "
-                f"{self._terms.label!r}; choose labels that differ in their first token"
-            )
-        body = self._body(self._text.request(question), 1, Sampling(), self._terms.max_logprobs)
+        if NO_ID not in ids:
+            ensure_distinct(labels, ids, self._terms.label)
+        most = self._terms.capabilities.top_logprobs
+        body = self._body(self._text.request(question), 1, Sampling(), most)
         if self._terms.can_pick_logprobs and NO_ID not in ids:
             body |= {"logprobs": 1, "logprob_token_ids": ids, "return_tokens_as_token_ids": True}
         answer = await self._asker.answer(body)
@@ -167,8 +167,8 @@ class RemoteSession:
     async def _write_on(self, builder: ProposalBuilder, until: Until, sampling: Sampling) -> None:
         room = until.max_tokens - len(self._tail)
         request = self._text.request(tail=self._tail)
-        wanted = self._signals.entropy_top_k or (1 if self._terms.max_logprobs else 0)
-        body = self._body(request, room, sampling, min(max(wanted, 2), self._terms.max_logprobs))
+        # Two candidates at least: their difference is the margin.
+        body = self._body(request, room, sampling, max(self._signals.entropy_top_k, 2))
         can_end_early = until.unit is not None or until.stop_strings or until.stop_if is not None
         gives_all_back = self._terms.capabilities.prefix_mode == "prefill"
         if room > _WHOLE_AT_ONCE and can_end_early and not gives_all_back:
@@ -242,12 +242,8 @@ class RemoteSession:
             body |= {"top_k": sampling.top_k, "min_p": 0.0, "repeat_penalty": 1.0}
             if not terms.is_chat:
                 body |= {"return_token_ids": True, "add_special_tokens": False}
-        if logprobs and terms.max_logprobs:
-            body |= (
-                {"logprobs": True, "top_logprobs": logprobs}
-                if terms.is_chat
-                else {"logprobs": logprobs}
-            )
+        if given := min(logprobs, terms.capabilities.top_logprobs):
+            body |= logprobs_of(given, is_chat=terms.is_chat)
         return body | terms.extra
 
     def _label_id(self, question: str, label: str) -> int:
@@ -255,10 +251,8 @@ class RemoteSession:
         if self._terms.codec is None or not isinstance(self._text, IdText):
             return NO_ID
         ids = self._text.request(question)["prompt"]
-        splice = self._terms.codec.splice(ids, label)
-        if not splice.added or splice.kept < len(ids):
-            splice = self._terms.codec.splice((), label)
-        return splice.added[0] if splice.added else NO_ID
+        found = self._terms.codec.label_id(ids, label)
+        return NO_ID if found is None else found
 
     def _drop_tail(self) -> None:
         self._tail.clear()

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from collab.proposals import Token
 from collab.seam import SessionMark
 from collab.views import View
 from collab_backends.live_ids import LiveIds
-
-Json = dict[str, Any]
+from collab_backends.remote.requests import Json
 
 QUOTED = (
     "{prompt}\n\n---\nAn answer to the above was begun. Write on from exactly where it stops, in "
