@@ -30,8 +30,14 @@ _PARTS = {
 }
 
 
-def write_gguf(folder: Path, target: Path) -> None:
-    """Write the checkpoint in `folder` to `target`."""
+def write_gguf(folder: Path, target: Path, *, begin_id: int | None = None) -> None:
+    """Write the checkpoint in `folder` to `target`.
+
+    Args:
+        folder: Of the checkpoint.
+        target: The file.
+        begin_id: The token that the server puts before every text, if any.
+    """
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     config = model.config
     writer = gguf.GGUFWriter(target, "qwen3")
@@ -48,6 +54,9 @@ def write_gguf(folder: Path, target: Path) -> None:
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
     _add_tokenizer(writer, folder, config.vocab_size)
+    writer.add_add_bos_token(begin_id is not None)
+    if begin_id is not None:
+        writer.add_bos_token_id(begin_id)
     tied = config.tie_word_embeddings
     for name, weights in model.state_dict().items():
         if tied and name == "lm_head.weight":
@@ -86,4 +95,3 @@ def _add_tokenizer(writer: gguf.GGUFWriter, folder: Path, size: int) -> None:
     writer.add_token_merges([one if isinstance(one, str) else " ".join(one) for one in merges])
     writer.add_eos_token_id(next(n for n, token in tokens.items() if token == "<eos>"))
     writer.add_pad_token_id(0)
-    writer.add_add_bos_token(False)

@@ -149,6 +149,10 @@ class TextCodec:
         )
         return self._containing[texts]
 
+    def begins_with_bos(self, ids: Sequence[int]) -> bool:
+        """Whether the first of `ids` is the token that begins a text."""
+        return bool(ids) and ids[0] == self._tokenizer.bos_token_id
+
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`, special tokens included."""
         return str(self._backend.decode(list(ids), skip_special_tokens=False))

@@ -30,6 +30,7 @@ class Terms:
         capabilities: What it can do.
         codec: Its tokenizer, if there is one here.
         is_lenient: Whether the server takes parameters that the protocol does not have.
+        trims_end: Whether its chat template takes blanks off the end of a begun answer.
         can_pick_logprobs: Whether it gives the log-probabilities of ids that it is asked for.
         extra: Added to the body of every request.
     """
@@ -39,6 +40,7 @@ class Terms:
     capabilities: Capabilities
     codec: "TextCodec | None"
     is_lenient: bool
+    trims_end: bool
     can_pick_logprobs: bool
     extra: Json
 

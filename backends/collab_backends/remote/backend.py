@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ from collab.views import View
 from collab_backends.live_ids import LiveIds
 from collab_backends.remote.asking import Terms
 from collab_backends.remote.endpoint import Endpoint, Patience, check_base_url
-from collab_backends.remote.handshake import Handshake, Observed, is_lenient
+from collab_backends.remote.failures import ServerUnreachableError
+from collab_backends.remote.handshake import Handshake, Observed
 from collab_backends.remote.session import RemoteSession
 from collab_backends.remote.texts import IdText, LiveText, PlainText
 
@@ -76,7 +78,7 @@ class OpenAIServer(Backend):
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Model]:
-        """Connect to all endpoints and observe the first; leaving closes the connections."""
+        """Connect to all endpoints and observe one; leaving closes the connections."""
         codec = None
         if self.tokenizer:
             codec = await anyio.to_thread.run_sync(_load_codec, self.tokenizer)
@@ -84,9 +86,24 @@ class OpenAIServer(Backend):
             endpoints = [self._endpoint(url) for url in self.base_url]
             for endpoint in endpoints:
                 stack.push_async_callback(endpoint.close)
-            handshake = Handshake(endpoints[0], self.model, codec, dict(self.extra_body))
-            observed = await handshake.observe(self.mode, is_raw=self.view.template == "raw")
-            yield RemoteModel(self, endpoints, codec, observed)
+            yield RemoteModel(self, endpoints, codec, await self._observed(endpoints, codec))
+
+    async def _observed(self, endpoints: Sequence[Endpoint], codec: "TextCodec | None") -> Observed:
+        """Observe the first server that is there; the others must have the model too."""
+        observed, unreachable = None, list[str]()
+        for endpoint in endpoints:
+            extra = dict(self.extra_body)
+            handshake = Handshake(endpoint, self.model, codec, self.view, extra)
+            try:
+                if observed is None:
+                    observed = await handshake.observe(self.mode)
+                else:
+                    await handshake.ensure_has_model()
+            except ServerUnreachableError as error:
+                unreachable.append(f"{endpoint.base_url} cannot be used: {error}")
+        if observed is None:
+            raise ModelLoadError("; ".join(unreachable))
+        return replace(observed, notes=(*observed.notes, *unreachable))
 
     def _endpoint(self, url: str) -> Endpoint:
         return Endpoint(
@@ -139,7 +156,8 @@ class RemoteModel:
                 context_tokens=context,
             ),
             codec=codec,
-            is_lenient=is_lenient(observed.owner),
+            is_lenient=observed.is_lenient,
+            trims_end=observed.trims_end,
             can_pick_logprobs=observed.can_pick_logprobs,
             extra=dict(options.extra_body),
         )
@@ -176,7 +194,9 @@ class RemoteModel:
         self.capabilities.ensure_prompt_fits(len(ids), self.name)
         if mode == "tokens":
             return IdText(LiveIds(codec, ids))
-        return PlainText(view, mode, codec.decode(ids))
+        # A server that puts a begin-of-text token before every text is not sent another one.
+        sent = ids[1:] if self.observed.adds_begin else ids
+        return PlainText(view, mode, codec.decode(sent))
 
     def _ordered(self, prompt: str) -> list[Endpoint]:
         """Return the endpoints in a problem's own order: its prefix stays cached at the first."""

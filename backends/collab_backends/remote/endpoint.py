@@ -14,7 +14,12 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from collab.errors import ConfigError, ContextOverflowError, ModelCallError
 from collab.observability import log_event
-from collab_backends.remote.failures import AttemptFailed, Fault, fault_of
+from collab_backends.remote.failures import (
+    AttemptFailed,
+    Fault,
+    ServerUnreachableError,
+    fault_of,
+)
 from collab_backends.remote.requests import Json
 from collab_backends.remote.throttle import AdaptiveLimit, CircuitBreaker
 
@@ -102,6 +107,7 @@ class Endpoint:
 
         Raises:
             ContextOverflowError: The text is too long for the model.
+            ServerUnreachableError: The last attempt got no answer.
             ModelCallError: It failed for good.
         """
         retrying = AsyncRetrying(
@@ -173,7 +179,9 @@ class Endpoint:
 
     def _told(self, fault: Fault) -> ModelCallError | ContextOverflowError:
         what = f"{self.host}: {self._scrubbed(fault.what)}"
-        return ContextOverflowError(what) if fault.is_context else ModelCallError(what)
+        if fault.is_context:
+            return ContextOverflowError(what)
+        return ServerUnreachableError(what) if fault.is_unreachable else ModelCallError(what)
 
     def _scrubbed(self, text: str) -> str:
         """Return a text without the key: servers like to quote it."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 
+from collab.errors import ModelCallError
+
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _OVERLOAD = frozenset({429, 503, 529})
 _KEY_REFUSED = frozenset({401, 403})
@@ -30,6 +32,7 @@ class Fault:
         is_retried: Whether another attempt may succeed.
         is_overload: Whether the server has too much to do.
         is_outage: Whether the server itself seems to be down.
+        is_unreachable: Whether it did not answer at all.
         is_context: Whether the text is too long for the model.
         retry_after_s: How long the server wants to be left alone.
     """
@@ -38,8 +41,13 @@ class Fault:
     is_retried: bool = False
     is_overload: bool = False
     is_outage: bool = False
+    is_unreachable: bool = False
     is_context: bool = False
     retry_after_s: float | None = None
+
+
+class ServerUnreachableError(ModelCallError):
+    """A server did not answer at all."""
 
 
 class AttemptFailed(Exception):  # noqa: N818  # it is one of several, no error yet
@@ -68,20 +76,16 @@ def fault_of(error: Exception) -> Fault:
             what = (
                 "did not answer in time" if is_there else "cannot be connected to; is it running?"
             )
-            return Fault(f"the server {what}", is_retried=True, is_outage=True)
+            return _unreachable(f"the server {what}")
         case APIConnectionError():
             cause = error.__cause__ or error
-            return Fault(
-                f"the connection failed: {type(cause).__name__}: {cause}",
-                is_retried=True,
-                is_outage=True,
-            )
+            return _unreachable(f"the connection failed: {type(cause).__name__}: {cause}")
         case APIError():  # an error event within a stream that began with 200
             return fault_of_body(error.body, error.message)
         case json.JSONDecodeError():
             return Fault(f"the answer is broken JSON: {error}", is_retried=True)
         case TimeoutError():
-            return Fault("the attempt took too long", is_retried=True, is_outage=True)
+            return _unreachable("the attempt took too long")
     return Fault(f"{type(error).__name__}: {error}")
 
 
@@ -145,6 +149,10 @@ def quoted(body: object) -> str:
         body = inner.get("message", inner) if isinstance(inner, Mapping) else inner
     text = " ".join(str(body).split())
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]} …"
+
+
+def _unreachable(what: str) -> Fault:
+    return Fault(what, is_retried=True, is_outage=True, is_unreachable=True)
 
 
 def _number(text: str, factor: float) -> float | None:

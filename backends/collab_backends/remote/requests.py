@@ -6,6 +6,9 @@ from collab.capabilities import PrefixMode
 
 Json = dict[str, Any]
 
+CONTINUE_LAST: Json = {"continue_final_message": True, "add_generation_prompt": False}
+"""Asks a server to write on at a last message instead of opening a turn."""
+
 
 def is_chat(mode: PrefixMode) -> bool:
     """Whether a mode is asked by messages."""
@@ -20,3 +23,11 @@ def path_of(*, is_chat: bool) -> str:
 def logprobs_of(count: int, *, is_chat: bool) -> Json:
     """Return what asks for the `count` likeliest candidates of every token."""
     return {"logprobs": True, "top_logprobs": count} if is_chat else {"logprobs": count}
+
+
+def beyond_protocol(top_k: int, *, is_chat: bool) -> Json:
+    """Return what only some servers know: they have defaults of their own that change texts."""
+    neutral = {"top_k": top_k, "min_p": 0.0, "repeat_penalty": 1.0, "repetition_penalty": 1.0}
+    if is_chat:
+        return neutral
+    return neutral | {"return_token_ids": True, "add_special_tokens": False}

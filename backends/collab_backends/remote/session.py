@@ -1,10 +1,8 @@
 """A session with a remote model; its text is kept here, the server keeps nothing that matters."""
 
 import math
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
@@ -14,23 +12,22 @@ from collab.signals import Signals, Steering
 from collab_backends.live_ids import ensure_distinct
 from collab_backends.remote.asking import Asker, Terms
 from collab_backends.remote.endpoint import Endpoint
-from collab_backends.remote.requests import Json, logprobs_of
-from collab_backends.remote.texts import IdText, LiveText, cleaned
-from collab_backends.remote.wire import (
-    NO_ID,
-    Answer,
-    Entry,
-    measured,
+from collab_backends.remote.pieces import (
+    by_entries,
+    by_ids,
+    by_words,
+    without_blanks,
+    without_half_character,
+    without_prefill,
 )
-
-if TYPE_CHECKING:
-    from collab_backends.local.tokens import TextCodec
+from collab_backends.remote.requests import Json, beyond_protocol, logprobs_of
+from collab_backends.remote.texts import IdText, LiveText, cleaned
+from collab_backends.remote.wire import NO_ID, Answer, measured
 
 _WHOLE_AT_ONCE = 32
 """Up to so many tokens an answer is asked for as a whole; longer ones are streamed and left as soon
 as no more is wanted."""
 
-_PIECES = re.compile(r"\s*\S+|\s+")
 _BEFORE_CHARACTERS = 200
 
 
@@ -178,49 +175,38 @@ class RemoteSession:
         else:
             answer = await self._asker.answer(body)
         tokens = self._tokens(answer)
+        if not tokens and answer.finish == "length":
+            # Nothing but a part of a character, which has four bytes at most.
+            answer = await self._asker.answer(body | {"max_tokens": room + 3})
+            tokens = self._tokens(answer)
+        written = len(tokens) if answer.paid.completion is None else answer.paid.completion
         self._tail += tokens
         self._tail_has_ended = answer.finish not in ("length", "")
         for token in tokens:
             if builder.feed(token):
                 return
-        if answer.finish == "length" and len(tokens) < room and not builder.is_done:
-            # Tokens are counted differently here, or the server's window is full.
-            builder.end("length" if self._terms.codec is None else "context")
+        if answer.finish == "length" and not builder.is_done:
+            # The server's window is full, or tokens are counted differently here.
+            builder.end("context" if written < room else "length")
 
     def _tokens(self, answer: Answer) -> list[Token]:
-        """Return an answer as tokens: with their ids, as the server names them, or in words."""
-        text, top_k = answer.text, self._signals.entropy_top_k
-        mode = self._terms.capabilities.prefix_mode
-        if mode == "prefill":
-            # Servers that continue the last message by themselves give it back whole.
-            text = text.removeprefix(self._so_far)
-        if mode == "quoted":
-            return [Token(NO_ID, piece) for piece in _PIECES.findall(cleaned(text, self._so_far))]
-        ids = answer.ids or tuple(entry.id for entry in answer.entries)
+        text, top_k = self._text, self._signals.entropy_top_k
         codec = self._terms.codec
-        if codec is not None and isinstance(self._text, IdText):
+        if codec is not None and isinstance(text, IdText):
+            ids = answer.ids or tuple(entry.id for entry in answer.entries)
             if NO_ID in ids or not ids:
-                ids = tuple(self._text.live.splice(text).added)
-            return self._tokens_of_ids(codec, ids, answer)
-        if "".join(entry.text for entry in answer.entries) == text:
-            return [measured(entry, entry.id, entry.text, top_k) for entry in answer.entries]
-        return [Token(NO_ID, piece) for piece in _PIECES.findall(text)]
-
-    def _tokens_of_ids(self, codec: "TextCodec", ids: Sequence[int], answer: Answer) -> list[Token]:
-        """Return the tokens whose texts make up the answer's text; ids of an end are left out."""
-        assert isinstance(self._text, IdText), "only asked for texts of ids"
-        decoder = codec.decoder([*self._text.live.ids, *(token.id for token in self._tail)])
-        matched = len(ids) == len(answer.entries)
-        tokens: list[Token] = []
-        said = ""
-        for place, token_id in enumerate(ids):
-            piece = decoder.feed(token_id)
-            if not answer.text.startswith(said + piece):
-                break
-            said += piece
-            entry = answer.entries[place] if matched else Entry(token_id, piece, None)
-            tokens.append(measured(entry, token_id, piece, self._signals.entropy_top_k))
-        return tokens
+                ids = tuple(text.live.splice(answer.text).added)
+            before = [*text.live.ids, *(token.id for token in self._tail)]
+            return by_ids(codec, before, ids, answer, top_k)
+        mode = self._terms.capabilities.prefix_mode
+        if mode == "quoted":
+            return by_words(cleaned(answer.text, self._so_far))
+        so_far = self._so_far
+        shown = so_far.rstrip() if self._terms.trims_end else so_far
+        if mode == "prefill":
+            answer = without_prefill(answer, shown)
+        answer = without_blanks(answer, so_far[len(shown) :])
+        return by_entries(without_half_character(answer), top_k)
 
     @property
     def _so_far(self) -> str:
@@ -239,9 +225,7 @@ class RemoteSession:
             "seed": self._seed % 2**31,
         }
         if terms.is_lenient:
-            body |= {"top_k": sampling.top_k, "min_p": 0.0, "repeat_penalty": 1.0}
-            if not terms.is_chat:
-                body |= {"return_token_ids": True, "add_special_tokens": False}
+            body |= beyond_protocol(sampling.top_k, is_chat=terms.is_chat)
         if given := min(logprobs, terms.capabilities.top_logprobs):
             body |= logprobs_of(given, is_chat=terms.is_chat)
         return body | terms.extra

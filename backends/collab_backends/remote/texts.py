@@ -8,7 +8,7 @@ from collab.proposals import Token
 from collab.seam import SessionMark
 from collab.views import View
 from collab_backends.live_ids import LiveIds
-from collab_backends.remote.requests import Json
+from collab_backends.remote.requests import CONTINUE_LAST, Json
 
 QUOTED = (
     "{prompt}\n\n---\nAn answer to the above was begun. Write on from exactly where it stops, in "
@@ -139,7 +139,7 @@ class PlainText:
         elif written:
             messages.append({"role": "assistant", "content": written})
             if self._mode == "chat-continue":
-                flags = {"continue_final_message": True, "add_generation_prompt": False}
+                flags = dict(CONTINUE_LAST)
         messages.insert(0, {"role": "user", "content": user})
         if self._view.options.system:
             messages.insert(0, {"role": "system", "content": self._view.options.system})

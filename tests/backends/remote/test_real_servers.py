@@ -1,19 +1,13 @@
-"""llama.cpp's own server, with the lab's models: real answers over a real protocol.
+"""Real servers with the lab's models: what comes through them equals the local engine's.
 
-`make servers` builds it; without it these tests are skipped.
+`make servers` installs them; tests of one that is not there are skipped.
 """
 
 import json
-import os
-import socket
-import subprocess
-import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import anyio
 import pytest
-from servers.gguf_files import write_gguf
+from servers.served import Serve, Served
 
 from collab import Controller, Problem, Recipe, Result
 from collab.proposals import Sampling, Until
@@ -28,53 +22,28 @@ from collab_backends.remote.backend import OpenAIServer, RemoteModel
 from collab_policies.mentorcollab_free import MentorCollabFree
 from collab_policies.never import Never
 
-SERVERS = Path(os.environ.get("COLLAB_SERVERS", "~/.cache/collab-servers")).expanduser()
-BINARY = SERVERS / "llama-server"
-FLAGS = "-c 8192 -np 8 -t 1 -tb 1 --threads-http 80 -ctk f32 -ctv f32 -fa off"
 GREEDY = Sampling()
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not BINARY.exists(), reason="llama-server is not built; `make servers`"),
-]
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=["generator", "mentor"])
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(
+    scope="module",
+    params=[("llama-server", "generator"), ("llama-server", "mentor"), ("vllm", "mentor")],
+    ids="-".join,
+)
+def served(request: pytest.FixtureRequest, serve: Serve) -> Served:
+    return serve(*request.param)
 
 
 @pytest.fixture(scope="module")
-def server(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAIServer]:
-    """Serve one model of the pair on a free port of this machine."""
-    weights = tmp_path_factory.mktemp("gguf") / f"{name}.gguf"
-    write_gguf(LAB_FOLDER / name, weights)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(BINARY), "-m", str(weights), "--alias", f"lab-{name}", "--host", "127.0.0.1"]
-    process = subprocess.Popen(
-        [*command, "--port", str(port), *FLAGS.split()],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "listening on" in line:
-            break
-    # A full pipe would stop the server.
-    drain = threading.Thread(target=process.stderr.read)
-    drain.start()
-    yield OpenAIServer(
-        model=f"lab-{name}",
-        base_url=(f"http://127.0.0.1:{port}/v1",),
-        tokenizer=f"lab/{name}",
-        max_connections=32,
-    )
-    process.kill()
-    drain.join()
-    process.communicate()
+def server(served: Served) -> OpenAIServer:
+    return served.backend()
+
+
+@pytest.fixture(scope="module")
+def name(served: Served) -> str:
+    return served.name
 
 
 def problems(count: int) -> list[Problem]:
@@ -98,16 +67,36 @@ async def test_it_keeps_to_the_contract(server: OpenAIServer) -> None:
     await check_backend(server, "Mod 10: m = 8, c = m - 2. What is c?\n\n")
 
 
-async def test_the_handshake_sees_what_the_server_can_do(server: OpenAIServer) -> None:
+async def test_the_handshake_sees_what_the_server_can_do(
+    served: Served, server: OpenAIServer
+) -> None:
     async with server.connect() as model:
         assert isinstance(model, RemoteModel)
         observed = model.observed
 
-    assert (observed.mode, observed.owner) == ("tokens", "llamacpp")
-    assert (observed.top_logprobs, observed.context_tokens) == (20, 1024)
-    # It ignores `echo`, with status 200.
-    assert not observed.can_score
-    assert observed.has_usage
+    assert (observed.mode, observed.context_tokens) == ("tokens", 1024)
+    assert (observed.top_logprobs, observed.has_usage, observed.is_lenient) == (20, True, True)
+    is_vllm = served.server == "vllm"
+    assert observed.owner == ("vllm" if is_vllm else "llamacpp")
+    # llama.cpp's ignores `echo` and `logprob_token_ids`, with status 200.
+    assert (observed.can_score, observed.can_pick_logprobs) == (is_vllm, is_vllm)
+
+
+async def test_a_given_text_is_scored_as_by_the_local_engine(
+    served: Served, server: OpenAIServer, name: str
+) -> None:
+    if served.server != "vllm":
+        pytest.skip("the server gives no echo")
+    scored = []
+    for backend in (server, local(name)):
+        async with backend.connect() as model:
+            view = View("mentor", problems(1)[0].prompt, backend.view)
+            async with model.open(view, seed=0) as session:
+                scored.append(await session.score("So m = 8. So the rest is 3."))
+
+    assert [token.id for token in scored[0]] == [token.id for token in scored[1]]
+    for there, here in zip(*scored, strict=True):
+        assert there.logprob == pytest.approx(here.logprob, abs=1e-4)
 
 
 async def test_greedy_texts_equal_those_of_the_local_engine(
@@ -143,7 +132,7 @@ async def test_a_hybrid_pair_gives_the_same_answers_and_counts(
     server: OpenAIServer, name: str
 ) -> None:
     if name == "generator":
-        pytest.skip("the mentor's server is the one that matters here")
+        pytest.skip("the mentor is the one that is elsewhere")
     recipe = MentorCollabFree(rate=0.3).recipe()
 
     hybrid = await solve_all(local("generator"), server, recipe)
@@ -163,7 +152,7 @@ async def test_labels_are_judged_as_by_the_local_engine(server: OpenAIServer, na
                 shares.append(answer.labels)
 
     for label in ("5", "6"):
-        # A label that is not among the 20 likeliest has probability 0 there.
+        # A label that is not among the 20 likeliest has probability 0 where ids cannot be picked.
         assert shares[0][label] == pytest.approx(shares[1][label], abs=1e-3)
 
 

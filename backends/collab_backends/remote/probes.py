@@ -1,0 +1,248 @@
+"""Short calls to one server, each of which shows one thing that it can or cannot do.
+
+Servers ignore what they do not know and answer with status 200, so nothing is believed that was
+not seen in an answer.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from collab.errors import CollabError
+from collab_backends.remote.endpoint import Endpoint
+from collab_backends.remote.failures import ServerUnreachableError
+from collab_backends.remote.requests import (
+    CONTINUE_LAST,
+    Json,
+    beyond_protocol,
+    logprobs_of,
+    path_of,
+)
+from collab_backends.remote.wire import NO_ID, Answer, parse_answer
+
+if TYPE_CHECKING:
+    from collab_backends.local.tokens import TextCodec
+
+SENTENCE = "The quick brown fox jumps over the lazy"
+_BEGUN = "One, two, three"
+_LOGPROB_STEPS = (20, 5)
+_SAME_LOGPROB = 1e-2
+_THOUGHT = "<think>\nOne and one and one and one is four.\n</think>\n\n"
+_THOUGHT_TOKENS = 6
+
+
+class Probes:
+    """What can be tried on one endpoint.
+
+    Args:
+        endpoint: The server.
+        model: The model's name there.
+        codec: The model's tokenizer, if there is one here.
+        extra: Added to every request.
+
+    Attributes:
+        notes: What was looked for and not seen, for people.
+        is_lenient: Whether parameters beyond the protocol are taken; they are sent until then.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, model: str, codec: "TextCodec | None", extra: Json
+    ) -> None:
+        self.notes: list[str] = []
+        self.is_lenient = True
+        self._endpoint = endpoint
+        self._model = model
+        self._codec = codec
+        self._extra = extra
+
+    # --- asking -----------------------------------------------------------------------------
+
+    async def ask(self, request: Json, *, is_chat: bool) -> Answer:
+        """Return an answer of one token.
+
+        Raises:
+            CollabError: The server refuses, or cannot be reached.
+        """
+        body = {"model": self._model, "max_tokens": 1, "temperature": 0.0}
+        if self.is_lenient:
+            body |= beyond_protocol(0, is_chat=is_chat)
+        body |= request | self._extra
+
+        async def work() -> Answer:
+            answered = await self._endpoint.post(path_of(is_chat=is_chat), body)
+            return parse_answer(answered, is_chat=is_chat)
+
+        return await self._endpoint.call(work, attempts=2)
+
+    async def tried(self, request: Json, *, is_chat: bool) -> Answer | None:
+        """Return an answer of one token, or `None` where the server refuses.
+
+        Raises:
+            ServerUnreachableError: It is not there (any more), which says nothing about it.
+        """
+        try:
+            return await self.ask(request, is_chat=is_chat)
+        except ServerUnreachableError:
+            raise
+        except CollabError:
+            # Some answer with status 500 what they cannot do; they are not down for that.
+            self._endpoint.breaker.note_success()
+            return None
+
+    async def find_manners(self) -> None:
+        """Find out whether the server refuses what the protocol does not have."""
+        for is_chat, request in ((False, {"prompt": "a"}), (True, _messages())):
+            for self.is_lenient in (True, False):
+                if await self.tried(request, is_chat=is_chat) is not None:
+                    return
+
+    # --- continuing -------------------------------------------------------------------------
+
+    async def takes_ids(self, codec: "TextCodec") -> bool:
+        """Whether ids are taken as they are: the server counts as many as were sent."""
+        ids = codec.splice((), SENTENCE).added
+        answer = await self.tried({"prompt": ids}, is_chat=False)
+        if answer is None or answer.paid.prompt is None:
+            self.notes.append("token ids are not taken as a prompt")
+            return False
+        if answer.paid.prompt != len(ids):
+            self.notes.append(
+                f"{len(ids)} token ids were counted as {answer.paid.prompt}: another tokenizer, or "
+                "a template is put around them"
+            )
+            return False
+        return True
+
+    async def continues_text(self) -> bool:
+        """Whether a text is continued as it is: hardly more tokens are counted than it has."""
+        answer = await self.tried({"prompt": "a"}, is_chat=False)
+        if answer is None or answer.paid.prompt is None or answer.paid.prompt > 3:
+            self.notes.append("texts are not continued as they are by /completions")
+            return False
+        return True
+
+    async def begin_of_text_is_doubled(self, rendered: Sequence[int], codec: "TextCodec") -> bool:
+        """Whether the server puts a begin-of-text token before texts that have one already.
+
+        Notes it if the server cuts texts into other tokens than this tokenizer.
+        """
+        counted = await self._count_text(codec.decode(rendered))
+        if counted == len(rendered):
+            return False
+        if counted == len(rendered) + 1 and codec.begins_with_bos(rendered):
+            return await self._count_text(codec.decode(rendered[1:])) == len(rendered)
+        self.notes.append(
+            f"a prompt of {len(rendered)} tokens is counted as {counted} by the server: it cuts "
+            "texts otherwise than the tokenizer given here, or adds to them"
+        )
+        return False
+
+    async def continues_messages(self, plain: Answer | None) -> bool:
+        """Whether a last message is continued: then no new turn is opened, which costs tokens.
+
+        Args:
+            plain: The answer to the same messages without asking for that.
+        """
+        flagged = await self.tried(_messages(_BEGUN) | CONTINUE_LAST, is_chat=True)
+        counts = [one.paid.prompt if one else None for one in (plain, flagged)]
+        if counts[0] is None or counts[1] is None or counts[1] >= counts[0]:
+            self.notes.append("continue_final_message has no effect")
+            return False
+        return True
+
+    async def begun(self) -> Answer | None:
+        """Return the answer to messages the last of which is the assistant's."""
+        return await self.tried(_messages(_BEGUN), is_chat=True)
+
+    @staticmethod
+    def gives_back(begun: Answer | None) -> bool:
+        """Whether an answer begins with the begun message itself."""
+        return begun is not None and begun.text.startswith(_BEGUN)
+
+    async def trims_end(self, flags: Json) -> bool:
+        """Whether the server's chat template takes blanks off the end of a begun message."""
+        bare = await self._count_begun(_BEGUN, flags)
+        blank = await self._count_begun(f"{_BEGUN}\n\n \n\n ", flags)
+        if bare is None or bare != blank:
+            return False
+        self.notes.append("the chat template trims the end of a begun answer; it is healed")
+        return True
+
+    async def note_dropped_thinking(self, flags: Json) -> None:
+        """Note it if the server's chat template drops the thinking of a begun message."""
+        bare = await self._count_begun(_BEGUN, flags)
+        whole = await self._count_begun(_THOUGHT + _BEGUN, flags)
+        if bare is not None and (whole is None or whole - bare < _THOUGHT_TOKENS):
+            self.notes.append(
+                "the chat template drops or refuses the thinking of a begun answer; name the "
+                "model's `tokenizer`, so that texts are rendered here"
+            )
+
+    async def _count_begun(self, text: str, flags: Json) -> int | None:
+        answer = await self.tried(_messages(text) | flags, is_chat=True)
+        return answer.paid.prompt if answer else None
+
+    async def _count_text(self, text: str) -> int | None:
+        answer = await self.tried({"prompt": text}, is_chat=False)
+        return answer.paid.prompt if answer else None
+
+    # --- probabilities ----------------------------------------------------------------------
+
+    async def top_logprobs(self, request: Json, *, is_chat: bool) -> int:
+        """Return how many candidates per token are given, 20 at most."""
+        for count in _LOGPROB_STEPS:
+            asked = request | logprobs_of(count, is_chat=is_chat)
+            answer = await self.tried(asked, is_chat=is_chat)
+            seen = len(answer.entries[0].top) if answer and answer.entries else 0
+            if seen >= count - 1:
+                return min(seen, count)
+        self.notes.append("no log-probabilities are given")
+        return 0
+
+    async def picks_logprobs(self, codec: "TextCodec") -> bool:
+        """Whether the log-probabilities of chosen ids are given: an unlikely one must appear."""
+        ids = codec.splice((), SENTENCE).added
+        asked = [ids[0], ids[-1], 0]
+        answer = await self.tried(
+            {
+                "prompt": ids,
+                "logprobs": 1,
+                "logprob_token_ids": asked,
+                "return_tokens_as_token_ids": True,
+            },
+            is_chat=False,
+        )
+        seen = {one.id for one in answer.entries[0].top} if answer and answer.entries else set()
+        return set(asked) <= seen
+
+    async def scores(self, codec: "TextCodec") -> bool:
+        """Whether an echo gives each token's log-probability at its own place.
+
+        The last token's has to be the one that is given for it when it is written.
+        """
+        ids = codec.splice((), SENTENCE).added[:-1]
+        alone = await self.tried({"prompt": ids, "logprobs": 1}, is_chat=False)
+        written = alone.ids[0] if alone and alone.ids else _id_of_first(alone)
+        if alone is None or not alone.entries or written == NO_ID:
+            self.notes.append("no echo of the prompt's log-probabilities")
+            return False
+        echo = {"prompt": [*ids, written], "logprobs": 1, "echo": True}
+        echoed = await self.tried(echo, is_chat=False)
+        if echoed is None or len(echoed.entries) <= len(ids):
+            self.notes.append("no echo of the prompt's log-probabilities")
+            return False
+        there, here = echoed.entries[len(ids)].logprob, alone.entries[0].logprob
+        if there is None or here is None or abs(there - here) > _SAME_LOGPROB:
+            self.notes.append("an echo's log-probabilities are not at their places")
+            return False
+        return True
+
+
+def _messages(begun: str = "") -> Json:
+    messages = [{"role": "user", "content": "Count."}]
+    if begun:
+        messages.append({"role": "assistant", "content": begun})
+    return {"messages": messages}
+
+
+def _id_of_first(answer: Answer | None) -> int:
+    return answer.entries[0].id if answer and answer.entries else NO_ID
