@@ -30,10 +30,11 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python tests/bench/bench.py --out bench.json
 
-# Real servers for the tests, built once; the folder can be kept between machines of one kind.
+# Real servers for the tests, installed once; the folder can be kept between machines of one kind.
+# `make servers SERVERS="vllm transformers"` installs some of them.
 COLLAB_SERVERS ?= $(HOME)/.cache/collab-servers
 servers: $(STAMP)
-	$(BIN)/python tests/servers/install.py "$(COLLAB_SERVERS)"
+	$(BIN)/python tests/servers/install.py "$(COLLAB_SERVERS)" $(SERVERS)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -94,8 +94,9 @@ class Scripted:
         if body.get("stream"):
             return StreamingResponse(sse([*events, "[DONE]"]), media_type="text/event-stream")
         whole = self.part(words, finish, body)
-        # More than any text that was sent: as if a template were put around it.
-        counted = 99 if self.repeats_prefill else 1
+        # What a template puts around messages is counted too, but not behind one to be continued.
+        is_continued = "prompt" in body or body.get("continue_final_message")
+        counted = 99 if self.repeats_prefill else 1 if is_continued else 4
         usage = {"prompt_tokens": counted, "completion_tokens": len(words)}
         return JSONResponse({**whole, "usage": usage})
 

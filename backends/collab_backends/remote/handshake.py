@@ -86,7 +86,7 @@ class Handshake:
         entry = await self._listed_model()
         probes = self._probes
         await probes.find_manners()
-        mode = wanted or await self._best_mode()
+        mode = await self._mode(wanted)
         base = await self._short_answer(mode)
         top = await probes.top_logprobs(self._request(mode), is_chat=is_chat(mode))
         codec = self._codec
@@ -148,21 +148,46 @@ class Handshake:
 
     # --- the prefix mode --------------------------------------------------------------------
 
+    async def _mode(self, wanted: PrefixMode | None) -> PrefixMode:
+        if wanted is None:
+            mode = await self._best_mode()
+        elif await self._can_be(wanted) is False:
+            raise ModelLoadError(
+                f"{self._endpoint.base_url} cannot be asked in mode {wanted!r}: "
+                f"{self._probes.notes[-1]}; leave `mode` out for the best that is seen"
+            )
+        else:
+            mode = wanted
+        if is_chat(mode):
+            await self._probes.ensure_prompt_is_not_given_back()
+        return mode
+
     async def _best_mode(self) -> PrefixMode:
-        probes, codec = self._probes, self._codec
-        if codec is not None and await probes.takes_ids(codec):
+        is_rendered_here = self._codec is not None or self._view.template == "raw"
+        if self._codec is not None and await self._can_be("tokens"):
             return "tokens"
-        is_rendered_here = codec is not None or self._view.template == "raw"
-        if is_rendered_here and await probes.continues_text():
+        if is_rendered_here and await self._can_be("text"):
             return "text"
-        begun = await probes.begun()
-        if await probes.continues_messages(begun):
+        if await self._can_be("chat-continue"):
             return "chat-continue"
-        if probes.gives_back(begun):
-            # A last message of the assistant is continued by itself, and given back whole.
+        if await self._probes.gives_begun_back():
             return "prefill"
-        probes.notes.append("no exact continuation was seen; it is asked for in words")
+        self._probes.notes.append("no exact continuation was seen; it is asked for in words")
         return "quoted"
+
+    async def _can_be(self, mode: PrefixMode) -> bool | None:
+        """Whether a mode is seen to work; `None` if that cannot be told."""
+        match mode:
+            case "tokens" if self._codec is None:
+                raise ModelLoadError("mode 'tokens' needs `tokenizer`")
+            case "tokens" if self._codec is not None:
+                return await self._probes.takes_ids(self._codec)
+            case "text":
+                return await self._probes.continues_text()
+            case "chat-continue":
+                return await self._probes.continues_messages()
+        # Not every server that writes on at a last message gives it back, and all can be asked.
+        return None
 
     async def _adds_begin(self) -> bool:
         codec = self._codec
@@ -189,9 +214,7 @@ class Handshake:
             ) from error
 
     def _request(self, mode: PrefixMode) -> Json:
-        if mode == "tokens":
-            if self._codec is None:
-                raise ModelLoadError("mode 'tokens' needs `tokenizer`")
+        if mode == "tokens" and self._codec is not None:
             return {"prompt": self._codec.splice((), SENTENCE).added}
         if mode == "text":
             return {"prompt": SENTENCE}

@@ -41,7 +41,9 @@ def by_entries(answer: Answer, top_k: int) -> list[Token]:
         if not answer.text.startswith(said + entry.text):
             break
         said += entry.text
-        tokens.append(measured(entry, entry.id, entry.text, top_k))
+        # A part of a character has no text; it counts with the one that completes it.
+        if entry.text:
+            tokens.append(measured(entry, entry.id, entry.text, top_k))
     return tokens if said == answer.text else by_words(answer.text)
 
 

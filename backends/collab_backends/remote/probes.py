@@ -7,7 +7,7 @@ not seen in an answer.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from collab.errors import CollabError
+from collab.errors import CollabError, ModelLoadError
 from collab_backends.remote.endpoint import Endpoint
 from collab_backends.remote.failures import ServerUnreachableError
 from collab_backends.remote.requests import (
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collab_backends.local.tokens import TextCodec
 
 SENTENCE = "The quick brown fox jumps over the lazy"
+_MOST_FOR_A_LETTER = 3
+_ASKED = "Count."
 _BEGUN = "One, two, three"
 _LOGPROB_STEPS = (20, 5)
 _SAME_LOGPROB = 1e-2
@@ -97,13 +99,16 @@ class Probes:
 
     # --- continuing -------------------------------------------------------------------------
 
-    async def takes_ids(self, codec: "TextCodec") -> bool:
+    async def takes_ids(self, codec: "TextCodec") -> bool | None:
         """Whether ids are taken as they are: the server counts as many as were sent."""
         ids = codec.splice((), SENTENCE).added
         answer = await self.tried({"prompt": ids}, is_chat=False)
-        if answer is None or answer.paid.prompt is None:
+        if answer is None:
             self.notes.append("token ids are not taken as a prompt")
             return False
+        if answer.paid.prompt is None:
+            self._cannot_tell("token ids are taken as a prompt")
+            return None
         if answer.paid.prompt != len(ids):
             self.notes.append(
                 f"{len(ids)} token ids were counted as {answer.paid.prompt}: another tokenizer, or "
@@ -112,10 +117,13 @@ class Probes:
             return False
         return True
 
-    async def continues_text(self) -> bool:
+    async def continues_text(self) -> bool | None:
         """Whether a text is continued as it is: hardly more tokens are counted than it has."""
         answer = await self.tried({"prompt": "a"}, is_chat=False)
-        if answer is None or answer.paid.prompt is None or answer.paid.prompt > 3:
+        if answer is not None and answer.paid.prompt is None:
+            self._cannot_tell("texts are continued as they are")
+            return None
+        if answer is None or answer.paid.prompt is None or answer.paid.prompt > _MOST_FOR_A_LETTER:
             self.notes.append("texts are not continued as they are by /completions")
             return False
         return True
@@ -136,27 +144,47 @@ class Probes:
         )
         return False
 
-    async def continues_messages(self, plain: Answer | None) -> bool:
-        """Whether a last message is continued: then no new turn is opened, which costs tokens.
-
-        Args:
-            plain: The answer to the same messages without asking for that.
-        """
+    async def continues_messages(self) -> bool | None:
+        """Whether a last message is continued: then no new turn is opened, which costs tokens."""
+        plain = await self._begun()
         flagged = await self.tried(_messages(_BEGUN) | CONTINUE_LAST, is_chat=True)
-        counts = [one.paid.prompt if one else None for one in (plain, flagged)]
-        if counts[0] is None or counts[1] is None or counts[1] >= counts[0]:
+        if flagged is None:
+            self.notes.append("continue_final_message is not taken")
+            return False
+        if plain is None or plain.paid.prompt is None or flagged.paid.prompt is None:
+            self._cannot_tell("continue_final_message has an effect")
+            return None
+        if flagged.paid.prompt >= plain.paid.prompt:
             self.notes.append("continue_final_message has no effect")
             return False
         return True
 
-    async def begun(self) -> Answer | None:
-        """Return the answer to messages the last of which is the assistant's."""
+    async def gives_begun_back(self) -> bool:
+        """Whether a last message of the assistant is continued, and given back with the answer.
+
+        Some servers give every prompt back; that says nothing.
+        """
+        begun = await self._begun()
+        return begun is not None and begun.text.startswith(_BEGUN)
+
+    async def ensure_prompt_is_not_given_back(self) -> None:
+        """Check that an answer to messages is the answer alone.
+
+        Raises:
+            ModelLoadError: It begins with the prompt.
+        """
+        answer = await self.tried(_messages(), is_chat=True)
+        if answer is not None and answer.text.startswith(_ASKED):
+            raise ModelLoadError(
+                f"{self._endpoint.base_url} gives the prompt back with every answer to messages; "
+                "name the model's `tokenizer`, so that texts are continued through /completions"
+            )
+
+    async def _begun(self) -> Answer | None:
         return await self.tried(_messages(_BEGUN), is_chat=True)
 
-    @staticmethod
-    def gives_back(begun: Answer | None) -> bool:
-        """Whether an answer begins with the begun message itself."""
-        return begun is not None and begun.text.startswith(_BEGUN)
+    def _cannot_tell(self, what: str) -> None:
+        self.notes.append(f"tokens are not counted: whether {what} cannot be told")
 
     async def trims_end(self, flags: Json) -> bool:
         """Whether the server's chat template takes blanks off the end of a begun message."""
@@ -238,7 +266,7 @@ class Probes:
 
 
 def _messages(begun: str = "") -> Json:
-    messages = [{"role": "user", "content": "Count."}]
+    messages = [{"role": "user", "content": _ASKED}]
     if begun:
         messages.append({"role": "assistant", "content": begun})
     return {"messages": messages}
