@@ -2,6 +2,7 @@
 
 import json
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -125,6 +126,20 @@ class Scripted:
         return {"choices": [choice]}
 
 
+def status(code: int, body: object, **headers: str) -> Misbehaviour:
+    async def misbehave(server: Scripted, asked: Json) -> Response:
+        return JSONResponse({"error": {"message": body}}, code, headers)
+
+    return misbehave
+
+
+def says(response: Callable[[Scripted, Json], Response]) -> Misbehaviour:
+    async def misbehave(server: Scripted, asked: Json) -> Response:
+        return response(server, asked)
+
+    return misbehave
+
+
 async def sse(events: Sequence[Json | str]) -> AsyncIterator[str]:
     """Yield events as a server-sent stream."""
     for event in events:
@@ -152,14 +167,17 @@ async def running(scripted: Scripted) -> AsyncIterator[Scripted]:
 
 
 @asynccontextmanager
-async def listening(answer: bytes) -> AsyncIterator[int]:
-    """Serve raw bytes to whoever connects, then close the connection; yield the port."""
+async def listening(answer: bytes, *, resets: bool = False) -> AsyncIterator[int]:
+    """Serve raw bytes to whoever connects, then close or reset it; yield the port."""
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
 
     async def handle(stream: anyio.abc.SocketStream) -> None:
         async with stream:
             await stream.receive()
             await stream.send(answer)
+            if resets:
+                raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     async with listener, anyio.create_task_group() as group:
         group.start_soon(listener.serve, handle)

@@ -10,6 +10,7 @@ from collab.capabilities import Capabilities
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.seam import Meter
 from collab_backends.remote.endpoint import Endpoint
+from collab_backends.remote.failures import AttemptFailed, Fault
 from collab_backends.remote.requests import Json, is_chat, path_of
 from collab_backends.remote.wire import Answer, Paid, parse_answer, read_stream
 
@@ -79,7 +80,8 @@ class Asker:
         terms = self._terms
 
         async def work(endpoint: Endpoint) -> Answer:
-            return parse_answer(await endpoint.post(terms.path, body), is_chat=terms.is_chat)
+            answered = await endpoint.post(terms.path, body)
+            return _from_same_model(parse_answer(answered, is_chat=terms.is_chat), endpoint)
 
         return await self._metered(body, work)
 
@@ -95,7 +97,8 @@ class Asker:
 
         async def work(endpoint: Endpoint) -> Answer:
             async with endpoint.stream(terms.path, body) as events:
-                return await read_stream(events, is_chat=terms.is_chat, is_enough=is_enough)
+                answer = await read_stream(events, is_chat=terms.is_chat, is_enough=is_enough)
+            return _from_same_model(answer, endpoint)
 
         return await self._metered(body, work)
 
@@ -137,6 +140,21 @@ class Asker:
         )
         if paid.prompt is None or paid.completion is None:
             meter.is_estimated = True
+
+
+def _from_same_model(answer: Answer, endpoint: Endpoint) -> Answer:
+    """Return an answer if the model that wrote the server's first one wrote it.
+
+    Servers have names of their own for a model; what matters is that it stays the same.
+
+    Raises:
+        AttemptFailed: Another model wrote it.
+    """
+    first = endpoint.served_as = endpoint.served_as or answer.model
+    if answer.model and answer.model != first:
+        what = f"the model {answer.model!r} answered, where {first!r} had answered before"
+        raise AttemptFailed(Fault(what, is_retried=True))
+    return answer
 
 
 def _estimated_prompt(body: Json) -> int:

@@ -53,6 +53,9 @@ class Endpoint:
         key: The secret; it appears in no error.
         patience: How long and how often it is tried.
         connections: Most calls at a time.
+
+    Attributes:
+        served_as: What the server calls the model in its answers; empty before the first.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Endpoint:
         self.host = urlsplit(base_url).netloc.rpartition("@")[2]
         self.limit = AdaptiveLimit(_SLOT_START, connections)
         self.breaker = CircuitBreaker(self.host)
+        self.served_as = ""
         self._key = key
         self._patience = patience
         self._jitter = random.Random()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -58,6 +58,7 @@ class Answer:
         ids: The ids it says it wrote, or nothing.
         finish: Why it ended, as the server says.
         paid: What it cost.
+        model: Who wrote it, as the server says.
     """
 
     text: str
@@ -65,6 +66,7 @@ class Answer:
     ids: tuple[int, ...] = ()
     finish: str = ""
     paid: Paid = Paid()
+    model: str = ""
 
 
 def parse_answer(body: object, *, is_chat: bool) -> Answer:
@@ -79,7 +81,7 @@ def parse_answer(body: object, *, is_chat: bool) -> Answer:
     if not answer.finish:
         raise AttemptFailed(Fault("the answer does not say why it ended", is_retried=True))
     assert isinstance(body, Mapping), "checked with the choice"
-    return Answer(answer.text, answer.entries, answer.ids, answer.finish, _paid(body.get("usage")))
+    return replace(answer, paid=_paid(body.get("usage")), model=str(body.get("model") or ""))
 
 
 async def read_stream(
@@ -90,7 +92,7 @@ async def read_stream(
     Raises:
         AttemptFailed: The stream ended without saying why, or held an error.
     """
-    text, entries, ids, finish, paid = "", list[Entry](), list[int](), "", Paid()
+    text, entries, ids, finish, paid, model = "", list[Entry](), list[int](), "", Paid(), ""
     async for event in events:
         if not isinstance(event, Mapping):
             raise AttemptFailed(Fault(f"the stream holds {quoted(event)}", is_retried=True))
@@ -105,14 +107,15 @@ async def read_stream(
         entries += part.entries
         ids += part.ids
         finish = part.finish or finish
-        so_far = Answer(text, tuple(entries), tuple(ids), finish, paid)
+        model = str(event.get("model") or model)
+        so_far = Answer(text, tuple(entries), tuple(ids), finish, paid, model)
         if not finish and is_enough(so_far):
             return so_far
     if not finish:
         raise AttemptFailed(
             Fault("the stream ended in the middle, without a reason", is_retried=True)
         )
-    return Answer(text, tuple(entries), tuple(ids), finish, paid)
+    return Answer(text, tuple(entries), tuple(ids), finish, paid, model)
 
 
 def entropy(candidates: Sequence[Candidate], top_k: int) -> float | None:

@@ -1,14 +1,15 @@
 """What networks and servers do: each is typed, tried again where that can help, and ledgered."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 
 import anyio
 import pytest
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
-from support.servers import Json, Misbehaviour, Scripted, listening, running, sse
+from support.servers import Json, Misbehaviour, Scripted, listening, running, says, status
 
 from collab import Budget, Controller, Problem, Recipe, Result
 from collab.errors import ContextOverflowError, ModelCallError, ModelLoadError
+from collab.proposals import Until
 from collab.testing import FakeBackend, FakeModel
 from collab_backends.remote.backend import OpenAIServer
 from collab_backends.remote.endpoint import Patience
@@ -17,20 +18,6 @@ from collab_policies.always_mentor import AlwaysMentor
 from collab_policies.never import Never
 
 ANSWER = " one two three four five six"
-
-
-def status(code: int, body: object, **headers: str) -> Misbehaviour:
-    async def misbehave(server: Scripted, asked: Json) -> Response:
-        return JSONResponse({"error": {"message": body}}, code, headers)
-
-    return misbehave
-
-
-def says(response: Callable[[Scripted, Json], Response]) -> Misbehaviour:
-    async def misbehave(server: Scripted, asked: Json) -> Response:
-        return response(server, asked)
-
-    return misbehave
 
 
 async def stall(server: Scripted, asked: Json) -> Response:
@@ -95,41 +82,6 @@ async def test_a_passing_fault_is_tried_again_and_every_attempt_is_counted(
     assert (result.text, result.error) == (ANSWER, None)
     assert [call.attempts for call in result.calls] == [2]
     assert result.usage["generator"].completion_tokens == 6
-
-
-STREAM_FAULTS = [
-    pytest.param(
-        says(lambda s, b: StreamingResponse(sse([s.part([" one"], "", b)]))), id="cut cleanly"
-    ),
-    pytest.param(
-        says(
-            lambda s, b: StreamingResponse(
-                sse([s.part([" one"], "", b), {"error": {"message": "busy", "code": "503"}}])
-            )
-        ),
-        id="error event",
-    ),
-    pytest.param(
-        says(lambda s, b: StreamingResponse(sse([s.part([" one"], "", b), '{"choices": [{']))),
-        id="truncated event",
-    ),
-]
-
-
-@pytest.mark.parametrize("fault", STREAM_FAULTS)
-async def test_a_stream_that_does_not_end_properly_is_never_taken_for_the_end_of_a_text(
-    fault: Misbehaviour,
-) -> None:
-    async with running(Scripted()) as server:
-        async with Controller(
-            generator=server.backend(),
-            recipe=Recipe(policy=Never(), stop_strings=("###",)),
-        ) as controller:
-            server.faults.append(fault)
-            result = await controller.solve("q")
-
-    assert (result.text, result.error) == (ANSWER, None)
-    assert [call.attempts for call in result.calls] == [2]
 
 
 @pytest.mark.parametrize(
@@ -253,3 +205,82 @@ async def test_a_connection_closed_in_the_middle_is_tried_again() -> None:
     attempts = {result.calls[0].attempts for result in found}
     assert 1 in attempts
     assert max(attempts) in (2, 3)
+
+
+def model_named(name: str) -> Misbehaviour:
+    return says(
+        lambda s, b: JSONResponse({**s.part(s.words(b), "stop", b), "model": name, "usage": {}})
+    )
+
+
+async def test_another_model_than_before_is_never_taken_for_the_same() -> None:
+    async with running(Scripted()) as server:
+        async with Controller(
+            generator=server.backend(), recipe=Recipe(policy=Never(), max_answer_tokens=20)
+        ) as controller:
+            server.faults += [model_named("m-2026"), *[model_named("m-mini")] * 3]
+            first, second = [await controller.solve(name) for name in ("a", "b")]
+
+    assert first.error is None
+    with pytest.raises(ModelCallError, match="the model 'm-mini' answered, where 'm-2026' had"):
+        second.raise_for_error()
+    assert [call.attempts for call in second.calls] == [3]
+
+
+async def test_a_text_that_grew_too_long_ends_its_problem_alone_with_what_there_is() -> None:
+    async def full(server: Scripted, asked: Json) -> Response:
+        server.faults.append(full)
+        if "long" in asked["prompt"] and "two" in asked["prompt"]:
+            message = "This model's maximum context length is 8 tokens"
+            return JSONResponse({"error": {"message": message}}, 400)
+        return server.answer(asked)
+
+    async with running(Scripted()) as server:
+        recipe = Recipe(policy=Always(), verifiers=(AlwaysMentor(),), segment=Until(2))
+        async with Controller(
+            generator=FakeBackend(model=FakeModel("a b c d e f g h")),
+            mentor=server.backend(),
+            recipe=recipe,
+        ) as controller:
+            server.faults.append(full)
+            async with controller.map(["long", "short"], concurrency=2) as results:
+                found = {result.problem.prompt: result async for result in results}
+
+    assert found["short"].text == ANSWER
+    assert (found["long"].text, found["long"].reason) == (" one two", "error")
+    with pytest.raises(ContextOverflowError, match="maximum context length is 8"):
+        found["long"].raise_for_error()
+    assert [call.outcome for call in found["long"].calls if call.role == "mentor"] == [
+        "ok",
+        "failed",
+    ]
+
+
+async def test_an_answer_that_comes_after_the_deadline_is_not_waited_for() -> None:
+    late = anyio.Event()
+
+    async def too_late(server: Scripted, asked: Json) -> Response:
+        await late.wait()
+        return server.answer(asked)
+
+    async with running(Scripted()) as server:
+        result = await solve(server, too_late)
+        late.set()
+
+    assert (result.text, [call.attempts for call in result.calls]) == (ANSWER, [2])
+
+
+async def test_an_answer_that_comes_byte_by_byte_is_the_same_answer() -> None:
+    async def in_bytes(server: Scripted, asked: Json) -> Response:
+        whole = bytes(server.answer(asked).body)
+
+        async def one_by_one() -> AsyncIterator[bytes]:
+            for number in range(len(whole)):
+                yield whole[number : number + 1]
+
+        return StreamingResponse(one_by_one(), media_type="application/json")
+
+    async with running(Scripted()) as server:
+        result = await solve(server, in_bytes)
+
+    assert (result.text, [call.attempts for call in result.calls]) == (ANSWER, [1])
