@@ -114,22 +114,46 @@ class Endpoint:
             ServerUnreachableError: The last attempt got no answer.
             ModelCallError: It failed for good.
         """
-        retrying = AsyncRetrying(
-            sleep=anyio.sleep,
-            stop=stop_after_attempt(attempts or self._patience.attempts),
-            wait=self._wait_s,
-            retry=retry_if_exception(_is_retried),
-            reraise=True,
-        )
         try:
             with anyio.fail_after(self._patience.call_s):
-                return await retrying(self._attempt, work, on_attempt)
+                try:
+                    return await self._attempt(work, on_attempt)
+                except AttemptFailed as failed:
+                    most = attempts or self._patience.attempts
+                    return await self._again(failed, work, on_attempt, most)
         except AttemptFailed as failed:
             raise self._told(failed.fault) from failed.__cause__
         except TimeoutError as error:
             raise ModelCallError(
                 f"{self.host} did not manage the call within {self._patience.call_s:g} s"
             ) from error
+
+    async def _again(
+        self,
+        failed: AttemptFailed,
+        work: Callable[[], Awaitable[T]],
+        on_attempt: Callable[[], None],
+        most: int,
+    ) -> T:
+        """Do `work` until it succeeds or no more attempts are left, of which one has failed.
+
+        Most calls succeed at once, and need no bookkeeping for more.
+        """
+        first: list[AttemptFailed] = [failed]
+
+        async def attempt() -> T:
+            if first:
+                raise first.pop()
+            return await self._attempt(work, on_attempt)
+
+        retrying = AsyncRetrying(
+            sleep=anyio.sleep,
+            stop=stop_after_attempt(most),
+            wait=self._wait_s,
+            retry=retry_if_exception(_is_retried),
+            reraise=True,
+        )
+        return await retrying(attempt)
 
     async def post(self, path: str, body: Json) -> object:
         """Send one request; part of the `work` of a call."""
@@ -148,7 +172,7 @@ class Endpoint:
                 await stream.close()
 
     async def _attempt(self, work: Callable[[], Awaitable[T]], on_attempt: Callable[[], None]) -> T:
-        async with self.limit.place():
+        async with self.limit.places:
             self.breaker.ensure_closed()
             on_attempt()
             try:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from collab.proposals import Token
-from collab_backends.remote.wire import NO_ID, Answer, Entry, measured
+from collab_backends.remote.entries import NO_ID, Entry, measured
+from collab_backends.remote.wire import Answer
 
 if TYPE_CHECKING:
     from collab_backends.local.tokens import TextCodec
@@ -22,12 +23,12 @@ def by_ids(
     decoder = codec.decoder(before)
     matched = len(ids) == len(answer.entries)
     tokens: list[Token] = []
-    said = ""
+    length = 0
     for place, token_id in enumerate(ids):
         piece = decoder.feed(token_id)
-        if not answer.text.startswith(said + piece):
+        if not answer.text.startswith(piece, length):
             break
-        said += piece
+        length += len(piece)
         entry = answer.entries[place] if matched else Entry(token_id, piece, None)
         tokens.append(measured(entry, token_id, piece, top_k))
     return tokens
@@ -36,15 +37,15 @@ def by_ids(
 def by_entries(answer: Answer, top_k: int) -> list[Token]:
     """Return the tokens that the server reports, or words where they do not make up the text."""
     tokens: list[Token] = []
-    said = ""
+    length = 0
     for entry in answer.entries:
-        if not answer.text.startswith(said + entry.text):
+        if not answer.text.startswith(entry.text, length):
             break
-        said += entry.text
+        length += len(entry.text)
         # A part of a character has no text; it counts with the one that completes it.
         if entry.text:
             tokens.append(measured(entry, entry.id, entry.text, top_k))
-    return tokens if said == answer.text else by_words(answer.text)
+    return tokens if length == len(answer.text) else by_words(answer.text)
 
 
 def by_words(text: str) -> list[Token]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from collab.errors import CollabError, ModelLoadError
 from collab_backends.remote.endpoint import Endpoint
+from collab_backends.remote.entries import NO_ID
 from collab_backends.remote.failures import ServerUnreachableError
 from collab_backends.remote.requests import (
     CONTINUE_LAST,
@@ -17,7 +18,7 @@ from collab_backends.remote.requests import (
     logprobs_of,
     path_of,
 )
-from collab_backends.remote.wire import NO_ID, Answer, parse_answer
+from collab_backends.remote.wire import Answer, parse_answer
 
 if TYPE_CHECKING:
     from collab_backends.local.tokens import TextCodec
@@ -220,7 +221,7 @@ class Probes:
         for count in _LOGPROB_STEPS:
             asked = request | logprobs_of(count, is_chat=is_chat)
             answer = await self.tried(asked, is_chat=is_chat)
-            seen = len(answer.entries[0].top) if answer and answer.entries else 0
+            seen = len(answer.entries[0].candidates) if answer and answer.entries else 0
             if seen >= count - 1:
                 return min(seen, count)
         self.notes.append("no log-probabilities are given")
@@ -239,7 +240,9 @@ class Probes:
             },
             is_chat=False,
         )
-        seen = {one.id for one in answer.entries[0].top} if answer and answer.entries else set()
+        seen = (
+            {one.id for one in answer.entries[0].candidates} if answer and answer.entries else set()
+        )
         return set(asked) <= seen
 
     async def scores(self, codec: "TextCodec") -> bool:

@@ -12,6 +12,7 @@ from collab.signals import Signals, Steering
 from collab_backends.live_ids import ensure_distinct
 from collab_backends.remote.asking import Asker, Terms
 from collab_backends.remote.endpoint import Endpoint
+from collab_backends.remote.entries import NO_ID, measured
 from collab_backends.remote.pieces import (
     by_entries,
     by_ids,
@@ -22,7 +23,7 @@ from collab_backends.remote.pieces import (
 )
 from collab_backends.remote.requests import Json, beyond_protocol, logprobs_of
 from collab_backends.remote.texts import IdText, LiveText, cleaned
-from collab_backends.remote.wire import NO_ID, Answer, measured
+from collab_backends.remote.wire import Answer
 
 _WHOLE_AT_ONCE = 32
 """Up to so many tokens an answer is asked for as a whole; longer ones are streamed and left as soon
@@ -87,7 +88,7 @@ class RemoteSession:
         answer = await self._asker.answer(body)
         if not answer.entries:
             raise ModelCallError(f"{self._terms.label!r} gave no probabilities")
-        top = answer.entries[0].top
+        top = answer.entries[0].candidates
         return Distribution(
             {
                 label: sum(

@@ -1,7 +1,6 @@
 """How many calls one endpoint is given at a time, and whether it is called at all."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from time import monotonic
 
 import anyio
@@ -30,6 +29,7 @@ class AdaptiveLimit:
 
     Attributes:
         bound: Calls allowed at a time now.
+        places: Entered by each call; waits while all are taken.
     """
 
     def __init__(self, start: int, most: int, *, clock: Callable[[], float] = monotonic) -> None:
@@ -39,13 +39,7 @@ class AdaptiveLimit:
         self._has_been_refused = False
         self._episode_began = -_EPISODE_S
         self._successes = 0
-        self._limiter = anyio.CapacityLimiter(int(self.bound))
-
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Wait for a place and hold it."""
-        async with self._limiter:
-            yield
+        self.places = anyio.CapacityLimiter(int(self.bound))
 
     def note_success(self) -> None:
         """Take note of a call that succeeded at once."""
@@ -67,7 +61,7 @@ class AdaptiveLimit:
 
     def _set(self, bound: float) -> None:
         self.bound = min(max(bound, 1.0), float(self._most))
-        self._limiter.total_tokens = int(self.bound)
+        self.places.total_tokens = int(self.bound)
 
 
 class CircuitBreaker:

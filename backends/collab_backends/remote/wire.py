@@ -1,41 +1,11 @@
 """Reading answers: text, tokens with their signals, why it ended, and what was paid for."""
 
-import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from typing import Any
 
-from collab.proposals import Token
+from collab_backends.remote.entries import Entry, read_entries
 from collab_backends.remote.failures import AttemptFailed, Fault, fault_of_body, quoted
-
-NO_ID = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One of the likeliest tokens at a position."""
-
-    id: int
-    text: str
-    logprob: float
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One token as a server reports it.
-
-    Attributes:
-        id: Its id, or -1.
-        text: Its text; may be unreadable where it is part of a character.
-        logprob: Its log-probability, if given.
-        top: The likeliest tokens there, if given.
-    """
-
-    id: int
-    text: str
-    logprob: float | None
-    top: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,28 +88,6 @@ async def read_stream(
     return Answer(text, tuple(entries), tuple(ids), finish, paid, model)
 
 
-def entropy(candidates: Sequence[Candidate], top_k: int) -> float | None:
-    """Return the entropy in nats over the `top_k` likeliest, renormalised; `None` if too few."""
-    logprobs = sorted((one.logprob for one in candidates), reverse=True)[:top_k]
-    if len(logprobs) < 2:
-        return None
-    weights = [math.exp(one - logprobs[0]) for one in logprobs]
-    total = sum(weights)
-    return max(-sum(w / total * math.log(w / total) for w in weights if w > 0), 0.0)
-
-
-def measured(entry: Entry, token_id: int, text: str, top_k: int) -> Token:
-    """Return a token with the signals that its entry allows."""
-    likeliest = sorted((one.logprob for one in entry.top), reverse=True)
-    return Token(
-        id=token_id,
-        text=text,
-        logprob=None if entry.logprob is None else min(entry.logprob, 0.0),
-        entropy_nats=entropy(entry.top, top_k) if top_k else None,
-        margin=likeliest[0] - likeliest[1] if len(likeliest) > 1 else None,
-    )
-
-
 def _choice(body: object) -> Mapping[str, Any]:
     if not isinstance(body, Mapping):
         what = f"this is no OpenAI-compatible server; it answers: {quoted(body)}"
@@ -157,53 +105,10 @@ def _parse_choice(choice: Mapping[str, Any], *, is_chat: bool) -> Answer:
     text = message.get("content" if is_chat else "text") or ""
     return Answer(
         text=str(text),
-        entries=tuple(_entries(choice.get("logprobs"))),
+        entries=tuple(read_entries(choice.get("logprobs"))),
         ids=tuple(int(one) for one in choice.get("token_ids") or ()),
         finish=str(choice.get("finish_reason") or ""),
     )
-
-
-def _entries(logprobs: object) -> list[Entry]:
-    """Return the tokens of either shape: lists side by side, or a list of objects."""
-    if not isinstance(logprobs, Mapping):
-        return []
-    if isinstance(content := logprobs.get("content"), list):
-        return [_content_entry(one) for one in content if isinstance(one, Mapping)]
-    tokens = logprobs.get("tokens") or []
-    values = logprobs.get("token_logprobs") or []
-    tops = logprobs.get("top_logprobs") or []
-    return [
-        Entry(_id_of(token), str(token), value, _legacy_top(top))
-        for token, value, top in zip_longest(tokens, values, tops)
-        if token is not None
-    ]
-
-
-def _content_entry(one: Mapping[str, Any]) -> Entry:
-    top = tuple(
-        Candidate(_id_of(c.get("token"), c.get("id")), str(c.get("token")), float(c["logprob"]))
-        for c in one.get("top_logprobs") or ()
-        if c.get("logprob") is not None
-    )
-    token = one.get("token")
-    return Entry(_id_of(token, one.get("id")), str(token), one.get("logprob"), top)
-
-
-def _legacy_top(top: object) -> tuple[Candidate, ...]:
-    if not isinstance(top, Mapping):
-        return ()
-    return tuple(
-        Candidate(_id_of(token), str(token), float(value))
-        for token, value in top.items()
-        if value is not None
-    )
-
-
-def _id_of(token: object, given: object = None) -> int:
-    if isinstance(given, int):
-        return given
-    text = str(token)
-    return int(text.removeprefix("token_id:")) if text.startswith("token_id:") else NO_ID
 
 
 def _paid(usage: object) -> Paid:

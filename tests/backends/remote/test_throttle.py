@@ -66,7 +66,7 @@ async def test_no_more_calls_than_the_limit_are_in_flight() -> None:
 
     async def call() -> None:
         nonlocal in_flight, most
-        async with limit.place():
+        async with limit.places:
             in_flight += 1
             most = max(most, in_flight)
             await anyio.lowlevel.checkpoint()

@@ -1,0 +1,124 @@
+"""Tokens as servers report them, with the likeliest candidates at each place.
+
+Answers hold many more candidates than are ever looked at, so these are read on demand.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from collab.proposals import Token
+
+NO_ID = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One of the likeliest tokens at a position."""
+
+    id: int
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One token as a server reports it.
+
+    Attributes:
+        id: Its id, or -1.
+        text: Its text; may be unreadable where it is part of a character.
+        logprob: Its log-probability in nats, if given.
+        reported: The likeliest tokens there as the server reports them: a list of objects, or a
+            mapping from token to log-probability.
+    """
+
+    id: int
+    text: str
+    logprob: float | None
+    reported: object = None
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The likeliest tokens."""
+        return tuple(
+            Candidate(_id_of(one.get("token"), one.get("id")), str(one.get("token")), value)
+            for one, value in _valued(self.reported)
+        )
+
+    @property
+    def logprobs(self) -> list[float]:
+        """The log-probabilities of the likeliest tokens, the largest first."""
+        return sorted((value for _, value in _valued(self.reported)), reverse=True)
+
+
+def read_entries(logprobs: object) -> list[Entry]:
+    """Return the tokens of either shape: lists side by side, or a list of objects."""
+    if not isinstance(logprobs, Mapping):
+        return []
+    if isinstance(content := logprobs.get("content"), list):
+        return [_entry(one) for one in content if isinstance(one, Mapping)]
+    tokens = logprobs.get("tokens") or []
+    values = logprobs.get("token_logprobs") or []
+    tops = logprobs.get("top_logprobs") or []
+    return [
+        Entry(_id_of(token), str(token), _number(value), top)
+        for token, value, top in zip_longest(tokens, values, tops)
+        if token is not None
+    ]
+
+
+def measured(entry: Entry, token_id: int, text: str, top_k: int) -> Token:
+    """Return a token with the signals that its entry allows."""
+    logprobs = entry.logprobs
+    return Token(
+        id=token_id,
+        text=text,
+        logprob=None if entry.logprob is None else min(entry.logprob, 0.0),
+        entropy_nats=entropy(logprobs, top_k) if top_k else None,
+        margin=logprobs[0] - logprobs[1] if len(logprobs) > 1 else None,
+    )
+
+
+def entropy(logprobs: Sequence[float], top_k: int) -> float | None:
+    """Return the entropy in nats over the `top_k` likeliest, renormalised; `None` if too few.
+
+    Args:
+        logprobs: The largest first.
+        top_k: How many of them count.
+    """
+    likeliest = logprobs[:top_k]
+    if len(likeliest) < 2:
+        return None
+    weights = [math.exp(one - likeliest[0]) for one in likeliest]
+    total = sum(weights)
+    return max(-sum(w / total * math.log(w / total) for w in weights if w > 0), 0.0)
+
+
+def _entry(one: Mapping[str, Any]) -> Entry:
+    token = one.get("token")
+    value = _number(one.get("logprob"))
+    return Entry(_id_of(token, one.get("id")), str(token), value, one.get("top_logprobs"))
+
+
+def _valued(reported: object) -> Iterator[tuple[Mapping[str, Any], float]]:
+    if isinstance(reported, Mapping):
+        reported = [{"token": token, "logprob": value} for token, value in reported.items()]
+    if not isinstance(reported, list):
+        return
+    for one in reported:
+        if isinstance(one, Mapping) and (value := _number(one.get("logprob"))) is not None:
+            yield one, value
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _id_of(token: object, given: object = None) -> int:
+    if isinstance(given, int):
+        return given
+    text = str(token)
+    return int(text.removeprefix("token_id:")) if text.startswith("token_id:") else NO_ID
