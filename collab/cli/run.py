@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,15 @@ from collab.runner import Progress, RunSummary, run
 from collab.summary import Summary
 
 _MUCH_TRUNCATED = 0.05
+_COUNTS = (
+    "calls",
+    "completion_tokens",
+    "reasoning_tokens",
+    "kept_tokens",
+    "discarded_tokens",
+    "prompt_tokens",
+    "cached_tokens",
+)
 
 
 def execute(path: Path | None, flags: RunFlags, *, as_json: bool) -> int:
@@ -89,20 +99,12 @@ def _as_text(outcome: RunSummary, config: RunConfig) -> str:
 
 
 def usage_table(summary: Summary) -> str:
-    """Return what each role spent, in tokens."""
-    head = ("role", "calls", "completion", "kept", "discarded", "prompt", "cached")
-    rows = [
-        (
-            role,
-            str(usage.calls),
-            str(usage.completion_tokens),
-            str(usage.kept_tokens),
-            str(usage.discarded_tokens),
-            str(usage.prompt_tokens),
-            str(usage.cached_tokens),
-        )
-        for role, usage in summary.usage.items()
-    ]
+    """Return what each role spent, in tokens; reasoning ones only where there are any."""
+    spent = {role: asdict(usage) for role, usage in summary.usage.items()}
+    has_reasoning = any(counts["reasoning_tokens"] for counts in spent.values())
+    shown = [name for name in _COUNTS if name != "reasoning_tokens" or has_reasoning]
+    head = ("role", *(name.removesuffix("_tokens") for name in shown))
+    rows = [(role, *(str(counts[name]) for name in shown)) for role, counts in spent.items()]
     return columns([head, *rows])
 
 

@@ -157,6 +157,7 @@ class MeteredSession:
         prompt = now.prompt_tokens - before.prompt_tokens
         cached = now.cached_tokens - before.cached_tokens
         completion = now.completion_tokens - before.completion_tokens
+        reasoning = now.reasoning_tokens - before.reasoning_tokens
         price = self._price
         self._ledger.add(
             Call(
@@ -167,6 +168,7 @@ class MeteredSession:
                 prompt_tokens=prompt,
                 cached_tokens=cached,
                 completion_tokens=completion,
+                reasoning_tokens=reasoning,
                 attempts=attempts,
                 queue_wait_s=now.queue_wait_s - before.queue_wait_s,
                 first_token_s=now.first_token_s,
@@ -175,6 +177,7 @@ class MeteredSession:
                 if price
                 else None,
                 outcome=outcome,
-                is_estimated=now.is_estimated,
+                is_estimated=now.estimates > before.estimates,
+                raw_usage=now.raw_usage[len(before.raw_usage) :],
             )
         )

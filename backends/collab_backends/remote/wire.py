@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
 from collab.proposals import Token
 from collab_backends.remote.failures import AttemptFailed, Fault, fault_of_body, quoted
+from collab_backends.remote.paid import NOT_SAID, Paid, parse_paid
 
 NO_ID = -1
 
@@ -39,16 +40,6 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
-    """What a server says that an answer cost; `None` for what it does not say."""
-
-    prompt: int | None = None
-    cached: int | None = None
-    completion: int | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """One answer.
 
@@ -58,13 +49,17 @@ class Answer:
         ids: The ids it says it wrote, or nothing.
         finish: Why it ended, as the server says.
         paid: What it cost.
+        id: What the server calls it, if it says.
+        model: The model that wrote it, as the server says.
     """
 
     text: str
     entries: tuple[Entry, ...] = ()
     ids: tuple[int, ...] = ()
     finish: str = ""
-    paid: Paid = Paid()
+    paid: Paid = NOT_SAID
+    id: str = ""
+    model: str = ""
 
 
 def parse_answer(body: object, *, is_chat: bool) -> Answer:
@@ -79,7 +74,9 @@ def parse_answer(body: object, *, is_chat: bool) -> Answer:
     if not answer.finish:
         raise AttemptFailed(Fault("the answer does not say why it ended", is_retried=True))
     assert isinstance(body, Mapping), "checked with the choice"
-    return Answer(answer.text, answer.entries, answer.ids, answer.finish, _paid(body.get("usage")))
+    return replace(
+        answer, paid=parse_paid(body.get("usage")), id=_said(body, "id"), model=_said(body, "model")
+    )
 
 
 async def read_stream(
@@ -90,12 +87,13 @@ async def read_stream(
     Raises:
         AttemptFailed: The stream ended without saying why, or held an error.
     """
-    text, entries, ids, finish, paid = "", list[Entry](), list[int](), "", Paid()
+    text, entries, ids, finish, paid = "", list[Entry](), list[int](), "", NOT_SAID
+    answer_id = model = ""
     async for event in events:
         if not isinstance(event, Mapping):
             raise AttemptFailed(Fault(f"the stream holds {quoted(event)}", is_retried=True))
         if event.get("usage"):
-            paid = _paid(event["usage"])
+            paid = parse_paid(event["usage"])
         if not event.get("choices"):
             if "error" in event:
                 raise AttemptFailed(fault_of_body(event))
@@ -105,14 +103,15 @@ async def read_stream(
         entries += part.entries
         ids += part.ids
         finish = part.finish or finish
-        so_far = Answer(text, tuple(entries), tuple(ids), finish, paid)
+        answer_id, model = answer_id or _said(event, "id"), model or _said(event, "model")
+        so_far = Answer(text, tuple(entries), tuple(ids), finish, paid, answer_id, model)
         if not finish and is_enough(so_far):
             return so_far
     if not finish:
         raise AttemptFailed(
             Fault("the stream ended in the middle, without a reason", is_retried=True)
         )
-    return Answer(text, tuple(entries), tuple(ids), finish, paid)
+    return Answer(text, tuple(entries), tuple(ids), finish, paid, answer_id, model)
 
 
 def entropy(candidates: Sequence[Candidate], top_k: int) -> float | None:
@@ -135,6 +134,10 @@ def measured(entry: Entry, token_id: int, text: str, top_k: int) -> Token:
         entropy_nats=entropy(entry.top, top_k) if top_k else None,
         margin=likeliest[0] - likeliest[1] if len(likeliest) > 1 else None,
     )
+
+
+def _said(body: Mapping[str, Any], name: str) -> str:
+    return str(body.get(name) or "")
 
 
 def _choice(body: object) -> Mapping[str, Any]:
@@ -201,13 +204,3 @@ def _id_of(token: object, given: object = None) -> int:
         return given
     text = str(token)
     return int(text.removeprefix("token_id:")) if text.startswith("token_id:") else NO_ID
-
-
-def _paid(usage: object) -> Paid:
-    if not isinstance(usage, Mapping):
-        return Paid()
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
-    if cached is None:
-        cached = usage.get("prompt_cache_hit_tokens")
-    return Paid(usage.get("prompt_tokens"), cached, usage.get("completion_tokens"), dict(usage))
