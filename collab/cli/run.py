@@ -10,7 +10,7 @@ import anyio
 
 from collab.cli.flags import RunFlags
 from collab.cli.progress import shown_progress
-from collab.cli.terminal import columns, listed, percent, with_interval
+from collab.cli.terminal import columns, costs, listed, percent, with_interval
 from collab.config import RunConfig
 from collab.config_files import load_config
 from collab.runner import Progress, RunSummary, run
@@ -90,7 +90,7 @@ def _as_text(outcome: RunSummary, config: RunConfig) -> str:
         ("outcomes", listed(counts) or "none"),
         ("accuracy", with_interval(summary.accuracy, summary.accuracy_interval)),
         ("mentor share", percent(summary.mentor_share)),
-        *([("cost", f"${summary.cost_usd:.6f}")] if summary.cost_usd else []),
+        *([("cost", spent)] if (spent := costs(summary.cost_usd, summary.priced_by)) else []),
         ("wall time", f"{outcome.working_s:.1f} s, after {outcome.loading_s:.1f} s of loading"),
         ("results", str(config.out)),
     ]
