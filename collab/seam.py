@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from collab.capabilities import Capabilities
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.signals import NO_SIGNALS, Signals, Steering
+from collab.telemetry import Service
 from collab.usage import Price
 from collab.views import View, ViewOptions
 
@@ -165,6 +166,16 @@ class Model(Protocol):
             ContextOverflowError: The prompt does not fit.
             ConfigError: An observed layer does not exist.
         """
+        ...
+
+
+@runtime_checkable
+class ServedModel(Protocol):
+    """A model behind a server may also say how it is asked; traces then name the server."""
+
+    @property
+    def service(self) -> Service:
+        """How it is asked."""
         ...
 
 

@@ -6,10 +6,12 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from collab import telemetry_names as names
 from collab.capabilities import Capabilities
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.observability import log_event
 from collab.seam import Meter
+from collab.telemetry import annotate_call
 from collab_backends.remote.endpoint import Endpoint
 from collab_backends.remote.failures import fault_of
 from collab_backends.remote.requests import Json, is_chat, path_of
@@ -115,10 +117,12 @@ class Asker:
                 self._meter.first_token_s = perf_counter() - started
 
         async def attempt(endpoint: Endpoint) -> Answer:
+            annotate_call(endpoint.server)
             return await self._attempt(body, partial(work, endpoint), hear)
 
         answer = await self._with_failover(attempt)
         hear(answer)
+        annotate_call(_origin(answer))
         return answer
 
     async def _with_failover(self, attempt: Callable[[Endpoint], Awaitable[Answer]]) -> Answer:
@@ -178,6 +182,16 @@ class Asker:
             log_event(
                 "remote.usage_contradicted", model=self._terms.label, what=list(paid.contradictions)
             )
+
+
+def _origin(answer: Answer) -> dict[str, str | tuple[str, ...]]:
+    """Return what traces tell of an answer, as far as its server told it."""
+    said: dict[str, str | tuple[str, ...]] = {
+        names.RESPONSE_ID: answer.id,
+        names.RESPONSE_MODEL: answer.model,
+        names.RESPONSE_FINISH_REASONS: (answer.finish,) if answer.finish else (),
+    }
+    return {name: value for name, value in said.items() if value}
 
 
 def _estimated_prompt(body: Json) -> int:

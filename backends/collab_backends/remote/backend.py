@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio.to_thread
 from pydantic import Field, JsonValue, field_validator
@@ -14,6 +14,7 @@ from collab.capabilities import Capabilities, PrefixMode
 from collab.errors import ConfigError, ModelLoadError
 from collab.seam import Backend, Model
 from collab.signals import NO_SIGNALS, Signals
+from collab.telemetry import Service
 from collab.views import View
 from collab_backends.live_ids import LiveIds
 from collab_backends.remote.asking import Terms
@@ -153,6 +154,16 @@ class RemoteModel:
     def capabilities(self) -> Capabilities:
         """What it can do."""
         return self._terms.capabilities
+
+    @property
+    def service(self) -> Service:
+        """How it is asked, for traces."""
+        owner = self.observed.owner.lower()
+        provider = owner if is_lenient(owner) else "openai"
+        operation: Literal["chat", "text_completion"] = (
+            "chat" if self._terms.is_chat else "text_completion"
+        )
+        return Service(operation, provider, self._terms.name)
 
     @asynccontextmanager
     async def open(

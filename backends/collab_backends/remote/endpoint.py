@@ -14,6 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from collab.errors import ConfigError, ContextOverflowError, ModelCallError
 from collab.observability import log_event
+from collab.telemetry_names import SERVER_ADDRESS, SERVER_PORT
 from collab_backends.remote.bounded import ACCEPTED, bounding
 from collab_backends.remote.failures import AttemptFailed, Fault, fault_of
 from collab_backends.remote.requests import Json
@@ -63,7 +64,11 @@ class Endpoint:
         connections: int,
     ) -> None:
         self.base_url = base_url
-        self.host = urlsplit(base_url).netloc.rpartition("@")[2]
+        parts = urlsplit(base_url)
+        self.host = parts.netloc.rpartition("@")[2]
+        self.server: dict[str, str | int] = {SERVER_ADDRESS: parts.hostname or ""}
+        if parts.port:
+            self.server[SERVER_PORT] = parts.port
         self.limit = AdaptiveLimit(_SLOT_START, connections)
         self.breaker = CircuitBreaker(self.host)
         self._key = key
