@@ -1,5 +1,7 @@
 """Building from a configuration: its recipe, its backends, its controller."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import cast
 
 import anyio.to_thread
@@ -8,10 +10,13 @@ from collab.config import DEFAULT_RECIPE, PluginConfig, RunConfig
 from collab.controller import Controller
 from collab.errors import ConfigError
 from collab.plugins import Kind, build
+from collab.prices import prices_of
 from collab.protocols import Policy, Verifier
 from collab.recipes import Recipe, RecipeFactory, made
 from collab.roles import GENERATOR
 from collab.seam import ConsultationBackend
+
+_NO_MORE: Mapping[str, object] = MappingProxyType({})
 
 
 def build_controller(config: RunConfig) -> Controller:
@@ -65,20 +70,23 @@ def build_recipe(config: RunConfig) -> Recipe:
 
 
 def build_backends(config: RunConfig) -> dict[str, ConsultationBackend]:
-    """Return the backends by participant, the generator first.
+    """Return the backends by participant, the generator first, with their prices.
 
     Raises:
+        ConfigError: The prices cannot be read.
         PluginError: A backend cannot be found or does not take its options.
     """
-    named = {GENERATOR: config.pair.generator, **config.pair.mentors_by_name}
-    return {
-        role: cast(ConsultationBackend, _build("backends", backend))
-        for role, backend in named.items()
-    }
+    priced = prices_of(config)
+    backends: dict[str, ConsultationBackend] = {}
+    for role, backend in config.pair.by_role.items():
+        price = priced[role].price if role in priced else None
+        options = {"price": price} if price is not None else {}
+        backends[role] = cast(ConsultationBackend, _build("backends", backend, options))
+    return backends
 
 
-def _build(kind: Kind, plugin: PluginConfig) -> object:
-    return build(kind, plugin.use, plugin.options)
+def _build(kind: Kind, plugin: PluginConfig, more: Mapping[str, object] = _NO_MORE) -> object:
+    return build(kind, plugin.use, {**plugin.options, **more})
 
 
 def _ensure_priced(config: RunConfig, backends: dict[str, ConsultationBackend]) -> None:
@@ -88,5 +96,6 @@ def _ensure_priced(config: RunConfig, backends: dict[str, ConsultationBackend]) 
         raise ConfigError(
             f"max_cost_usd bounds nothing while the {' and the '.join(unpriced)} has no price; "
             "give its backend `price: {prompt: ..., completion: ...}`, in dollars per million "
-            "tokens, with zeros for a model that costs nothing"
+            "tokens, with zeros for a model that costs nothing, or name its model in a price file "
+            f"(`prices` is {config.prices!r})"
         )

@@ -92,6 +92,11 @@ class PairConfig(BaseModel):
         return self
 
     @property
+    def by_role(self) -> dict[str, PluginConfig]:
+        """All participants, the generator first."""
+        return {GENERATOR: self.generator, **self.mentors_by_name}
+
+    @property
     def mentors_by_name(self) -> dict[str, PluginConfig]:
         """All mentors."""
         return ({MENTOR: self.mentor} if self.mentor else {}) | self.mentors
@@ -143,6 +148,9 @@ class RunConfig(BaseModel):
     extraction: Extraction = Field(default="marked", description="Where answers are looked for.")
     budget: Budget = Field(default=_NO_BUDGET, description="Of each problem.")
     run_budget: RunBudget = Field(default=RunBudget(), description="Of the whole run.")
+    prices: str | None = Field(
+        default=None, description="A price file, or `genai-prices`; a backend's own price wins."
+    )
     out: Path | None = Field(default=None, description="The run directory.")
 
     @field_validator("unit", "segment_unit", mode="before")
@@ -180,12 +188,13 @@ class RunConfig(BaseModel):
         """Return what has to be the same for rows to belong to one run, as JSON.
 
         Left out is what changes no row: `concurrency`, `limit`, `out`, `run_budget` and where the
-        problems file lies; its content is in.
+        problems file lies; its content is in. So are `prices`: a call costs what it cost when it
+        was made.
 
         Raises:
             ProblemFileError: The problems file cannot be read.
         """
-        left_out = {"concurrency", "limit", "out", "run_budget", "problems"}
+        left_out = {"concurrency", "limit", "out", "run_budget", "problems", "prices"}
         record: dict[str, JsonValue] = self.model_dump(mode="json", exclude=left_out)
         if self.recipe or not self.policy:
             record = {key: value for key, value in record.items() if key not in COMPOSED_KEYS}

@@ -64,8 +64,8 @@ def parse_config(values: Mapping[str, object], source: str) -> RunConfig:
         raise ConfigError(f"{source}: {'; '.join(map(_describe, error.errors()))}") from error
 
 
-def read_yaml(path: Path) -> dict[str, object]:
-    """Return the mapping that a YAML file holds.
+def read_yaml(path: Path, kind: str = "configuration") -> dict[str, object]:
+    """Return the mapping that a YAML file holds; `kind` says in errors what it should be.
 
     Raises:
         ConfigError: It cannot be read, or holds something else.
@@ -73,7 +73,7 @@ def read_yaml(path: Path) -> dict[str, object]:
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a safe one
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration {str(path)!r}: {error}") from error
+        raise ConfigError(f"cannot read the {kind} {str(path)!r}: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if values is None:
@@ -81,6 +81,12 @@ def read_yaml(path: Path) -> dict[str, object]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
     return {str(key): value for key, value in values.items()}
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the one of `names` that was perhaps meant, as a question; else a semicolon."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ";"
 
 
 class _Loader(yaml.SafeLoader):
@@ -122,7 +128,7 @@ def _expand_pair(pair: object) -> object:
         return dict(PAIRS[pair])
     if not Path(pair).is_file():
         raise ConfigError(
-            f"no pair {pair!r}{_did_you_mean(pair, PAIRS)} it is neither a file nor one of: "
+            f"no pair {pair!r}{did_you_mean(pair, PAIRS)} it is neither a file nor one of: "
             f"{', '.join(PAIRS)}"
         )
     return read_yaml(Path(pair))
@@ -197,7 +203,7 @@ def _describe(mistake: ErrorDetails) -> str:
         known = _keys_at(RunConfig, path)
         where = f" in {'.'.join(path)}" if path else ""
         listed = ", ".join(sorted(known))
-        return f"unknown key {key!r}{where}{_did_you_mean(key, known)} keys: {listed}"
+        return f"unknown key {key!r}{where}{did_you_mean(key, known)} keys: {listed}"
     what = mistake["msg"].removeprefix("Value error, ")
     where = ".".join([*path, key])
     return f"{where}: {what} (found {mistake['input']!r})" if where else what
@@ -217,8 +223,3 @@ def _keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
 
 def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _did_you_mean(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ";"

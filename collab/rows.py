@@ -1,6 +1,7 @@
 """Rows: one finished problem as the JSON object that a run directory keeps.
 
-Everything under the key `timing` may differ between two equal runs; nothing else does.
+Everything under the key `timing` may differ between two equal runs, and what a server counts: its
+own words under `raw_usage`, and how much it had cached. Nothing else does.
 """
 
 from collections.abc import Iterable, Mapping

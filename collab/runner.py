@@ -9,6 +9,7 @@ from collab.assembly import build_aside
 from collab.config import RunConfig, installed_versions
 from collab.controller import Result
 from collab.errors import ConfigError
+from collab.prices import price_record
 from collab.problems import BrokenLine, Problem, read_problems
 from collab.rows import Row, broken_line_row, ledger_row, result_row, usage_of
 from collab.store import RunStore
@@ -77,7 +78,8 @@ async def run(
         missing = "problems" if config.problems is None else "out"
         raise ConfigError(f"a run needs {missing}; give --{missing} or the key in the YAML file")
     problems = list(islice(read_problems(config.problems), config.limit))
-    with RunStore(config.out, config.compared_record(), installed_versions()) as store:
+    recorded = installed_versions() | price_record(config)
+    with RunStore(config.out, config.compared_record(), recorded) as store:
         work = _Work(config, store, problems, on_progress, is_retrying_errors=is_retrying_errors)
         await work.finish()
         return RunSummary(

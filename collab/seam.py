@@ -1,15 +1,16 @@
 """The seam to models: what a loaded or remote model is, and what its live text can do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from collab.capabilities import Capabilities
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.signals import NO_SIGNALS, Signals, Steering
+from collab.telemetry import Service
 from collab.usage import Price
 from collab.views import View, ViewOptions
 
@@ -22,19 +23,28 @@ class Meter:
         attempts: Calls that reached the model, retries included.
         prompt_tokens: Sum over calls of the context before the first new token.
         cached_tokens: Those of them that were not computed again.
-        completion_tokens: Tokens decoded.
+        completion_tokens: Tokens decoded, reasoning included.
+        reasoning_tokens: Those of them that are no part of the answer's text.
         queue_wait_s: Seconds spent waiting for the model.
         first_token_s: Of the latest call: seconds to its first token, if one came.
-        is_estimated: Whether some count was estimated.
+        estimates: Requests of which some count was estimated.
+        raw_usage: What servers themselves counted, one object per answered request.
     """
 
     attempts: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
     queue_wait_s: float = 0.0
     first_token_s: float | None = None
-    is_estimated: bool = False
+    estimates: int = 0
+    raw_usage: tuple[Mapping[str, JsonValue], ...] = ()
+
+    @property
+    def is_estimated(self) -> bool:
+        """Whether some count was estimated."""
+        return self.estimates > 0
 
 
 class SessionMark(Protocol):
@@ -156,6 +166,16 @@ class Model(Protocol):
             ContextOverflowError: The prompt does not fit.
             ConfigError: An observed layer does not exist.
         """
+        ...
+
+
+@runtime_checkable
+class ServedModel(Protocol):
+    """A model behind a server may also say how it is asked; traces then name the server."""
+
+    @property
+    def service(self) -> Service:
+        """How it is asked."""
         ...
 
 

@@ -62,7 +62,7 @@ class TextSession:
     """A live text whose model is given all of it at every call."""
 
     def __init__(self, model: TextModel, author: str, text: str) -> None:
-        self.meter = Meter(is_estimated=model.capabilities.usage == "estimated")
+        self.meter = Meter()
         self._model = model
         self._author = author
         self._text = text
@@ -130,6 +130,7 @@ class TextSession:
         text = self._text + "".join(token.text for token in self._tail)
         started = perf_counter()
         self.meter.attempts += 1
+        self.meter.estimates += self._model.capabilities.usage == "estimated"
         self.meter.prompt_tokens += self._model.count_tokens(text)
         self.meter.first_token_s = None
         async with aclosing(_closable(self._model.write(text, room, sampling))) as written:

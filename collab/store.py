@@ -27,6 +27,7 @@ from collab.durable_files import (
     replace_file,
 )
 from collab.errors import RunDirectoryError
+from collab.prices import priced_by
 from collab.rows import Row
 from collab.summary import Summary, summarise
 
@@ -40,7 +41,7 @@ class RunStore:
     Args:
         folder: The directory; made if it is not there.
         compared: What has to be equal to continue, see `RunConfig.compared_record`.
-        recorded: What is only kept beside it, such as versions.
+        recorded: What is only kept beside it, such as versions and where prices come from.
 
     Attributes:
         rows: The newest row of each problem, by id.
@@ -102,8 +103,8 @@ class RunStore:
 
     @property
     def summary(self) -> Summary:
-        """What the rows add up to."""
-        return summarise(self.rows, self.superseded)
+        """What the rows add up to, and what priced them."""
+        return summarise(self.rows, self.superseded, priced_by(self._versions()))
 
     def begin(self) -> None:
         """Put the configuration on disk, so that what follows belongs to it.
@@ -111,12 +112,10 @@ class RunStore:
         Raises:
             RunDirectoryError: The directory cannot be written.
         """
-        known = self._read_config()
-        versions = known.get("versions", []) if known else []
-        assert isinstance(versions, list), "written by this method"
+        versions = self._versions()
         if self._recorded not in versions:
-            versions = [*versions, self._recorded]
-            config: Row = {"format": FORMAT, **self._compared, "versions": versions}
+            versions.append(self._recorded)
+            config: Row = {"format": FORMAT, **self._compared, "versions": [*versions]}
             self._write("config.json", config)
 
     def add(self, row: Row, ledger: Row | None = None) -> None:
@@ -155,6 +154,12 @@ class RunStore:
                 f"{self.folder} holds a run of another configuration:\n{lines}\n"
                 "use another directory, or go back to the configuration it was begun with"
             )
+
+    def _versions(self) -> list[Row]:
+        """Return what was recorded beside the configuration, at every invocation that differed."""
+        known = self._read_config()
+        versions = known.get("versions", []) if known else []
+        return [one for one in versions if isinstance(one, dict)]  # type: ignore[union-attr]  # as written by `begin`
 
     def _read_config(self) -> dict[str, JsonValue] | None:
         path = self.folder / "config.json"

@@ -1,7 +1,8 @@
 """The summary of a run: always computed from its rows, never counted along the way."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 
 from pydantic import JsonValue
 
@@ -12,6 +13,7 @@ from collab.statistics import wilson_interval
 from collab.trace import written_tokens
 from collab.usage import Usage
 
+_NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
 _UNSCORED: frozenset[Outcome] = frozenset({"ungraded"})
 
 
@@ -24,12 +26,14 @@ class Summary:
         usage: What was spent, by role; attempts that were made anew count too.
         mentor_tokens: Tokens of the answers that mentors wrote.
         answer_tokens: Tokens of the answers that any model wrote.
+        priced_by: Where prices came from, by role; several where they changed along the way.
     """
 
     outcomes: Mapping[Outcome, int]
     usage: Mapping[str, Usage]
     mentor_tokens: int
     answer_tokens: int
+    priced_by: Mapping[str, Sequence[str]]
 
     @property
     def problems(self) -> int:
@@ -74,15 +78,21 @@ class Summary:
                 for role, usage in self.usage.items()
             },
             "cost_usd": self.cost_usd,
+            "priced_by": {role: list(sources) for role, sources in self.priced_by.items()},
         }
 
 
-def summarise(rows: Mapping[str, Row], superseded: Iterable[Row] = ()) -> Summary:
+def summarise(
+    rows: Mapping[str, Row],
+    superseded: Iterable[Row] = (),
+    priced_by: Mapping[str, Sequence[str]] = _NOTHING,
+) -> Summary:
     """Return the summary of a run.
 
     Args:
         rows: The row that counts of each problem, by id.
         superseded: Rows of earlier attempts; only what they spent counts.
+        priced_by: Where prices came from, by role.
     """
     outcomes: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
     usage: dict[str, Usage] = {GENERATOR: Usage()}
@@ -99,6 +109,7 @@ def summarise(rows: Mapping[str, Row], superseded: Iterable[Row] = ()) -> Summar
         usage={GENERATOR: usage.pop(GENERATOR), **dict(sorted(usage.items()))},
         mentor_tokens=mentor_tokens,
         answer_tokens=answer_tokens,
+        priced_by=priced_by,
     )
 
 

@@ -1,11 +1,11 @@
 """The ledger: one record per model call, whose sums are the usage."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 Purpose = Literal["draft", "look-ahead", "consult", "judge", "score", "probe", "answer"]
 """What a model was called for. Only judging and scoring write nothing that could be kept."""
@@ -18,16 +18,28 @@ _WRITING: frozenset[Purpose] = frozenset({"draft", "look-ahead", "consult", "pro
 class Price(BaseModel):
     """What one model costs, in US dollars per million tokens."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     prompt: float = Field(ge=0, description="Prompt tokens that were not cached.")
-    cached: float = Field(default=0.0, ge=0, description="Prompt tokens read from a cache.")
-    completion: float = Field(ge=0, description="Tokens written, kept or not.")
+    cached: float | None = Field(
+        default=None,
+        ge=0,
+        description="Prompt tokens read from a cache; as the others if not given.",
+    )
+    completion: float = Field(ge=0, description="Tokens written, kept or not, reasoning included.")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("expected a number")  # noqa: TRY004  # pydantic turns only ValueError into a validation error
+        return value
 
     def of(self, *, prompt: int, cached: int, completion: int) -> float:
         """Return the price in dollars; `prompt` counts the cached tokens too."""
+        cached_price = self.prompt if self.cached is None else self.cached
         fresh = prompt - cached
-        total = fresh * self.prompt + cached * self.cached + completion * self.completion
+        total = fresh * self.prompt + cached * cached_price + completion * self.completion
         return total / 1e6
 
 
@@ -42,7 +54,8 @@ class Call:
         purpose: What it was called for.
         prompt_tokens: Tokens of context before the first new one, cached ones included.
         cached_tokens: Those of them that were not computed again.
-        completion_tokens: Tokens decoded.
+        completion_tokens: Tokens decoded, reasoning included.
+        reasoning_tokens: Those of them that are no part of the answer's text.
         kept_tokens: Tokens of these that stand in the trace.
         attempts: Tries, the successful one included.
         queue_wait_s: Seconds until the model began to work on it.
@@ -50,7 +63,10 @@ class Call:
         total_s: Seconds from the call to its end.
         cost_usd: Price, or `None` if the model has none.
         outcome: How it ended.
-        is_estimated: Whether the server gave no counts and they were estimated.
+        is_estimated: Whether the server gave no counts, or such that contradict each other, and
+            they were estimated.
+        raw_usage: What the server itself counted, one object per answered request; nothing here is
+            computed from it but the counts above.
     """
 
     index: int
@@ -60,6 +76,7 @@ class Call:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
     kept_tokens: int = 0
     attempts: int = 1
     queue_wait_s: float = 0.0
@@ -68,6 +85,17 @@ class Call:
     cost_usd: float | None = None
     outcome: CallOutcome = "ok"
     is_estimated: bool = False
+    raw_usage: tuple[Mapping[str, JsonValue], ...] = ()
+
+    @property
+    def fresh_tokens(self) -> int:
+        """Prompt tokens that were computed, so the prompt's without the cached ones."""
+        return self.prompt_tokens - self.cached_tokens
+
+    @property
+    def visible_tokens(self) -> int:
+        """Tokens decoded without the reasoning ones."""
+        return self.completion_tokens - self.reasoning_tokens
 
     @property
     def discarded_tokens(self) -> int:
@@ -83,10 +111,21 @@ class Usage:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
     kept_tokens: int = 0
     discarded_tokens: int = 0
     model_s: float = 0.0
     cost_usd: float = 0.0
+
+    @property
+    def fresh_tokens(self) -> int:
+        """Prompt tokens that were computed, so the prompts' without the cached ones."""
+        return self.prompt_tokens - self.cached_tokens
+
+    @property
+    def visible_tokens(self) -> int:
+        """Tokens decoded without the reasoning ones."""
+        return self.completion_tokens - self.reasoning_tokens
 
     @classmethod
     def of(cls, calls: Iterable[Call]) -> "Usage":
@@ -100,6 +139,7 @@ class Usage:
             prompt_tokens=call.prompt_tokens,
             cached_tokens=call.cached_tokens,
             completion_tokens=call.completion_tokens,
+            reasoning_tokens=call.reasoning_tokens,
             kept_tokens=call.kept_tokens,
             discarded_tokens=call.discarded_tokens,
             model_s=call.total_s,
@@ -112,6 +152,7 @@ class Usage:
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             kept_tokens=self.kept_tokens + other.kept_tokens,
             discarded_tokens=self.discarded_tokens + other.discarded_tokens,
             model_s=self.model_s + other.model_s,

@@ -56,6 +56,10 @@ Settings = Annotated[
     ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Of every random choice; 0 if not given.")]
+Prices = Annotated[
+    str | None,
+    typer.Option(help="A price file, or `genai-prices`; a backend's own `price` wins."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -112,6 +116,7 @@ def solve(
     unit: UnitName = None,
     settings: Settings = None,
     seed: Seed = None,
+    prices: Prices = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer one question as you watch; what the mentor wrote stands in ⟦ ⟧ and in colour."""
@@ -122,6 +127,7 @@ def solve(
         verifiers=verifiers or (),
         unit=unit,
         seed=seed,
+        prices=prices,
         settings=settings or (),
     )
     with _exit_codes():
@@ -140,6 +146,7 @@ def run(
     unit: UnitName = None,
     settings: Settings = None,
     seed: Seed = None,
+    prices: Prices = None,
     problems: Annotated[
         Path | None, typer.Option(help="JSON Lines with `prompt`, and `answer` and `id`.")
     ] = None,
@@ -170,6 +177,7 @@ def run(
             verifiers=verifiers or (),
             unit=unit,
             seed=seed,
+            prices=prices,
             settings=settings or (),
         ),
         problems=problems,

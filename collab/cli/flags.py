@@ -19,6 +19,7 @@ class PairFlags:
     verifiers: Sequence[str] = ()
     unit: str | None = None
     seed: int | None = None
+    prices: str | None = None
     settings: Sequence[str] = ()
 
     @property
@@ -31,6 +32,7 @@ class PairFlags:
             "verifiers": list(self.verifiers) or None,
             "unit": self.unit,
             "seed": self.seed,
+            "prices": self.prices,
         }
         return {key: value for key, value in values.items() if value is not None}
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -9,13 +10,22 @@ import anyio
 
 from collab.cli.flags import RunFlags
 from collab.cli.progress import shown_progress
-from collab.cli.terminal import columns, listed, percent, with_interval
+from collab.cli.terminal import columns, costs, listed, percent, with_interval
 from collab.config import RunConfig
 from collab.config_files import load_config
 from collab.runner import Progress, RunSummary, run
 from collab.summary import Summary
 
 _MUCH_TRUNCATED = 0.05
+_COUNTS = (
+    "calls",
+    "completion_tokens",
+    "reasoning_tokens",
+    "kept_tokens",
+    "discarded_tokens",
+    "prompt_tokens",
+    "cached_tokens",
+)
 
 
 def execute(path: Path | None, flags: RunFlags, *, as_json: bool) -> int:
@@ -80,7 +90,7 @@ def _as_text(outcome: RunSummary, config: RunConfig) -> str:
         ("outcomes", listed(counts) or "none"),
         ("accuracy", with_interval(summary.accuracy, summary.accuracy_interval)),
         ("mentor share", percent(summary.mentor_share)),
-        *([("cost", f"${summary.cost_usd:.6f}")] if summary.cost_usd else []),
+        *([("cost", spent)] if (spent := costs(summary.cost_usd, summary.priced_by)) else []),
         ("wall time", f"{outcome.working_s:.1f} s, after {outcome.loading_s:.1f} s of loading"),
         ("results", str(config.out)),
     ]
@@ -89,20 +99,12 @@ def _as_text(outcome: RunSummary, config: RunConfig) -> str:
 
 
 def usage_table(summary: Summary) -> str:
-    """Return what each role spent, in tokens."""
-    head = ("role", "calls", "completion", "kept", "discarded", "prompt", "cached")
-    rows = [
-        (
-            role,
-            str(usage.calls),
-            str(usage.completion_tokens),
-            str(usage.kept_tokens),
-            str(usage.discarded_tokens),
-            str(usage.prompt_tokens),
-            str(usage.cached_tokens),
-        )
-        for role, usage in summary.usage.items()
-    ]
+    """Return what each role spent, in tokens; reasoning ones only where there are any."""
+    spent = {role: asdict(usage) for role, usage in summary.usage.items()}
+    has_reasoning = any(counts["reasoning_tokens"] for counts in spent.values())
+    shown = [name for name in _COUNTS if name != "reasoning_tokens" or has_reasoning]
+    head = ("role", *(name.removesuffix("_tokens") for name in shown))
+    rows = [(role, *(str(counts[name]) for name in shown)) for role, counts in spent.items()]
     return columns([head, *rows])
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import anyio
@@ -10,10 +11,11 @@ from rich.text import Text
 
 from collab.assembly import build_aside
 from collab.cli.flags import PairFlags
-from collab.cli.terminal import authored, harmless, percent
+from collab.cli.terminal import authored, costs, harmless, percent
 from collab.config import RunConfig
 from collab.config_files import load_config
 from collab.controller import Controller, Finished, Result, StreamEvent
+from collab.prices import price_record, priced_by
 from collab.problems import Problem
 from collab.rows import result_row
 from collab.trace import Committed, RolledBack, Span
@@ -28,24 +30,26 @@ def execute(prompt: str, flags: PairFlags, *, as_json: bool) -> int:
     """
     config = load_config(None, flags.values, flags.settings)
     problem = Problem(prompt=sys.stdin.read() if prompt == "-" else prompt)
-    result = anyio.run(partial(_solve, config, problem, is_shown=not as_json))
+    prices = priced_by([price_record(config)])
+    screen = None if as_json else _Screen(prices)
+    result = anyio.run(partial(_solve, config, problem, screen))
     if as_json:
-        row = {"prompt": problem.prompt, **result_row(result, extraction=config.extraction)}
+        row: dict[str, object] = {"prompt": problem.prompt}
+        row |= result_row(result, extraction=config.extraction) | {"priced_by": {**prices}}
         print(json.dumps(row, indent=2))
         return 1 if result.error else 0
     result.raise_for_error()
     return 0
 
 
-async def _solve(config: RunConfig, problem: Problem, *, is_shown: bool) -> Result:
+async def _solve(config: RunConfig, problem: Problem, screen: "_Screen | None") -> Result:
     async with await build_aside(config) as controller:
-        if is_shown:
-            return await _show(controller, problem)
+        if screen is not None:
+            return await _show(controller, problem, screen)
         return await controller.solve(problem)
 
 
-async def _show(controller: Controller, problem: Problem) -> Result:
-    screen = _Screen()
+async def _show(controller: Controller, problem: Problem, screen: "_Screen") -> Result:
     async with controller.stream(problem) as events:
         async for event in events:
             if isinstance(event, Finished):
@@ -58,7 +62,8 @@ async def _show(controller: Controller, problem: Problem) -> Result:
 class _Screen:
     """Prints an answer span by span."""
 
-    def __init__(self) -> None:
+    def __init__(self, prices: Mapping[str, Sequence[str]]) -> None:
+        self._prices = prices
         self._console = Console(highlight=False, markup=False, emoji=False)
         self._standing: list[Span] = []
 
@@ -75,22 +80,22 @@ class _Screen:
 
     def end(self, result: Result) -> None:
         self._console.print()
-        self._console.print(Text(_usage_line(result), style="dim"), soft_wrap=True)
+        self._console.print(Text(_usage_line(result, self._prices), style="dim"), soft_wrap=True)
 
     def _print(self, span: Span) -> None:
         if span.visible_to is None:
             self._console.print(authored(span.text, span.author), end="", soft_wrap=True)
 
 
-def _usage_line(result: Result) -> str:
-    spent = [
+def _usage_line(result: Result, prices: Mapping[str, Sequence[str]]) -> str:
+    tokens = [
         f"{role} {usage.completion_tokens} tokens in {usage.calls} calls"
         for role, usage in result.usage.items()
     ]
     parts = [
-        *spent,
+        *tokens,
         f"mentor share {percent(result.mentor_share)}",
-        *([f"${result.cost_usd:.6f}"] if result.cost_usd else []),
+        *([spent] if (spent := costs(result.cost_usd, prices)) else []),
         f"{result.duration_s:.2f} s",
         f"ended by {harmless(result.reason)}",
     ]

@@ -60,5 +60,14 @@ def listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items() if n)
 
 
+def costs(cost_usd: float, priced_by: Mapping[str, Sequence[str]]) -> str:
+    """Return what was paid and by which prices; an empty text where nothing has a price."""
+    if not cost_usd and not priced_by:
+        return ""
+    sources = [f"{role}: {', then '.join(labels)}" for role, labels in priced_by.items()]
+    by = f", by the prices of {'; '.join(sources)}" if sources else ""
+    return f"${cost_usd:.6f}{by}"
+
+
 def _is_numeric(cell: str) -> bool:
     return cell[:1].isdigit() or cell == "-"

@@ -37,6 +37,7 @@ from collab.recipes import Recipe, RecipeFactory, made
 from collab.roles import GENERATOR, MENTOR
 from collab.seam import ConsultationBackend, Model
 from collab.signals import NO_SIGNALS, Signals
+from collab.telemetry import traced_problem
 from collab.texts import is_unicode
 from collab.trace import Ended, Trace, TraceEvent
 from collab.usage import Ledger
@@ -201,6 +202,12 @@ class Controller:
 
     async def _work_on(self, problem: Problem, emit: Emit) -> Result:
         self._ensure_connected()
+        with traced_problem(problem.id, self.recipe.name) as span:
+            result = await self._result_of(problem, emit)
+            span.tell(result.reason, result.error, result.mentor_share)
+            return result
+
+    async def _result_of(self, problem: Problem, emit: Emit) -> Result:
         work = _Work(problem)
         started = perf_counter()
         log_event("problem.started", problem=problem.id)
@@ -263,7 +270,7 @@ class Controller:
                     session,
                     work.ledger,
                     role=role,
-                    model=model.name,
+                    model=model,
                     price=backend.price,
                     guard=guard,
                 )

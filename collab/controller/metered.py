@@ -1,5 +1,6 @@
 """A session whose every call is bounded by the budget and recorded in the ledger."""
 
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,7 +11,8 @@ import anyio
 from collab.concurrency import is_asked_to_stop
 from collab.errors import CollabError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.seam import Meter, Session, SessionMark
+from collab.seam import Meter, Model, ServedModel, Session, SessionMark
+from collab.telemetry import Asked, CallSpan, traced_call
 from collab.usage import Call, CallOutcome, Ledger, Price, Purpose
 
 
@@ -29,14 +31,15 @@ class MeteredSession:
         ledger: Ledger,
         *,
         role: str,
-        model: str,
+        model: Model,
         price: Price | None,
         guard: Callable[[str], None],
     ) -> None:
         self._session = session
         self._ledger = ledger
         self._role = role
-        self._model = model
+        self._model = model.name
+        self._service = model.service if isinstance(model, ServedModel) else None
         self._price = price
         self._guard = guard
         self._owners: list[int] = []
@@ -54,7 +57,7 @@ class MeteredSession:
 
     async def generate(self, purpose: Purpose, until: Until, sampling: Sampling) -> Proposal:
         """Continue from the head; see `collab.seam.Session.generate`."""
-        async with self._recorded(purpose) as index:
+        async with self._recorded(purpose, until.max_tokens, sampling.temperature) as index:
             before = self._session.meter.completion_tokens
             proposal = await self._session.generate(until, sampling)
         self._proposed = [token.text for token in proposal.tokens]
@@ -121,60 +124,79 @@ class MeteredSession:
         return 0
 
     @asynccontextmanager
-    async def _recorded(self, purpose: Purpose) -> AsyncIterator[int]:
+    async def _recorded(
+        self,
+        purpose: Purpose,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+    ) -> AsyncIterator[int]:
+        asked = Asked(
+            role=self._role,
+            model=self._model,
+            purpose=purpose,
+            service=self._service,
+            max_tokens=max_tokens,
+            temperature=temperature,
+        )
         async with self._turn:
             self.check_budget()
-            index = self._ledger.begin()
-            before = replace(self._session.meter)
-            started = perf_counter()
-            outcome: CallOutcome = "failed"
-            try:
-                yield index
-                outcome = "ok"
-            except anyio.get_cancelled_exc_class() as error:
-                if not is_asked_to_stop():
-                    raise ModelCallError(f"{self._model!r} cancelled its own call") from error
-                outcome = "cancelled"
-                raise
-            except CollabError:
-                raise
-            except (Exception, SystemExit) as error:
-                # A backend may be a stranger's code; one problem must not end the program.
-                raise ModelCallError(
-                    f"{self._model!r} raised {type(error).__name__}: {error}"
-                ) from error
-            finally:
-                total_s = perf_counter() - started
-                self._record(index, purpose, before, outcome, total_s)
+            with traced_call(asked) as span:
+                async with self._counted(asked, span) as index:
+                    yield index
 
-    def _record(
+    @asynccontextmanager
+    async def _counted(self, asked: Asked, span: CallSpan | None) -> AsyncIterator[int]:
+        index = self._ledger.begin()
+        before = replace(self._session.meter)
+        started = perf_counter()
+        outcome: CallOutcome = "failed"
+        try:
+            yield index
+            outcome = "ok"
+        except anyio.get_cancelled_exc_class() as error:
+            if not is_asked_to_stop():
+                raise ModelCallError(f"{self._model!r} cancelled its own call") from error
+            outcome = "cancelled"
+            raise
+        except CollabError:
+            raise
+        except (Exception, SystemExit) as error:
+            # A backend may be a stranger's code; one problem must not end the program.
+            raise ModelCallError(
+                f"{self._model!r} raised {type(error).__name__}: {error}"
+            ) from error
+        finally:
+            total_s = perf_counter() - started
+            call = self._call(index, asked.purpose, before, outcome, total_s)
+            if call.attempts:  # else answered from what was decoded before, or refused before
+                self._ledger.add(call)
+                if span is not None:
+                    span.end(call, "" if outcome == "ok" else type(sys.exception()).__name__)
+
+    def _call(
         self, index: int, purpose: Purpose, before: Meter, outcome: CallOutcome, total_s: float
-    ) -> None:
-        now = self._session.meter
-        attempts = now.attempts - before.attempts
-        if attempts == 0:  # answered from what was decoded before, or refused before the model
-            return
+    ) -> Call:
+        now, price = self._session.meter, self._price
         prompt = now.prompt_tokens - before.prompt_tokens
         cached = now.cached_tokens - before.cached_tokens
         completion = now.completion_tokens - before.completion_tokens
-        price = self._price
-        self._ledger.add(
-            Call(
-                index=index,
-                role=self._role,
-                model=self._model,
-                purpose=purpose,
-                prompt_tokens=prompt,
-                cached_tokens=cached,
-                completion_tokens=completion,
-                attempts=attempts,
-                queue_wait_s=now.queue_wait_s - before.queue_wait_s,
-                first_token_s=now.first_token_s,
-                total_s=total_s,
-                cost_usd=price.of(prompt=prompt, cached=cached, completion=completion)
-                if price
-                else None,
-                outcome=outcome,
-                is_estimated=now.is_estimated,
-            )
+        return Call(
+            index=index,
+            role=self._role,
+            model=self._model,
+            purpose=purpose,
+            prompt_tokens=prompt,
+            cached_tokens=cached,
+            completion_tokens=completion,
+            reasoning_tokens=now.reasoning_tokens - before.reasoning_tokens,
+            attempts=now.attempts - before.attempts,
+            queue_wait_s=now.queue_wait_s - before.queue_wait_s,
+            first_token_s=now.first_token_s,
+            total_s=total_s,
+            cost_usd=price.of(prompt=prompt, cached=cached, completion=completion)
+            if price
+            else None,
+            outcome=outcome,
+            is_estimated=now.estimates > before.estimates,
+            raw_usage=now.raw_usage[len(before.raw_usage) :],
         )

@@ -1,5 +1,6 @@
 """Rows: what is kept of a result."""
 
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from collab.controller import Result
 from collab.decisions import Consult
 from collab.problems import BrokenLine, Problem
-from collab.rows import broken_line_row, ledger_row, result_row, usage_of
+from collab.rows import Row, broken_line_row, ledger_row, result_row, usage_of
 from collab.trace import Decided, Span, TraceEvent, Verified
 from collab.usage import Call, Usage
 from collab.verdicts import Verdict
@@ -93,6 +94,20 @@ def test_usage_is_read_back_without_its_times() -> None:
     assert usage == {
         "mentor": Usage(calls=1, completion_tokens=5, kept_tokens=3, discarded_tokens=2)
     }
+
+
+def test_usage_of_a_row_from_before_a_count_was_kept_has_none_of_it() -> None:
+    old: Row = {"usage": {"mentor": {"calls": 1, "completion_tokens": 5}}}
+
+    assert usage_of(old) == {"mentor": Usage(calls=1, completion_tokens=5, reasoning_tokens=0)}
+
+
+def test_the_ledger_keeps_what_a_server_said() -> None:
+    call = Call(0, "mentor", "m", "consult", raw_usage=({"prompt_tokens": 3},))
+
+    row = ledger_row(result(calls=[call]))
+
+    assert json.loads(json.dumps(row))["calls"][0]["raw_usage"] == [{"prompt_tokens": 3}]
 
 
 def test_the_ledger_keeps_the_times_of_a_call_apart() -> None:

@@ -37,6 +37,7 @@ async def test_a_row_holds_everything_about_its_problem(tmp_path: Path) -> None:
                     "prompt_tokens": 5,
                     "cached_tokens": 0,
                     "completion_tokens": 10,
+                    "reasoning_tokens": 0,
                     "kept_tokens": 9,
                     "discarded_tokens": 1,
                     "cost_usd": 0.0,

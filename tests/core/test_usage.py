@@ -1,3 +1,6 @@
+import pytest
+from pydantic import ValidationError
+
 from collab.limits import Budget
 from collab.usage import Call, Ledger, Price, Purpose, Usage, usage_by_role
 
@@ -47,6 +50,35 @@ def test_cached_tokens_have_their_own_price() -> None:
 
     # 600 fresh at 2, 400 cached at 0.5, 100 written at 8, per million
     assert price.of(prompt=1000, cached=400, completion=100) == (1200 + 200 + 800) / 1e6
+
+
+def test_cached_tokens_cost_as_much_as_the_others_unless_their_price_is_given() -> None:
+    price = Price(prompt=2.0, completion=8.0)
+
+    assert price.of(prompt=1000, cached=400, completion=0) == 2000 / 1e6
+    assert Price(prompt=2.0, cached=0, completion=8.0).of(
+        prompt=1000, cached=400, completion=0
+    ) == (600 * 2.0 / 1e6)
+
+
+@pytest.mark.parametrize("value", [True, -1, "much", float("inf"), float("nan"), None])
+def test_what_is_no_amount_of_money_is_no_price(value: object) -> None:
+    with pytest.raises(ValidationError):
+        Price.model_validate({"prompt": value, "completion": 1})
+
+
+def test_prompt_and_completion_fall_into_parts() -> None:
+    counts = {
+        "prompt_tokens": 10,
+        "cached_tokens": 7,
+        "completion_tokens": 6,
+        "reasoning_tokens": 2,
+    }
+    one = Call(0, "mentor", "m", "consult", **counts)  # type: ignore[arg-type]  # all are counts
+    both = Usage.of([one, one])
+
+    assert (one.fresh_tokens, one.visible_tokens) == (3, 4)
+    assert (both.fresh_tokens, both.visible_tokens, both.reasoning_tokens) == (6, 8, 4)
 
 
 def test_a_budget_names_the_bound_that_is_reached() -> None:

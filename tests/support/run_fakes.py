@@ -50,6 +50,7 @@ class Adder(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     error: int = 0
+    model: str = ""
     gate: Path | None = None
     loaded: Path | None = None
     fails_at: int = -1

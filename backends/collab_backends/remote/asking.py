@@ -6,19 +6,25 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from collab import telemetry_names as names
 from collab.capabilities import Capabilities
 from collab.errors import ContextOverflowError, ModelCallError
+from collab.observability import log_event
 from collab.seam import Meter
+from collab.telemetry import annotate_call
 from collab_backends.remote.endpoint import Endpoint
-from collab_backends.remote.failures import AttemptFailed, Fault
+from collab_backends.remote.failures import AttemptFailed, Fault, fault_of
 from collab_backends.remote.requests import Json, is_chat, path_of
-from collab_backends.remote.wire import Answer, Paid, parse_answer, read_stream
+from collab_backends.remote.wire import Answer, parse_answer, read_stream
 
 if TYPE_CHECKING:
     from collab_backends.local.tokens import TextCodec
 
 Enough = Callable[[Answer], bool]
-Work = Callable[[Endpoint], Awaitable[Answer]]
+Hear = Callable[[Answer], None]
+"""Takes as much of an answer as has come."""
+
+Work = Callable[[Endpoint, Hear], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +85,11 @@ class Asker:
         """
         terms = self._terms
 
-        async def work(endpoint: Endpoint) -> Answer:
+        async def work(endpoint: Endpoint, hear: Hear) -> Answer:
             answered = await endpoint.post(terms.path, body)
-            return _from_same_model(parse_answer(answered, is_chat=terms.is_chat), endpoint)
+            answer = parse_answer(answered, is_chat=terms.is_chat)
+            hear(answer)
+            return _from_same_model(answer, endpoint)
 
         return await self._metered(body, work)
 
@@ -95,9 +103,14 @@ class Asker:
         terms = self._terms
         body = {**body, "stream_options": {"include_usage": True}}
 
-        async def work(endpoint: Endpoint) -> Answer:
+        async def work(endpoint: Endpoint, hear: Hear) -> Answer:
+            def heard_enough(so_far: Answer) -> bool:
+                hear(so_far)
+                return is_enough(so_far)
+
             async with endpoint.stream(terms.path, body) as events:
-                answer = await read_stream(events, is_chat=terms.is_chat, is_enough=is_enough)
+                answer = await read_stream(events, is_chat=terms.is_chat, is_enough=heard_enough)
+            hear(answer)
             return _from_same_model(answer, endpoint)
 
         return await self._metered(body, work)
@@ -105,20 +118,25 @@ class Asker:
     async def _metered(self, body: Json, work: Work) -> Answer:
         started = perf_counter()
         self._meter.first_token_s = None
-        answer: Answer | None = None
-        try:
-            answer = await self._with_failover(work)
-        finally:
-            self._count(body, answer)
-            if answer is not None:
+
+        def hear(_: Answer) -> None:
+            if self._meter.first_token_s is None:
                 self._meter.first_token_s = perf_counter() - started
+
+        async def attempt(endpoint: Endpoint) -> Answer:
+            annotate_call(endpoint.server)
+            return await self._attempt(body, partial(work, endpoint), hear)
+
+        answer = await self._with_failover(attempt)
+        hear(answer)
+        annotate_call(_origin(answer))
         return answer
 
-    async def _with_failover(self, work: Work) -> Answer:
+    async def _with_failover(self, attempt: Callable[[Endpoint], Awaitable[Answer]]) -> Answer:
         last: ModelCallError | None = None
         for endpoint in self._endpoints:
             try:
-                return await endpoint.call(partial(work, endpoint), self._count_attempt)
+                return await endpoint.call(partial(attempt, endpoint), self._count_attempt)
             except ContextOverflowError:
                 raise
             except ModelCallError as error:
@@ -129,17 +147,58 @@ class Asker:
     def _count_attempt(self) -> None:
         self._meter.attempts += 1
 
-    def _count(self, body: Json, answer: Answer | None) -> None:
+    async def _attempt(
+        self, body: Json, work: Callable[[Hear], Awaitable[Answer]], hear: Hear
+    ) -> Answer:
+        """Return the answer of one attempt, and count what it cost whatever becomes of it.
+
+        What was refused cost nothing. Anything else that failed or was left has cost its prompt,
+        and as much of an answer as was heard.
+        """
+        heard: Answer | None = None
+        was_refused = False
+
+        def note(so_far: Answer) -> None:
+            nonlocal heard
+            heard = so_far
+            hear(so_far)
+
+        try:
+            heard = await work(note)
+        except Exception as error:
+            was_refused = fault_of(error).is_refusal
+            raise
+        finally:
+            if heard is not None or not was_refused:
+                self._count(body, Answer("") if heard is None else heard)
+        return heard
+
+    def _count(self, body: Json, answer: Answer) -> None:
         """Count what was paid, as the server says or as it can be estimated."""
-        meter, paid = self._meter, answer.paid if answer else Paid()
-        prompt = paid.prompt if paid.prompt is not None else _estimated_prompt(body)
+        meter, paid = self._meter, answer.paid
+        prompt = _estimated_prompt(body) if paid.prompt is None else paid.prompt
+        completion = _estimated_completion(answer) if paid.completion is None else paid.completion
         meter.prompt_tokens += prompt
         meter.cached_tokens += min(paid.cached or 0, prompt)
-        meter.completion_tokens += (
-            paid.completion if paid.completion is not None else _estimated_completion(answer)
-        )
-        if paid.prompt is None or paid.completion is None:
-            meter.is_estimated = True
+        meter.completion_tokens += completion
+        meter.reasoning_tokens += min(paid.reasoning or 0, completion)
+        meter.estimates += None in (paid.prompt, paid.completion) or bool(paid.contradictions)
+        if paid.raw:
+            meter.raw_usage += (paid.raw,)
+        if paid.contradictions:
+            log_event(
+                "remote.usage_contradicted", model=self._terms.label, what=list(paid.contradictions)
+            )
+
+
+def _origin(answer: Answer) -> dict[str, str | tuple[str, ...]]:
+    """Return what traces tell of an answer, as far as its server told it."""
+    said: dict[str, str | tuple[str, ...]] = {
+        names.RESPONSE_ID: answer.id,
+        names.RESPONSE_MODEL: answer.model,
+        names.RESPONSE_FINISH_REASONS: (answer.finish,) if answer.finish else (),
+    }
+    return {name: value for name, value in said.items() if value}
 
 
 def _from_same_model(answer: Answer, endpoint: Endpoint) -> Answer:
@@ -165,7 +224,5 @@ def _estimated_prompt(body: Json) -> int:
     return len(said.split())
 
 
-def _estimated_completion(answer: Answer | None) -> int:
-    if answer is None:
-        return 0
+def _estimated_completion(answer: Answer) -> int:
     return len(answer.ids) or len(answer.entries) or len(answer.text.split())

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio.to_thread
 from pydantic import Field, JsonValue, field_validator
@@ -15,6 +15,7 @@ from collab.capabilities import Capabilities, PrefixMode
 from collab.errors import ConfigError, ModelLoadError
 from collab.seam import Backend, Model
 from collab.signals import NO_SIGNALS, Signals
+from collab.telemetry import Service
 from collab.views import View
 from collab_backends.live_ids import LiveIds
 from collab_backends.remote.asking import Terms
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collab_backends.local.tokens import TextCodec
 
 _NO_PATIENCE = Patience()
+_SERVERS = ("vllm", "llamacpp", "sglang")
+"""Programs that say who they are."""
 
 
 class OpenAIServer(Backend):
@@ -171,6 +174,16 @@ class RemoteModel:
     def capabilities(self) -> Capabilities:
         """What it can do."""
         return self._terms.capabilities
+
+    @property
+    def service(self) -> Service:
+        """How it is asked, for traces."""
+        owner = self.observed.owner.lower()
+        provider = owner if owner in _SERVERS else "openai"
+        operation: Literal["chat", "text_completion"] = (
+            "chat" if self._terms.is_chat else "text_completion"
+        )
+        return Service(operation, provider, self._terms.name)
 
     @asynccontextmanager
     async def open(

@@ -14,6 +14,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from collab.errors import ConfigError, ContextOverflowError, ModelCallError
 from collab.observability import log_event
+from collab.telemetry_names import SERVER_ADDRESS, SERVER_PORT
+from collab_backends.remote.bounded import ACCEPTED, bounding
 from collab_backends.remote.failures import (
     AttemptFailed,
     Fault,
@@ -31,7 +33,7 @@ _SLOT_START = 16
 
 
 class Patience(BaseModel):
-    """How long and how often a server is tried."""
+    """How long and how often a server is tried, and how much of an answer is listened to."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,6 +42,9 @@ class Patience(BaseModel):
     attempt_s: float = Field(default=120.0, gt=0, description="For one try, from first to last.")
     call_s: float = Field(default=300.0, gt=0, description="For all tries and waits of a call.")
     silence_s: float = Field(default=60.0, gt=0, description="Between two bytes of an answer.")
+    max_response_mib: float = Field(
+        default=64.0, gt=0, description="Largest answer, unpacked; a larger one is left."
+    )
 
 
 class Endpoint:
@@ -67,7 +72,11 @@ class Endpoint:
         connections: int,
     ) -> None:
         self.base_url = base_url
-        self.host = urlsplit(base_url).netloc.rpartition("@")[2]
+        parts = urlsplit(base_url)
+        self.host = parts.netloc.rpartition("@")[2]
+        self.server: dict[str, str | int] = {SERVER_ADDRESS: parts.hostname or ""}
+        if parts.port:
+            self.server[SERVER_PORT] = parts.port
         self.limit = AdaptiveLimit(_SLOT_START, connections)
         self.breaker = CircuitBreaker(self.host)
         self.served_as = ""
@@ -244,6 +253,8 @@ def _is_retried(error: BaseException) -> bool:
 def _http_client(patience: Patience, connections: int) -> DefaultAioHttpClient:
     return DefaultAioHttpClient(
         follow_redirects=False,
+        headers={"accept-encoding": ACCEPTED},
+        event_hooks={"response": [bounding(patience.max_response_mib)]},
         timeout=httpx2.Timeout(patience.silence_s, connect=patience.connect_s),
         limits=httpx2.Limits(
             max_connections=connections,

@@ -34,6 +34,7 @@ class Fault:
         is_outage: Whether the server itself seems to be down.
         is_unreachable: Whether it did not answer at all.
         is_context: Whether the text is too long for the model.
+        is_refusal: Whether the server did no work for it: it said so at once, or was not reached.
         retry_after_s: How long the server wants to be left alone.
     """
 
@@ -43,6 +44,7 @@ class Fault:
     is_outage: bool = False
     is_unreachable: bool = False
     is_context: bool = False
+    is_refusal: bool = False
     retry_after_s: float | None = None
 
 
@@ -76,7 +78,7 @@ def fault_of(error: Exception) -> Fault:
             what = (
                 "did not answer in time" if is_there else "cannot be connected to; is it running?"
             )
-            return _unreachable(f"the server {what}")
+            return _unreachable(f"the server {what}", is_refusal=not is_there)
         case APIConnectionError():
             cause = error.__cause__ or error
             return _unreachable(f"the connection failed: {type(cause).__name__}: {cause}")
@@ -93,18 +95,21 @@ def fault_of_status(status: int, body: object, headers: Mapping[str, str]) -> Fa
     """Return what to do about an HTTP status that is no success."""
     said = quoted(body)
     if 300 <= status < 400:
-        return Fault(f"the server redirects elsewhere (status {status}), which is not followed")
+        what = f"the server redirects elsewhere (status {status}), which is not followed"
+        return Fault(what, is_refusal=True)
     if status in _KEY_REFUSED:
-        return Fault(f"the server refused the key (status {status}): {said}")
+        return Fault(f"the server refused the key (status {status}): {said}", is_refusal=True)
     if status == 404:
-        return Fault(f"the server does not know the path or the model (status 404): {said}")
+        what = f"the server does not know the path or the model (status 404): {said}"
+        return Fault(what, is_refusal=True)
     if is_about_context(said):
-        return Fault(f"the text is too long: {said}", is_context=True)
+        return Fault(f"the text is too long: {said}", is_context=True, is_refusal=True)
     return Fault(
         f"the server answered with status {status}: {said}",
         is_retried=status in _RETRIED,
         is_overload=status in _OVERLOAD,
         is_outage=status >= 500 and status not in _OVERLOAD,
+        is_refusal=status < 500 or status in _OVERLOAD,
         retry_after_s=retry_after(headers),
     )
 
@@ -118,7 +123,7 @@ def fault_of_body(body: object, said: str = "") -> Fault:
         return fault_of_status(status, error or said, {})
     text = quoted(error or said)
     if is_about_context(text):
-        return Fault(f"the text is too long: {text}", is_context=True)
+        return Fault(f"the text is too long: {text}", is_context=True, is_refusal=True)
     return Fault(f"the server answered with an error: {text}", is_retried=True)
 
 
@@ -151,8 +156,8 @@ def quoted(body: object) -> str:
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]} …"
 
 
-def _unreachable(what: str) -> Fault:
-    return Fault(what, is_retried=True, is_outage=True, is_unreachable=True)
+def _unreachable(what: str, *, is_refusal: bool = False) -> Fault:
+    return Fault(what, is_retried=True, is_outage=True, is_unreachable=True, is_refusal=is_refusal)
 
 
 def _number(text: str, factor: float) -> float | None:

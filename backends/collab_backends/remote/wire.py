@@ -1,21 +1,12 @@
 """Reading answers: text, tokens with their signals, why it ended, and what was paid for."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from collab_backends.remote.entries import Entry, read_entries
 from collab_backends.remote.failures import AttemptFailed, Fault, fault_of_body, quoted
-
-
-@dataclass(frozen=True, slots=True)
-class Paid:
-    """What a server says that an answer cost; `None` for what it does not say."""
-
-    prompt: int | None = None
-    cached: int | None = None
-    completion: int | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict)
+from collab_backends.remote.paid import NOT_SAID, Paid, parse_paid
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +19,16 @@ class Answer:
         ids: The ids it says it wrote, or nothing.
         finish: Why it ended, as the server says.
         paid: What it cost.
-        model: Who wrote it, as the server says.
+        id: What the server calls it, if it says.
+        model: The model that wrote it, as the server says.
     """
 
     text: str
     entries: tuple[Entry, ...] = ()
     ids: tuple[int, ...] = ()
     finish: str = ""
-    paid: Paid = Paid()
+    paid: Paid = NOT_SAID
+    id: str = ""
     model: str = ""
 
 
@@ -51,7 +44,9 @@ def parse_answer(body: object, *, is_chat: bool) -> Answer:
     if not answer.finish:
         raise AttemptFailed(Fault("the answer does not say why it ended", is_retried=True))
     assert isinstance(body, Mapping), "checked with the choice"
-    return replace(answer, paid=_paid(body.get("usage")), model=str(body.get("model") or ""))
+    return replace(
+        answer, paid=parse_paid(body.get("usage")), id=_said(body, "id"), model=_said(body, "model")
+    )
 
 
 async def read_stream(
@@ -62,12 +57,13 @@ async def read_stream(
     Raises:
         AttemptFailed: The stream ended without saying why, or held an error.
     """
-    text, entries, ids, finish, paid, model = "", list[Entry](), list[int](), "", Paid(), ""
+    text, entries, ids, finish, paid = "", list[Entry](), list[int](), "", NOT_SAID
+    answer_id = model = ""
     async for event in events:
         if not isinstance(event, Mapping):
             raise AttemptFailed(Fault(f"the stream holds {quoted(event)}", is_retried=True))
         if event.get("usage"):
-            paid = _paid(event["usage"])
+            paid = parse_paid(event["usage"])
         if not event.get("choices"):
             if "error" in event:
                 raise AttemptFailed(fault_of_body(event))
@@ -77,15 +73,19 @@ async def read_stream(
         entries += part.entries
         ids += part.ids
         finish = part.finish or finish
-        model = str(event.get("model") or model)
-        so_far = Answer(text, tuple(entries), tuple(ids), finish, paid, model)
+        answer_id, model = answer_id or _said(event, "id"), model or _said(event, "model")
+        so_far = Answer(text, tuple(entries), tuple(ids), finish, paid, answer_id, model)
         if not finish and is_enough(so_far):
             return so_far
     if not finish:
         raise AttemptFailed(
             Fault("the stream ended in the middle, without a reason", is_retried=True)
         )
-    return Answer(text, tuple(entries), tuple(ids), finish, paid, model)
+    return Answer(text, tuple(entries), tuple(ids), finish, paid, answer_id, model)
+
+
+def _said(body: Mapping[str, Any], name: str) -> str:
+    return str(body.get(name) or "")
 
 
 def _choice(body: object) -> Mapping[str, Any]:
@@ -109,13 +109,3 @@ def _parse_choice(choice: Mapping[str, Any], *, is_chat: bool) -> Answer:
         ids=tuple(int(one) for one in choice.get("token_ids") or ()),
         finish=str(choice.get("finish_reason") or ""),
     )
-
-
-def _paid(usage: object) -> Paid:
-    if not isinstance(usage, Mapping):
-        return Paid()
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
-    if cached is None:
-        cached = usage.get("prompt_cache_hit_tokens")
-    return Paid(usage.get("prompt_tokens"), cached, usage.get("completion_tokens"), dict(usage))
