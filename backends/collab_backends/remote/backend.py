@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,16 +11,20 @@ import anyio.to_thread
 from pydantic import Field, JsonValue, field_validator
 
 from collab.capabilities import Capabilities, PrefixMode
+from collab.diagnosis import Diagnosis
 from collab.errors import ConfigError, ModelLoadError
+from collab.proposals import Sampling, Until
 from collab.seam import Backend, Model
 from collab.signals import NO_SIGNALS, Signals
 from collab.views import View
 from collab_backends.live_ids import LiveIds
 from collab_backends.remote.asking import Terms
-from collab_backends.remote.endpoint import Endpoint, Patience, check_base_url
+from collab_backends.remote.endpoint import Endpoint, Patience, check_base_url, shown_url
+from collab_backends.remote.failures import KEY_REFUSED, NOT_FOUND
 from collab_backends.remote.handshake import Handshake, Observed, is_lenient
 from collab_backends.remote.session import RemoteSession
 from collab_backends.remote.texts import IdText, LiveText, PlainText
+from collab_backends.templates import check_template
 
 if TYPE_CHECKING:
     from collab_backends.local.tokens import TextCodec
@@ -85,7 +89,8 @@ class OpenAIServer(Backend):
             for endpoint in endpoints:
                 stack.push_async_callback(endpoint.close)
             handshake = Handshake(endpoints[0], self.model, codec, dict(self.extra_body))
-            observed = await handshake.observe(self.mode, is_raw=self.view.template == "raw")
+            with self._explained():
+                observed = await handshake.observe(self.mode, is_raw=self.view.template == "raw")
             yield RemoteModel(self, endpoints, codec, observed)
 
     def _endpoint(self, url: str) -> Endpoint:
@@ -106,6 +111,29 @@ class OpenAIServer(Backend):
                 f"cannot read the key from {str(self.api_key_file)!r}: {type(error).__name__}"
             ) from error
 
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Have errors say where to look, and show no secret."""
+        try:
+            yield
+        except ModelLoadError as error:
+            told, key = str(error), self._key()
+            told = told.replace(key, "***") if key else told
+            for url in self.base_url:
+                told = told.replace(url, shown_url(url))
+            if KEY_REFUSED in told:
+                told = f"{told}. {self._key_source(has_key=bool(key))}"
+            elif NOT_FOUND in told:
+                told = f"{told}. Does the base URL end with the version path, such as /v1?"
+            raise ModelLoadError(told) from error
+
+    def _key_source(self, *, has_key: bool) -> str:
+        if self.api_key_file is not None:
+            return f"The key was read from {str(self.api_key_file)!r}"
+        if has_key:
+            return f"The key was read from the environment variable {self.api_key_env}"
+        return f"The environment variable {self.api_key_env} is not set, so no key was sent"
+
 
 class RemoteModel:
     """A connected model; see `collab.seam.Model`.
@@ -124,6 +152,7 @@ class RemoteModel:
     ) -> None:
         self.observed = observed
         self.endpoints = endpoints
+        self._urls = ", ".join(map(shown_url, options.base_url))
         context = options.max_context_tokens or observed.context_tokens
         self._terms = Terms(
             name=options.model,
@@ -167,6 +196,26 @@ class RemoteModel:
             seed=seed,
             signals=signals,
         )
+
+    async def diagnose(self, view: View) -> Diagnosis:
+        """Return what was observed; one token is asked for behind the view's prompt."""
+        async with self.open(view, seed=0) as session:
+            await session.generate(Until(1), Sampling())
+        meter = session.meter
+        return Diagnosis(
+            model=self._terms.name,
+            place=self._urls,
+            served_by=self.observed.owner,
+            tokenizer=self._terms.codec.fingerprint if self._terms.codec else "",
+            template=check_template(
+                self._terms.codec, view, None if meter.is_estimated else meter.prompt_tokens
+            ),
+            notes=self.observed.notes,
+        )
+
+    def prompt_tokens(self, view: View) -> int | None:
+        """Return the length of the view's prompt; `None` without a tokenizer here."""
+        return len(self._terms.codec.render(view)) if self._terms.codec else None
 
     def _text(self, view: View) -> LiveText:
         codec, mode = self._terms.codec, self.capabilities.prefix_mode

@@ -1,6 +1,7 @@
 """One server: its connections, its limit, and calls that are tried again where that can help."""
 
 import random
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -192,13 +193,18 @@ def check_base_url(base_url: str) -> str:
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigError(
-            f"{base_url!r} is no base URL; write it with its scheme and version path, such as "
+            f"{shown_url(base_url)!r} is no base URL; write it with its scheme and version path, such as "
             "http://127.0.0.1:8000/v1"
         )
     for path in ("/chat/completions", "/completions", "/models"):
         if parts.path.rstrip("/").endswith(path):
-            raise ConfigError(f"{base_url!r} is the URL of one call; leave out {path!r}")
+            raise ConfigError(f"{shown_url(base_url)!r} is the URL of one call; leave out {path!r}")
     return base_url.rstrip("/")
+
+
+def shown_url(base_url: str) -> str:
+    """Return a base URL without the user, password and query that it may hold."""
+    return re.sub(r"(^|//)[^/@\s]+@", r"\1", base_url).partition("?")[0]
 
 
 def _is_retried(error: BaseException) -> bool:

@@ -11,6 +11,11 @@ from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _OVERLOAD = frozenset({429, 503, 529})
 _KEY_REFUSED = frozenset({401, 403})
+KEY_REFUSED = "refused the key"
+"""What a fault says when the key is missing or wrong."""
+NOT_FOUND = "does not know the path or the model"
+"""What a fault says about status 404."""
+
 _CONTEXT_SIGNS = (
     "context_length_exceeded",
     "exceed_context_size",
@@ -91,9 +96,9 @@ def fault_of_status(status: int, body: object, headers: Mapping[str, str]) -> Fa
     if 300 <= status < 400:
         return Fault(f"the server redirects elsewhere (status {status}), which is not followed")
     if status in _KEY_REFUSED:
-        return Fault(f"the server refused the key (status {status}): {said}")
+        return Fault(f"the server {KEY_REFUSED} (status {status}): {said}")
     if status == 404:
-        return Fault(f"the server does not know the path or the model (status 404): {said}")
+        return Fault(f"the server {NOT_FOUND} (status 404): {said}")
     if is_about_context(said):
         return Fault(f"the text is too long: {said}", is_context=True)
     return Fault(
