@@ -193,8 +193,8 @@ def check_base_url(base_url: str) -> str:
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigError(
-            f"{shown_url(base_url)!r} is no base URL; write it with its scheme and version path, such as "
-            "http://127.0.0.1:8000/v1"
+            f"{shown_url(base_url)!r} is no base URL; write it with its scheme and version path, "
+            "such as http://127.0.0.1:8000/v1"
         )
     for path in ("/chat/completions", "/completions", "/models"):
         if parts.path.rstrip("/").endswith(path):
