@@ -7,7 +7,6 @@ from collab.assembly import build_backends, build_recipe
 from collab.calibration import Connected, Measured, calibrate, estimate
 from collab.config_files import parse_config
 from collab.errors import CollabError
-from collab.feasibility import Speed
 from collab.limits import Budget
 from collab.testing import FakeBackend, FakeModel
 from collab.trace import Span
@@ -29,7 +28,7 @@ def call(role: str, purpose: Purpose, tokens: int, total_s: float, cost: float |
 
 def answered(spans: dict[str, int], duration_s: float, *calls: Call) -> Measured:
     written = tuple(
-        Span(index=n, author=author, text="x", tokens=tokens, calls=())
+        Span(index=n, author=author, text="x", tokens=tokens, kind="draft")
         for n, (author, tokens) in enumerate(spans.items())
     )
     result = Result(
@@ -60,8 +59,8 @@ def test_the_figures_are_those_of_the_ledger() -> None:
     found = estimate("mentor", alone, recipe)
 
     forecast = found.forecast
-    assert forecast.generator == Speed(pytest.approx(0.002), pytest.approx(0.001))
-    assert forecast.mentor == Speed(pytest.approx(0.010), pytest.approx(0.005))
+    speeds = [(one.call_s, one.token_s) for one in (forecast.generator, forecast.mentor)]
+    assert speeds == [pytest.approx((0.002, 0.001)), pytest.approx((0.010, 0.005))]
     assert found.judge_call_s == pytest.approx(0.030)
     # Drafts 62 + 22 ms, consulting 60 + 90 ms with 18 ms of looking ahead beside it, judging 30.
     assert 100 * forecast.seconds == pytest.approx(0.264)

@@ -153,7 +153,8 @@ def test_calls_of_one_length_give_the_time_of_all_of_it() -> None:
 
     assert fit is not None
     assert not fit.is_separated
-    assert fit.speed == Speed(0.0, pytest.approx(0.05))
+    assert fit.speed.call_s == 0.0
+    assert fit.speed.token_s == pytest.approx(0.05)
 
 
 def test_no_call_takes_less_than_nothing() -> None:

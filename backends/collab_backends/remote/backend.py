@@ -19,7 +19,7 @@ from collab.signals import NO_SIGNALS, Signals
 from collab.views import View
 from collab_backends.live_ids import LiveIds
 from collab_backends.remote.asking import Terms
-from collab_backends.remote.endpoint import Endpoint, Patience, check_base_url, shown_url
+from collab_backends.remote.endpoint import Endpoint, Patience, check_base_url
 from collab_backends.remote.failures import KEY_REFUSED, NOT_FOUND
 from collab_backends.remote.handshake import Handshake, Observed, is_lenient
 from collab_backends.remote.session import RemoteSession
@@ -119,8 +119,6 @@ class OpenAIServer(Backend):
         except ModelLoadError as error:
             told, key = str(error), self._key()
             told = told.replace(key, "***") if key else told
-            for url in self.base_url:
-                told = told.replace(url, shown_url(url))
             if KEY_REFUSED in told:
                 told = f"{told}. {self._key_source(has_key=bool(key))}"
             elif NOT_FOUND in told:
@@ -152,7 +150,7 @@ class RemoteModel:
     ) -> None:
         self.observed = observed
         self.endpoints = endpoints
-        self._urls = ", ".join(map(shown_url, options.base_url))
+        self._urls = ", ".join(options.base_url)
         context = options.max_context_tokens or observed.context_tokens
         self._terms = Terms(
             name=options.model,

@@ -1,7 +1,6 @@
 """One server: its connections, its limit, and calls that are tried again where that can help."""
 
 import random
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -15,6 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 
 from collab.errors import ConfigError, ContextOverflowError, ModelCallError
 from collab.observability import log_event
+from collab.texts import without_credentials
 from collab_backends.remote.failures import AttemptFailed, Fault, fault_of
 from collab_backends.remote.requests import Json
 from collab_backends.remote.throttle import AdaptiveLimit, CircuitBreaker
@@ -193,18 +193,20 @@ def check_base_url(base_url: str) -> str:
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigError(
-            f"{shown_url(base_url)!r} is no base URL; write it with its scheme and version path, "
-            "such as http://127.0.0.1:8000/v1"
+            f"{without_credentials(base_url)!r} is no base URL; write it with its scheme "
+            "and version path, such as http://127.0.0.1:8000/v1"
+        )
+    if parts.username or parts.query:
+        raise ConfigError(
+            f"{without_credentials(base_url)!r} holds a user, a password or a query; write the URL "
+            "without, and put the key where `api_key_env` or `api_key_file` says"
         )
     for path in ("/chat/completions", "/completions", "/models"):
         if parts.path.rstrip("/").endswith(path):
-            raise ConfigError(f"{shown_url(base_url)!r} is the URL of one call; leave out {path!r}")
+            raise ConfigError(
+                f"{without_credentials(base_url)!r} is the URL of one call; leave out {path!r}"
+            )
     return base_url.rstrip("/")
-
-
-def shown_url(base_url: str) -> str:
-    """Return a base URL without the user, password and query that it may hold."""
-    return re.sub(r"(^|//)[^/@\s]+@", r"\1", base_url).partition("?")[0]
 
 
 def _is_retried(error: BaseException) -> bool:
