@@ -26,6 +26,7 @@ from collab.views import ViewOptions
 WARM_UP_TOKENS = 4
 """Length of an answer that is thrown away before anything is timed: first passes are slow."""
 
+_MUCH_SLOWER = 1.25
 _JUDGING: frozenset[Purpose] = frozenset({"judge", "score"})
 
 
@@ -144,6 +145,12 @@ class Estimate:
                     f"the fixed cost of a call to the {name} cannot be told from its tokens': "
                     "its calls were too much alike"
                 )
+        unexplained = self.recipe.token_s / self.forecast.seconds if self.forecast.seconds else 1.0
+        if unexplained > _MUCH_SLOWER:
+            warnings.append(
+                f"the run itself took {unexplained:.2g} times as long as these figures explain; "
+                "where both models share a machine, looking ahead slows the mentor down"
+            )
         failures = [*self.alone.failures, *self.recipe.failures]
         if failures:
             warnings.append(f"{len(failures)} answers failed and are left out: {failures[0]}")

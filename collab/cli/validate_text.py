@@ -126,8 +126,8 @@ def _facts(one: Participant) -> dict[str, str]:
         "steering": _yes(can.can_steer),
         "stops when left": _yes(can.can_cancel),
         "token counts": can.usage,
-        "context": _length(can.context_tokens),
-        "longest prompt": _length(one.longest_prompt, is_estimated=one.is_estimated),
+        "context": f"{can.context_tokens:,} tokens" if can.context_tokens else "unknown",
+        **_longest(one),
         **price,
         "tokenizer": told.tokenizer or "unknown",
         "a prompt": _template(told.template),
@@ -163,10 +163,12 @@ def _template(check: TemplateCheck | None) -> str:
     return ", ".join(parts)
 
 
-def _length(tokens: int | None, *, is_estimated: bool = False) -> str:
-    if tokens is None:
-        return "unknown"
-    return f"{'about ' if is_estimated else ''}{tokens:,} tokens"
+def _longest(one: Participant) -> dict[str, str]:
+    """Return nothing without problems, where no prompt is the longest."""
+    if one.longest_prompt is None:
+        return {}
+    about = "about " if one.is_estimated else ""
+    return {"longest prompt": f"{about}{one.longest_prompt:,} tokens"}
 
 
 # --- estimate ---------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def test_the_figures_are_those_of_the_ledger() -> None:
     alone = answered({"generator": 100}, 0.6, call("generator", "draft", 100, 0.510, 200e-6))
     recipe = answered(
         {"generator": 90, "mentor": 10},
-        0.4,
+        0.3,
         call("generator", "draft", 60, 0.062, None),
         call("generator", "draft", 20, 0.022, None),
         call("generator", "look-ahead", 16, 0.018, None),
@@ -66,11 +66,22 @@ def test_the_figures_are_those_of_the_ledger() -> None:
     assert 100 * forecast.seconds == pytest.approx(0.264)
     assert 100 * forecast.alone_s == pytest.approx(0.510)
     assert forecast.speed_up == pytest.approx(0.510 / 0.264)
-    assert found.measured_speed_up == pytest.approx(1.5)
+    assert found.measured_speed_up == pytest.approx(2)
     assert forecast.cost_ratio == pytest.approx(0.65)
     assert recipe.mentor_share == pytest.approx(0.1)
     assert found.mentor_calls == pytest.approx(0.02)
     assert found.warnings == []
+
+
+def test_a_run_slower_than_its_figures_explain_is_told() -> None:
+    alone = answered({"generator": 10}, 0.1, call("generator", "draft", 10, 0.1, None))
+    recipe = answered({"mentor": 10}, 0.3, call("generator", "draft", 10, 0.1, None))
+
+    # 10 tokens of 10 ms are expected to take 0.1 s.
+    assert any(
+        "the run itself took 3 times as long as these figures explain" in warning
+        for warning in estimate("mentor", alone, recipe).warnings
+    )
 
 
 def test_a_recipe_that_asks_nobody_is_told() -> None:
