@@ -170,8 +170,6 @@ class Examination:
             for match in compare_needs(self._recipe.needs, can)
         ]
 
-    # --- lengths ----------------------------------------------------------------------------
-
     def _longest(self, role: str, model: Model) -> int | None:
         """Return the tokens of the longest prompt by the model's own tokenizer, if it has one."""
         if not isinstance(model, Diagnosable):
@@ -195,8 +193,6 @@ class Examination:
 
     def _view(self, role: str, problem: Problem) -> View:
         return View(role, problem.prompt, self._backends[role].view)
-
-    # --- sharing ----------------------------------------------------------------------------
 
     def _shared(self, participants: Sequence[Participant]) -> list[str]:
         def same(one: Participant, other: Participant) -> bool:
