@@ -105,6 +105,39 @@ class Need:
     degraded: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class NeedMatch:
+    """A need beside what the models can do.
+
+    Attributes:
+        plugin: Who needs it.
+        need: What is needed.
+        lack: What is missing, for people; empty if it is met.
+    """
+
+    plugin: str
+    need: Need
+    lack: str
+
+    @property
+    def state(self) -> Literal["met", "degraded", "missing"]:
+        """Whether it is met, done without, or missing."""
+        if not self.lack:
+            return "met"
+        return "degraded" if self.need.degraded else "missing"
+
+
+def compare_needs(
+    needs: Mapping[str, Iterable[Need]], models: Mapping[str, Capabilities]
+) -> list[NeedMatch]:
+    """Return every need, by the plug-in's name, beside what models by participant can do."""
+    return [
+        NeedMatch(plugin, need, _lack(need, models))
+        for plugin, wanted in needs.items()
+        for need in wanted
+    ]
+
+
 def match_needs(
     needs: Mapping[str, Iterable[Need]], models: Mapping[str, Capabilities]
 ) -> tuple[str, ...]:
@@ -121,15 +154,8 @@ def match_needs(
         CapabilityError: Something is missing that a plug-in cannot do without; the message
             lists everything missing.
     """
-    missing: list[str] = []
-    degraded: list[str] = []
-    for plugin, wanted in needs.items():
-        for need in wanted:
-            lack = _lack(need, models)
-            if lack and need.degraded:
-                degraded.append(f"{plugin}: {need.degraded}")
-            elif lack:
-                missing.append(f"{plugin} needs {lack}")
+    matches = compare_needs(needs, models)
+    missing = [f"{one.plugin} needs {one.lack}" for one in matches if one.state == "missing"]
     if missing:
         listed = "; ".join(missing)
         raise CapabilityError(
@@ -137,7 +163,7 @@ def match_needs(
             "Use a backend that can (`local` can do all of it), "
             "or other plug-ins (`never`, `agreement` and `always-mentor` need nothing)."
         )
-    return tuple(degraded)
+    return tuple(f"{one.plugin}: {one.need.degraded}" for one in matches if one.lack)
 
 
 def _lack(need: Need, models: Mapping[str, Capabilities]) -> str:

@@ -27,6 +27,7 @@ from collab.errors import (
     PluginShapeError,
     UnknownPluginError,
 )
+from collab.texts import without_credentials
 
 Kind = Literal["policies", "verifiers", "backends", "recipes"]
 KINDS: tuple[Kind, ...] = ("policies", "verifiers", "backends", "recipes")
@@ -124,10 +125,10 @@ def reference_of(kind: Kind, plugin: object) -> str:
 
 
 def explain(error: ValidationError) -> list[str]:
-    """Return one line per mistake: where it is, what is wrong, what was found."""
+    """Return one line per mistake: where it is, what is wrong, what was found without secrets."""
     return [
         f"{'.'.join(str(part) for part in mistake['loc']) or 'value'}: {mistake['msg']} "
-        f"(found {mistake['input']!r})"
+        f"(found {without_credentials(repr(mistake['input']))})"
         for mistake in error.errors()
     ]
 

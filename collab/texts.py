@@ -1,6 +1,16 @@
 """Small questions about text that several parts ask."""
 
+import re
+
+_CREDENTIALS = re.compile(r"(^|//|['\"])[^/@\s'\"]+@")
+_QUERY = re.compile(r"(https?://[^\s?'\"]*)\?[^\s'\"]*")
+
 
 def is_unicode(text: str) -> bool:
     """Whether `text` has no half characters: those cannot be encoded or shown to a model."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def without_credentials(text: str) -> str:
+    """Return a text whose URLs hold no user, password or query, where secrets may stand."""
+    return _QUERY.sub(r"\1?***", _CREDENTIALS.sub(r"\1***@", text))

@@ -196,12 +196,29 @@ def run(
 def validate(
     config: Annotated[Path, typer.Argument(help="A YAML file.")],
     load: Annotated[
-        bool, typer.Option("--load", help="Also load the models and match what they can do.")
+        bool,
+        typer.Option("--load", help="Also connect the models and show what they can do."),
     ] = False,
+    estimate: Annotated[
+        bool,
+        typer.Option(
+            "--estimate",
+            help="Also measure on a few problems whether the recipe pays; connects the models.",
+        ),
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Problems of the estimate.")] = 8,
+    as_json: AsJson = False,
 ) -> None:
-    """Check a configuration: its keys, plug-ins, options and problems file."""
+    """Check a configuration: its keys, plug-ins, options, problems file, and models."""
     with _exit_codes():
-        raise typer.Exit(_module("validate").execute(config, is_loading=load))
+        raise typer.Exit(
+            _module("validate").execute(
+                config,
+                is_loading=load or estimate,
+                estimated_problems=limit if estimate else 0,
+                as_json=as_json,
+            )
+        )
 
 
 @app.command()

@@ -1,49 +1,93 @@
-"""`collab validate`: checks a configuration without working on any problem."""
+"""`collab validate`: checks a configuration, connects its models, and estimates what they save."""
 
+import json
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import anyio
 
-from collab.assembly import build_controller
-from collab.config import RunConfig
+from collab.assembly import build_backends, build_controller
+from collab.calibration import Connected, calibrate
+from collab.cli.demo import lab_folder
+from collab.cli.validate_findings import Findings
+from collab.cli.validate_json import as_json_object
+from collab.cli.validate_text import print_findings
 from collab.config_files import load_config
-from collab.controller import Controller
-from collab.problems import BrokenLine, read_problems
+from collab.errors import CollabError
+from collab.problems import BrokenLine, Problem, read_problems
+from collab.seam import ConsultationBackend, Model
+from collab.validation import Examination
 
 
-def execute(path: Path, *, is_loading: bool) -> int:
-    """Print what was checked; return the exit code.
+def execute(path: Path, *, is_loading: bool, estimated_problems: int, as_json: bool) -> int:
+    """Print what was found; return the exit code.
+
+    Args:
+        path: The configuration.
+        is_loading: Whether to connect the models.
+        estimated_problems: How many problems to measure on; 0 for no estimate.
+        as_json: Print one JSON object instead of text.
 
     Raises:
-        ConfigError: The configuration cannot be run.
+        ConfigError: The configuration cannot be run, whatever its models can do.
     """
     config = load_config(path)
-    controller = build_controller(config)
-    recipe = controller.recipe
-    plugins = ", ".join(recipe.needs)
-    roles = ", ".join(["generator", *config.pair.mentors_by_name])
-    print(f"{path}: keys, plug-ins and options are fine")
-    print(f"recipe {recipe.name}: {plugins}; participants: {roles}")
-    code = _check_problems(config)
+    recipe = build_controller(config).recipe
+    lines = list(read_problems(config.problems)) if config.problems else []
+    findings = Findings(
+        path=path,
+        config=config,
+        recipe=recipe,
+        problems=[line for line in lines if isinstance(line, Problem)],
+        broken_lines=[line for line in lines if isinstance(line, BrokenLine)],
+    )
     if is_loading:
-        anyio.run(partial(_connect, controller))
-    return code
+        backends = build_backends(config)
+        findings = anyio.run(partial(_examine, findings, backends, estimated_problems))
+    if as_json:
+        print(json.dumps(as_json_object(findings), indent=2))
+    else:
+        print_findings(findings)
+    return 0 if findings.is_fine else 1
 
 
-def _check_problems(config: RunConfig) -> int:
+async def _examine(
+    findings: Findings, backends: Mapping[str, ConsultationBackend], estimated_problems: int
+) -> Findings:
+    async with AsyncExitStack() as stack:
+        examination = Examination(backends, findings.recipe, findings.problems)
+        findings = replace(findings, report=await examination.examine(stack))
+        if not estimated_problems:
+            return findings
+        if not findings.is_fine:
+            return replace(findings, estimate_error="what is missing has to be put right first")
+        return await _estimate(findings, backends, examination.models, estimated_problems)
+
+
+async def _estimate(
+    findings: Findings,
+    backends: Mapping[str, ConsultationBackend],
+    models: Mapping[str, Model],
+    limit: int,
+) -> Findings:
+    config, problems, place = findings.config, findings.problems, str(findings.config.problems)
     if config.problems is None:
-        print("no problems file is named; give one to `collab run` with --problems")
-        return 0
-    lines = list(read_problems(config.problems))
-    broken = [line for line in lines if isinstance(line, BrokenLine)]
-    print(f"{config.problems}: {len(lines) - len(broken)} problems, {len(broken)} broken lines")
-    for line in broken:
-        print(f"  line {line.line}: {line.why}")
-    return 1 if broken else 0
-
-
-async def _connect(controller: Controller) -> None:
-    async with controller:
-        degradations = "; ".join(controller.degradations) or "none"
-        print(f"the models are loaded and can do what is needed; degradations: {degradations}")
+        shipped = lab_folder() / "problems.jsonl"
+        problems = [one for one in read_problems(shipped) if isinstance(one, Problem)]
+        place = "the shipped lab's problems, as no problems file is named"
+    findings = replace(findings, estimate_problems=place)
+    try:
+        estimate = await calibrate(
+            {role: Connected(backend, models[role]) for role, backend in backends.items()},
+            findings.recipe,
+            list(islice(problems, limit)),
+            seed=config.seed,
+            budget=config.budget,
+        )
+    except CollabError as error:
+        return replace(findings, estimate_error=str(error))
+    return replace(findings, estimate=estimate)

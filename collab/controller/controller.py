@@ -2,8 +2,8 @@
 
 import hashlib
 import random
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -17,17 +17,16 @@ from anyio.abc import ObjectReceiveStream, TaskGroup
 from collab.capabilities import match_needs
 from collab.concurrency import is_asked_to_stop, unwrapped
 from collab.controller.committer import Committer, Emit
+from collab.controller.connecting import Connections
 from collab.controller.loop import ProblemLoop
 from collab.controller.metered import MeteredSession
 from collab.controller.participant import Participant
 from collab.controller.plugins import PluginSessions
 from collab.controller.result import ERROR, Finished, Result
 from collab.errors import (
-    CollabError,
     ConfigError,
     EmptyPromptError,
     InvalidPromptError,
-    ModelLoadError,
     ProblemError,
 )
 from collab.limits import Budget, BudgetReached
@@ -102,14 +101,9 @@ class Controller:
         if self._models:
             raise ConfigError("the controller is connected already; use one block at a time")
         async with AsyncExitStack() as stack:
-            connected: list[tuple[ConsultationBackend, Model]] = []
+            connections = Connections(stack)
             for role, backend in self._backends.items():
-                model = next((model for known, model in connected if known == backend), None)
-                if model is None:
-                    with _connecting(role):
-                        model = await stack.enter_async_context(backend.connect())
-                    connected.append((backend, model))
-                self._models[role] = model
+                self._models[role] = await connections.connect(role, backend)
             capabilities = {role: model.capabilities for role, model in self._models.items()}
             self.degradations = match_needs(self.recipe.needs, capabilities)
             self._stack = stack.pop_all()
@@ -299,19 +293,6 @@ def _mentors(
     if bad := {GENERATOR, NOBODY} & set(mentor):
         raise ConfigError(f"{bad.pop()!r} cannot be a mentor's name")
     return dict(mentor)
-
-
-@contextmanager
-def _connecting(role: str) -> Iterator[None]:
-    """Turn whatever a backend raises while it connects into an error that names the participant."""
-    try:
-        yield
-    except CollabError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise ModelLoadError(
-            f"the {role} cannot be reached: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _check_prompt(problem: Problem) -> None:

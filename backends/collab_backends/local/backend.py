@@ -11,6 +11,7 @@ from pydantic import Field
 
 from collab.capabilities import Capabilities
 from collab.concurrency import unwrapped
+from collab.diagnosis import Diagnosis
 from collab.errors import EmptyPromptError
 from collab.seam import Backend, Model
 from collab.signals import NO_SIGNALS, Signals
@@ -21,6 +22,7 @@ from collab_backends.local.memory import CacheMemory
 from collab_backends.local.session import LocalSession, Seat
 from collab_backends.local.steering import HiddenStates
 from collab_backends.local.tokens import TextCodec
+from collab_backends.templates import check_template
 
 
 class LocalTorch(Backend):
@@ -88,6 +90,7 @@ class LocalModel:
             threads=threads,
         )
         self.open_sessions = 0
+        self._place = f"this process, {loaded.model.device}, {loaded.model.dtype}"
         self.seat = Seat(
             name=name,
             engine=self.engine,
@@ -151,3 +154,17 @@ class LocalModel:
         finally:
             session.close()
             self.open_sessions -= 1
+
+    async def diagnose(self, view: View) -> Diagnosis:
+        """Return what is known of the model; nothing is computed."""
+        return Diagnosis(
+            model=self.name,
+            place=self._place.replace("torch.", ""),
+            served_by="transformers",
+            tokenizer=self.seat.codec.fingerprint,
+            template=check_template(self.seat.codec, view),
+        )
+
+    def prompt_tokens(self, view: View) -> int:
+        """Return the length of the view's prompt."""
+        return len(self.seat.codec.render(view))

@@ -1,5 +1,7 @@
 """Text and tokens of one model: rendering views, splicing text, decoding as it grows."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +56,7 @@ class TextCodec:
             raise ModelLoadError("the tokenizer has no chat template; set template to raw")
         if any(special in view.prompt for special in self._specials):
             return self._encode_frame(self._framed(options, _PLACEHOLDER), view.prompt)
-        return self._encode_with_specials(self._framed(options, view.prompt))
+        return self.encode_rendered(self._framed(options, view.prompt))
 
     def _framed(self, options: ViewOptions, prompt: str) -> str:
         messages = [{"role": "user", "content": prompt}]
@@ -77,9 +79,9 @@ class TextCodec:
                 "the prompt contains special tokens of the model, and its chat template does not "
                 "show the prompt as it is; take them out of the prompt"
             )
-        ids = self._encode_with_specials(before)
+        ids = self.encode_rendered(before)
         splice = self.splice(ids, prompt)
-        return [*ids[: splice.kept], *splice.added, *self._encode_with_specials(after)]
+        return [*ids[: splice.kept], *splice.added, *self.encode_rendered(after)]
 
     def splice(self, ids: Sequence[int], text: str) -> Splice:
         """Return how to put `text` behind `ids`.
@@ -161,6 +163,23 @@ class TextCodec:
         """Return a decoder of the tokens behind `before`."""
         return TextDecoder(self._backend, list(before[-_TAIL_TOKENS:]))
 
+    def encode_rendered(self, text: str) -> list[int]:
+        """Return the ids of a text that a template has rendered: special tokens are theirs."""
+        return self._ids(self._tokenizer(text, add_special_tokens=False, verbose=False))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the vocabulary: the same for the same tokens with the same ids."""
+        vocabulary = sorted(self._backend.get_vocab(with_added_tokens=True).items())
+        return hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest()[:12]
+
+    def count_leading_bos(self, ids: Sequence[int]) -> int | None:
+        """Return how many beginning-of-text tokens `ids` begin with; `None` if there is none."""
+        bos = self._tokenizer.bos_token_id
+        if bos is None:
+            return None
+        return next((n for n, one in enumerate(ids) if one != bos), len(ids))
+
     def _encode(self, text: str, *, with_special_tokens: bool = False) -> list[int]:
         return self._ids(
             self._tokenizer(
@@ -170,9 +189,6 @@ class TextCodec:
                 verbose=False,
             )
         )
-
-    def _encode_with_specials(self, text: str) -> list[int]:
-        return self._ids(self._tokenizer(text, add_special_tokens=False, verbose=False))
 
     @staticmethod
     def _ids(encoding: object) -> list[int]:

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,7 +12,9 @@ import anyio.to_thread
 from pydantic import Field, JsonValue, field_validator
 
 from collab.capabilities import Capabilities, PrefixMode
+from collab.diagnosis import Diagnosis
 from collab.errors import ConfigError, ModelLoadError
+from collab.proposals import Sampling, Until
 from collab.seam import Backend, Model
 from collab.signals import NO_SIGNALS, Signals
 from collab.telemetry import Service
@@ -20,10 +22,11 @@ from collab.views import View
 from collab_backends.live_ids import LiveIds
 from collab_backends.remote.asking import Terms
 from collab_backends.remote.endpoint import Endpoint, Patience, check_base_url
-from collab_backends.remote.failures import ServerUnreachableError
+from collab_backends.remote.failures import KEY_REFUSED, NOT_FOUND, ServerUnreachableError
 from collab_backends.remote.handshake import Handshake, Observed
 from collab_backends.remote.session import RemoteSession
 from collab_backends.remote.texts import IdText, LiveText, PlainText
+from collab_backends.templates import check_template
 
 if TYPE_CHECKING:
     from collab_backends.local.tokens import TextCodec
@@ -89,7 +92,9 @@ class OpenAIServer(Backend):
             endpoints = [self._endpoint(url) for url in self.base_url]
             for endpoint in endpoints:
                 stack.push_async_callback(endpoint.close)
-            yield RemoteModel(self, endpoints, codec, await self._observed(endpoints, codec))
+            with self._explained():
+                observed = await self._observed(endpoints, codec)
+            yield RemoteModel(self, endpoints, codec, observed)
 
     async def _observed(self, endpoints: Sequence[Endpoint], codec: "TextCodec | None") -> Observed:
         """Observe the first server that is there; the others must have the model too."""
@@ -126,6 +131,27 @@ class OpenAIServer(Backend):
                 f"cannot read the key from {str(self.api_key_file)!r}: {type(error).__name__}"
             ) from error
 
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Have errors say where to look, and show no secret."""
+        try:
+            yield
+        except ModelLoadError as error:
+            told, key = str(error), self._key()
+            told = told.replace(key, "***") if key else told
+            if KEY_REFUSED in told:
+                told = f"{told}. {self._key_source(has_key=bool(key))}"
+            elif NOT_FOUND in told:
+                told = f"{told}. Does the base URL end with the version path, such as /v1?"
+            raise ModelLoadError(told) from error
+
+    def _key_source(self, *, has_key: bool) -> str:
+        if self.api_key_file is not None:
+            return f"The key was read from {str(self.api_key_file)!r}"
+        if has_key:
+            return f"The key was read from the environment variable {self.api_key_env}"
+        return f"The environment variable {self.api_key_env} is not set, so no key was sent"
+
 
 class RemoteModel:
     """A connected model; see `collab.seam.Model`.
@@ -144,6 +170,7 @@ class RemoteModel:
     ) -> None:
         self.observed = observed
         self.endpoints = endpoints
+        self._urls = ", ".join(options.base_url)
         context = options.max_context_tokens or observed.context_tokens
         self._terms = Terms(
             name=options.model,
@@ -198,6 +225,26 @@ class RemoteModel:
             seed=seed,
             signals=signals,
         )
+
+    async def diagnose(self, view: View) -> Diagnosis:
+        """Return what was observed; one token is asked for behind the view's prompt."""
+        async with self.open(view, seed=0) as session:
+            await session.generate(Until(1), Sampling())
+        meter = session.meter
+        return Diagnosis(
+            model=self._terms.name,
+            place=self._urls,
+            served_by=self.observed.owner,
+            tokenizer=self._terms.codec.fingerprint if self._terms.codec else "",
+            template=check_template(
+                self._terms.codec, view, None if meter.is_estimated else meter.prompt_tokens
+            ),
+            notes=self.observed.notes,
+        )
+
+    def prompt_tokens(self, view: View) -> int | None:
+        """Return the length of the view's prompt; `None` without a tokenizer here."""
+        return len(self._terms.codec.render(view)) if self._terms.codec else None
 
     def _text(self, view: View) -> LiveText:
         codec, mode = self._terms.codec, self.capabilities.prefix_mode

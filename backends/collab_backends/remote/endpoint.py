@@ -15,6 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from collab.errors import ConfigError, ContextOverflowError, ModelCallError
 from collab.observability import log_event
 from collab.telemetry_names import SERVER_ADDRESS, SERVER_PORT
+from collab.texts import without_credentials
 from collab_backends.remote.bounded import ACCEPTED, bounding
 from collab_backends.remote.failures import (
     AttemptFailed,
@@ -237,12 +238,19 @@ def check_base_url(base_url: str) -> str:
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigError(
-            f"{base_url!r} is no base URL; write it with its scheme and version path, such as "
-            "http://127.0.0.1:8000/v1"
+            f"{without_credentials(base_url)!r} is no base URL; write it with its scheme "
+            "and version path, such as http://127.0.0.1:8000/v1"
+        )
+    if parts.username or parts.query:
+        raise ConfigError(
+            f"{without_credentials(base_url)!r} holds a user, a password or a query; write the URL "
+            "without, and put the key where `api_key_env` or `api_key_file` says"
         )
     for path in ("/chat/completions", "/completions", "/models"):
         if parts.path.rstrip("/").endswith(path):
-            raise ConfigError(f"{base_url!r} is the URL of one call; leave out {path!r}")
+            raise ConfigError(
+                f"{without_credentials(base_url)!r} is the URL of one call; leave out {path!r}"
+            )
     return base_url.rstrip("/")
 
 

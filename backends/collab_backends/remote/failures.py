@@ -13,6 +13,11 @@ from collab.errors import ModelCallError
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _OVERLOAD = frozenset({429, 503, 529})
 _KEY_REFUSED = frozenset({401, 403})
+KEY_REFUSED = "refused the key"
+"""What a fault says when the key is missing or wrong."""
+NOT_FOUND = "does not know the path or the model"
+"""What a fault says about status 404."""
+
 _CONTEXT_SIGNS = (
     "context_length_exceeded",
     "exceed_context_size",
@@ -98,10 +103,9 @@ def fault_of_status(status: int, body: object, headers: Mapping[str, str]) -> Fa
         what = f"the server redirects elsewhere (status {status}), which is not followed"
         return Fault(what, is_refusal=True)
     if status in _KEY_REFUSED:
-        return Fault(f"the server refused the key (status {status}): {said}", is_refusal=True)
+        return Fault(f"the server {KEY_REFUSED} (status {status}): {said}", is_refusal=True)
     if status == 404:
-        what = f"the server does not know the path or the model (status 404): {said}"
-        return Fault(what, is_refusal=True)
+        return Fault(f"the server {NOT_FOUND} (status 404): {said}", is_refusal=True)
     if is_about_context(said):
         return Fault(f"the text is too long: {said}", is_context=True, is_refusal=True)
     return Fault(
