@@ -37,6 +37,8 @@ class Capabilities:
         can_cancel: Whether leaving a call stops its decoding.
         usage: Whether token counts are the engine's own or estimated.
         context_tokens: Longest text, prompt included; `None` if unknown.
+        hidden_size: Width of hidden states that can be read behind given text; `None` for none.
+        fingerprint: Of weights and configuration: equal ones are equal models; empty if unknown.
     """
 
     prefix_mode: PrefixMode
@@ -49,6 +51,8 @@ class Capabilities:
     can_cancel: bool = False
     usage: Literal["exact", "estimated"] = "exact"
     context_tokens: int | None = None
+    hidden_size: int | None = None
+    fingerprint: str = ""
 
     def ensure_prompt_fits(self, tokens: int, name: str) -> None:
         """Refuse a prompt that leaves no room for an answer.
@@ -81,7 +85,7 @@ class Capabilities:
             case "token_ids":
                 return self.has_token_ids
             case "hidden_states":
-                return self.has_hidden_states
+                return self.has_hidden_states and amount in (0, self.hidden_size)
             case "steering":
                 return self.can_steer
             case "cancel":
@@ -95,14 +99,16 @@ class Need:
     Attributes:
         role: The participant.
         ability: What it has to be able to do; `text` is what every model can.
-        amount: How much of it, such as the k of top-k entropy.
+        amount: How much of it, such as the k of top-k entropy; of hidden states their width.
         degraded: Name of what the plug-in does without it; empty if it cannot do without.
+        fingerprint: Of the only model that will do; empty for any.
     """
 
     role: str
     ability: Ability
     amount: int = 0
     degraded: str = ""
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +173,24 @@ def match_needs(
 
 
 def _lack(need: Need, models: Mapping[str, Capabilities]) -> str:
-    amount = f" (k={need.amount})" if need.amount else ""
     if need.role not in models:
         return f"a participant {need.role!r}; there are: {', '.join(sorted(models))}"
-    if not models[need.role].offers(need.ability, need.amount):
-        return f"{need.ability}{amount} of the {need.role}"
+    model = models[need.role]
+    if not model.offers(need.ability, need.amount):
+        return f"{need.ability}{_amount(need, model)} of the {need.role}"
+    if need.fingerprint and need.fingerprint != model.fingerprint:
+        found = f"is {model.fingerprint!r}" if model.fingerprint else "is unknown"
+        return (
+            f"the {need.role} that it was trained on, of the fingerprint {need.fingerprint!r}; the "
+            f"fingerprint of this {need.role} {found}"
+        )
     return ""
+
+
+def _amount(need: Need, model: Capabilities) -> str:
+    if not need.amount:
+        return ""
+    if need.ability != "hidden_states":
+        return f" (k={need.amount})"
+    found = f", found {model.hidden_size}" if model.hidden_size else ""
+    return f" ({need.amount} numbers{found})"

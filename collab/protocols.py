@@ -109,6 +109,19 @@ class Case:
     answer: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class RollOut:
+    """How an answer could have ended.
+
+    Attributes:
+        text: The whole answer.
+        reason: Why it ended, see `collab.proposals.StopReason`.
+    """
+
+    text: str
+    reason: str
+
+
 class Handles(Protocol):
     """A verifier's ledgered access to the participants, at the mark.
 
@@ -121,6 +134,29 @@ class Handles(Protocol):
 
     async def score(self, role: str, text: str) -> tuple[Token, ...]:
         """Ask `role` for the log-probabilities of `text` at the mark."""
+        ...
+
+    async def observe(self, role: str, text: str, layer: int) -> Sequence[float]:
+        """Read `role`'s hidden state at the last token of `text`, put behind the mark.
+
+        Args:
+            role: Whose; a verifier that asks this needs its `hidden_states`.
+            text: May be empty: then at the last token before the mark.
+            layer: As in `collab.seam.ObservedSession`; -1 is the state behind the final norm.
+        """
+        ...
+
+    async def roll_out(self, proposal: Proposal, seed: int) -> RollOut:
+        """Return what the answer would become if `proposal` stood and the generator went on alone.
+
+        It goes on to the end of the answer under the recipe's sampling, stop strings and longest
+        answer, on a fork; equal units are not counted, so a loop ends at the longest answer.
+        Of several roll-outs made concurrently, all decode together.
+
+        Args:
+            proposal: One that starts at the mark, by anybody.
+            seed: Of the random stream, where the recipe samples.
+        """
         ...
 
 

@@ -137,6 +137,43 @@ class Session(Protocol):
         ...
 
 
+@runtime_checkable
+class ObservedSession(Protocol):
+    """A live text may also hand over hidden states; what claims a `hidden_size` has to."""
+
+    async def observe(self, text: str, layer: int) -> Sequence[float]:
+        """Return the hidden state at the last token of the text followed by `text`.
+
+        Nothing is decoded; the text and its head stay as they are.
+
+        Args:
+            text: May be empty: then the state at the head's last token.
+            layer: As in `collab.signals`; below 0 it counts from the end, so that -1 is the state
+                behind the final norm.
+
+        Returns:
+            `(hidden_size,)`.
+
+        Raises:
+            ConfigError: There is no such layer.
+            ContextOverflowError: Both together do not fit the model's context.
+            ModelCallError: The model failed.
+        """
+        ...
+
+
+@runtime_checkable
+class ReseededSession(Protocol):
+    """A live text may also begin a new random stream, so that forks of it draw other texts."""
+
+    def reseed(self, seed: int) -> None:
+        """Draw from the stream of `seed` from now on; what was decoded behind the head is dropped.
+
+        Without sampling nothing changes but that.
+        """
+        ...
+
+
 class Model(Protocol):
     """A loaded or connected model."""
 

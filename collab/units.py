@@ -4,6 +4,7 @@ A unit is a frozen value; its `scanner()` follows a stream of token texts and sa
 end. Scanners see text only, so the same unit serves every tokenizer and every backend.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -75,6 +76,18 @@ class StepUnit(BaseModel):
 
 
 Unit = Annotated[TokenUnit | WordUnit | StepUnit, Field(discriminator="kind")]
+
+
+def first_unit(texts: Sequence[str], unit: Unit) -> str:
+    """Return the text of the first unit of a proposal, given its tokens' texts.
+
+    One too short to be sure of its first unit is that unit as a whole.
+    """
+    scanner = unit.scanner()
+    for text in texts:
+        if (end := scanner.feed(text)) is not None:
+            return "".join(texts[:end])
+    return "".join(texts)
 
 
 class _TokenScanner:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import anyio
@@ -118,6 +118,11 @@ class Controller:
         """Release the models."""
         self._models = {}
         await self._stack.__aexit__(kind, error, traceback)
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """The connected models, by participant; none outside of the block."""
+        return MappingProxyType(self._models)
 
     async def solve(self, problem: Problem | str) -> Result:
         """Answer one problem.

@@ -16,7 +16,7 @@ from collab.errors import PluginCallError
 from collab.limits import BudgetReached
 from collab.observability import log_event
 from collab.proposals import Distribution, Proposal, Token, Until
-from collab.protocols import Case, Draft
+from collab.protocols import Case, Draft, RollOut
 from collab.recipes import Recipe
 from collab.roles import GENERATOR
 from collab.trace import Decided, SpanKind, Trace, Verified
@@ -235,6 +235,24 @@ class ProblemLoop:
         """Ask a participant for log-probabilities at the mark; see `Handles`."""
         return await self._participants[role].score(self._trace, text)
 
+    async def observe(self, role: str, text: str, layer: int) -> Sequence[float]:
+        """Read a participant's hidden state behind `text` at the mark; see `Handles`."""
+        return await self._participants[role].observe(self._trace, text, layer)
+
+    async def roll_out(self, proposal: Proposal, seed: int) -> RollOut:
+        """Write the answer to its end as if `proposal` stood; see `Handles`."""
+        begun = self._trace.text + proposal.text
+        room = self._room - len(proposal.tokens)
+        if self._is_final(proposal):
+            return RollOut(_without_end(begun, proposal.stop_overlap), proposal.stop)
+        if room < 1:
+            return RollOut(begun, "length")
+        until = Until(room, stop_strings=self._recipe.stop_strings)
+        rest = await self._generator.roll_out(
+            self._trace, proposal.text, until, self._recipe.sampling, seed
+        )
+        return RollOut(_without_end(begun + rest.text, rest.stop_overlap), rest.stop)
+
     async def _commit_verdict(
         self, verdict: Verdict, proposals: Mapping[str, Proposal], *, is_last: bool
     ) -> str:
@@ -253,6 +271,10 @@ class ProblemLoop:
         if proposal.stop == "stop_string":
             return proposal.stop_string in self._recipe.stop_strings
         return proposal.stop in _FINAL_STOPS
+
+
+def _without_end(text: str, characters: int) -> str:
+    return text[: len(text) - characters]
 
 
 def _unit_ends(written: Proposal, *, is_capped: bool) -> tuple[list[int], bool]:

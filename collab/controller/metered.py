@@ -3,7 +3,7 @@
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import anyio
@@ -11,9 +11,27 @@ import anyio
 from collab.concurrency import is_asked_to_stop
 from collab.errors import CollabError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.seam import Meter, Model, ServedModel, Session, SessionMark
+from collab.seam import (
+    Meter,
+    Model,
+    ObservedSession,
+    ReseededSession,
+    ServedModel,
+    Session,
+    SessionMark,
+)
 from collab.telemetry import Asked, CallSpan, traced_call
 from collab.usage import Call, CallOutcome, Ledger, Price, Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """One call's time and outcome, and its session's meter before it and now."""
+
+    before: Meter
+    now: Meter
+    outcome: CallOutcome
+    total_s: float
 
 
 class MeteredSession:
@@ -76,6 +94,36 @@ class MeteredSession:
         async with self._recorded("score"):
             return await self._session.score(text)
 
+    async def observe(self, text: str, layer: int) -> Sequence[float]:
+        """Read the hidden state at the last token of `text`, put behind the head.
+
+        Raises:
+            ModelCallError: The model hands over none, or failed.
+        """
+        if not isinstance(self._session, ObservedSession):
+            raise ModelCallError(f"{self._model!r} hands over no hidden states")
+        async with self._recorded("probe"):
+            return await self._session.observe(text, layer)
+
+    async def roll_out(self, text: str, until: Until, sampling: Sampling, seed: int) -> Proposal:
+        """Return what would be written behind `text`; this text and what is behind its head stay.
+
+        Several may be made at the same time: each is a fork with a random stream of its own.
+
+        Raises:
+            ModelCallError: The model failed, or samples and cannot be given a stream.
+        """
+        asked = self._asked("probe", until.max_tokens, sampling.temperature)
+        async with self._session.fork() as twin, self._counted(asked, twin.meter):
+            # What the model proposed itself is at hand in the fork, and costs nothing.
+            if followed := self._count_followed(text):
+                twin.commit(followed)
+            else:
+                twin.append(text)
+            if not sampling.is_greedy:
+                self._reseed(twin, seed)
+            return await twin.generate(until, sampling)
+
     def commit(self, tokens: int, cut_text: str | None = None) -> tuple[int, ...]:
         """Move the head over `tokens` decoded tokens; return the call that decoded each.
 
@@ -123,14 +171,17 @@ class MeteredSession:
                 return 0
         return 0
 
-    @asynccontextmanager
-    async def _recorded(
-        self,
-        purpose: Purpose,
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-    ) -> AsyncIterator[int]:
-        asked = Asked(
+    def _reseed(self, twin: Session, seed: int) -> None:
+        if not isinstance(twin, ReseededSession):
+            raise ModelCallError(
+                f"{self._model!r} cannot draw several samples of one text; roll out greedily"
+            )
+        twin.reseed(seed)
+
+    def _asked(
+        self, purpose: Purpose, max_tokens: int | None = None, temperature: float | None = None
+    ) -> Asked:
+        return Asked(
             role=self._role,
             model=self._model,
             purpose=purpose,
@@ -138,16 +189,31 @@ class MeteredSession:
             max_tokens=max_tokens,
             temperature=temperature,
         )
-        async with self._turn:
-            self.check_budget()
-            with traced_call(asked) as span:
-                async with self._counted(asked, span) as index:
-                    yield index
 
     @asynccontextmanager
-    async def _counted(self, asked: Asked, span: CallSpan | None) -> AsyncIterator[int]:
+    async def _recorded(
+        self,
+        purpose: Purpose,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+    ) -> AsyncIterator[int]:
+        asked = self._asked(purpose, max_tokens, temperature)
+        async with self._turn, self._counted(asked, self._session.meter) as index:
+            yield index
+
+    @asynccontextmanager
+    async def _counted(self, asked: Asked, meter: Meter) -> AsyncIterator[int]:
+        self.check_budget()
+        with traced_call(asked) as span:
+            async with self._entered(asked, meter, span) as index:
+                yield index
+
+    @asynccontextmanager
+    async def _entered(
+        self, asked: Asked, meter: Meter, span: CallSpan | None
+    ) -> AsyncIterator[int]:
         index = self._ledger.begin()
-        before = replace(self._session.meter)
+        before = replace(meter)
         started = perf_counter()
         outcome: CallOutcome = "failed"
         try:
@@ -167,16 +233,15 @@ class MeteredSession:
             ) from error
         finally:
             total_s = perf_counter() - started
-            call = self._call(index, asked.purpose, before, outcome, total_s)
+            spent = _Spent(before, meter, outcome, total_s)
+            call = self._call(index, asked.purpose, spent)
             if call.attempts:  # else answered from what was decoded before, or refused before
                 self._ledger.add(call)
                 if span is not None:
                     span.end(call, "" if outcome == "ok" else type(sys.exception()).__name__)
 
-    def _call(
-        self, index: int, purpose: Purpose, before: Meter, outcome: CallOutcome, total_s: float
-    ) -> Call:
-        now, price = self._session.meter, self._price
+    def _call(self, index: int, purpose: Purpose, spent: "_Spent") -> Call:
+        before, now, price = spent.before, spent.now, self._price
         prompt = now.prompt_tokens - before.prompt_tokens
         cached = now.cached_tokens - before.cached_tokens
         completion = now.completion_tokens - before.completion_tokens
@@ -192,11 +257,11 @@ class MeteredSession:
             attempts=now.attempts - before.attempts,
             queue_wait_s=now.queue_wait_s - before.queue_wait_s,
             first_token_s=now.first_token_s,
-            total_s=total_s,
+            total_s=spent.total_s,
             cost_usd=price.of(prompt=prompt, cached=cached, completion=completion)
             if price
             else None,
-            outcome=outcome,
+            outcome=spent.outcome,
             is_estimated=now.estimates > before.estimates,
             raw_usage=now.raw_usage[len(before.raw_usage) :],
         )

@@ -56,6 +56,19 @@ class Participant:
         self.catch_up(trace)
         return await self._session.score(self._outward(text))
 
+    async def observe(self, trace: Trace, text: str, layer: int) -> Sequence[float]:
+        """Return the hidden state at the last token of `text` behind the trace."""
+        self.catch_up(trace)
+        return await self._session.observe(self._outward(text), layer)
+
+    async def roll_out(
+        self, trace: Trace, text: str, until: Until, sampling: Sampling, seed: int
+    ) -> Proposal:
+        """Return what this participant would write behind the trace and `text`, on a fork."""
+        self.catch_up(trace)
+        proposal = await self._session.roll_out(self._outward(text), until, sampling, seed)
+        return replace(proposal, author=self.name, tokens=self._inward(proposal.tokens))
+
     def adopt(self, tokens: int, cut_text: str | None = None) -> tuple[int, ...]:
         """Commit `tokens` of what this participant just wrote, as the span about to be recorded.
 

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ValidationError
 from collab.decisions import Decision, Mark
 from collab.problems import Problem
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.protocols import Case, Draft, Policy, Verifier
+from collab.protocols import Case, Draft, Policy, RollOut, Verifier
 from collab.recipes import Recipe, RecipeFactory
 from collab.roles import GENERATOR, MENTOR
-from collab.seam import ConsultationBackend, Session
+from collab.seam import ConsultationBackend, ObservedSession, Session
 from collab.verdicts import NOBODY, Abstain, Verdict
 from collab.views import View
 
@@ -42,8 +42,13 @@ def check_policy(policy: Policy) -> None:
     )
 
 
-async def check_verifier(verifier: Verifier) -> None:
-    """Check that `verifier` is a frozen value which answers both kinds of question."""
+async def check_verifier(verifier: Verifier, *, hidden_size: int = 64) -> None:
+    """Check that `verifier` is a frozen value which answers both kinds of question.
+
+    Args:
+        verifier: The plug-in.
+        hidden_size: Width of the hidden states that it is handed.
+    """
     _check_value(verifier)
     draft = _draft(0)
     own = Proposal(GENERATOR, draft.tokens + _tokens(" own", " way"), "length")
@@ -54,7 +59,7 @@ async def check_verifier(verifier: Verifier) -> None:
     ):
         session = verifier.start(_PROBLEM, random.Random(0))
         case = Case(draft, dict(proposals), mentor, answer="")
-        answer: object = await session.verify(case, _EvenHandles())
+        answer: object = await session.verify(case, _EvenHandles(hidden_size))
         _ensure(
             isinstance(answer, Abstain)
             or (isinstance(answer, Verdict) and answer.stands in {NOBODY, *proposals}),
@@ -90,6 +95,8 @@ async def check_backend(backend: ConsultationBackend, prompt: str = "What is 2 +
                 await _check_judge(session)
             if model.capabilities.can_score:
                 await _check_score(session)
+            if isinstance(session, ObservedSession) and model.capabilities.has_hidden_states:
+                await _check_observe(session, session, model.capabilities.hidden_size)
 
 
 async def _check_replay(session: Session) -> None:
@@ -141,6 +148,17 @@ async def _check_score(session: Session) -> None:
     _ensure(all(p is not None and p <= 0 for p in known), "a log-probability is above 0 or missing")
 
 
+async def _check_observe(
+    session: Session, observed: ObservedSession, hidden_size: int | None
+) -> None:
+    before = await session.generate(Until(4), Sampling())
+    state = await observed.observe("\nA or B? (", -1)
+    width = len(state)
+    _ensure(width == hidden_size, f"a hidden state has {width} numbers, hidden_size {hidden_size}")
+    after = await session.generate(Until(4), Sampling())
+    _ensure(after.text == before.text, "observe() changes the text")
+
+
 # --- helpers ----------------------------------------------------------------------------------
 
 
@@ -185,13 +203,22 @@ def _tokens(*texts: str) -> tuple[Token, ...]:
 
 
 class _EvenHandles:
-    """Gives every label the same probability."""
+    """Gives every label the same probability, and states of zeros."""
+
+    def __init__(self, hidden_size: int) -> None:
+        self._hidden_size = hidden_size
 
     async def judge(self, role: str, question: str, labels: Sequence[str]) -> Distribution:
         return Distribution({label: 1 / len(labels) for label in labels})
 
     async def score(self, role: str, text: str) -> tuple[Token, ...]:
         return _tokens(*(part for part in [text] if part))
+
+    async def observe(self, role: str, text: str, layer: int) -> Sequence[float]:
+        return [0.0] * self._hidden_size
+
+    async def roll_out(self, proposal: Proposal, seed: int) -> RollOut:
+        return RollOut(proposal.text, "eos")
 
 
 def _ensure(holds: bool, otherwise: str) -> None:

@@ -46,6 +46,8 @@ class FakeModel:
         answers: Other answers by prompt.
         labels: Probabilities it gives to labels when judging; missing ones have 0.
         entropies: Entropy in nats by token text; others have 0.
+        states: Hidden states by the text that they are asked for behind, in any layer; of other
+            texts they are zeros. Its `capabilities` have to say their `hidden_size`.
         fails_at: Raise `ModelCallError` at this call, counted from 0; -1 for never.
         is_stuck: Never finish a call, until cancelled.
         capabilities: What it claims to be able to do.
@@ -59,6 +61,7 @@ class FakeModel:
     answers: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, float] = field(default_factory=dict)
     entropies: Mapping[str, float] = field(default_factory=dict)
+    states: Mapping[str, Sequence[float]] = field(default_factory=dict)
     fails_at: int = -1
     is_stuck: bool = False
     name: str = "fake"
@@ -150,6 +153,14 @@ class FakeSession:
             Token(n, piece, logprob=0.0 if own[n : n + 1] == [piece] else -1.0)
             for n, piece in enumerate(pieces(text))
         )
+
+    async def observe(self, text: str, layer: int) -> Sequence[float]:
+        """Return the scripted hidden state."""
+        size = self._model.capabilities.hidden_size
+        if size is None:
+            raise ModelCallError(f"{self._model.name!r} hands over no hidden states")
+        await self._begin_call(len(pieces(text)))
+        return self._model.states.get(text, [0.0] * size)
 
     def commit(self, tokens: int) -> None:
         """Move the head over decoded pieces."""

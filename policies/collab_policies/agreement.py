@@ -5,7 +5,7 @@ import random
 from collab.problems import Problem
 from collab.protocols import Case, Handles, Verifier, VerifierSession
 from collab.roles import GENERATOR
-from collab.units import Unit, WordUnit
+from collab.units import Unit, WordUnit, first_unit
 from collab.verdicts import Abstain, Verdict
 
 
@@ -43,12 +43,3 @@ class _AgreementSession(VerifierSession):
         if first_unit(texts, self._unit) == case.draft.text:
             return Verdict(GENERATOR, upto=len(case.draft.tokens), why="agreement")
         return Abstain("disagreement")
-
-
-def first_unit(texts: list[str], unit: Unit) -> str:
-    """Return the text of the first unit of a proposal, given its tokens' texts."""
-    scanner = unit.scanner()
-    for text in texts:
-        if (end := scanner.feed(text)) is not None:
-            return "".join(texts[:end])
-    return "".join(texts)

@@ -17,7 +17,8 @@ from collab.signals import NO_SIGNALS, Gate, Observation, Signals, Steering
 from collab_backends.local.backend import LocalModel
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.engine import Engine
-from collab_backends.local.jobs import Job, JudgeJob
+from collab_backends.local.jobs import Job
+from collab_backends.local.prefill_jobs import JudgeJob
 from collab_backends.local.scheduler import Share
 from collab_backends.local.session import LocalSession
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from collab.capabilities import Capabilities, Need, match_needs
@@ -29,3 +31,34 @@ def test_what_a_plugin_can_do_without_is_named_and_recorded() -> None:
 
 def test_enough_is_enough() -> None:
     assert match_needs({"Entropy": [Need("generator", "entropy", 5)]}, {"generator": PLAIN}) == ()
+
+
+DEEP = Capabilities(
+    prefix_mode="tokens", has_hidden_states=True, hidden_size=64, fingerprint="aaaa"
+)
+
+
+def test_hidden_states_of_another_width_are_not_enough() -> None:
+    need = Need("generator", "hidden_states", 4096)
+
+    with pytest.raises(
+        CapabilityError, match=r"Mlp needs hidden_states \(4096 numbers, found 64\)"
+    ):
+        match_needs({"Mlp": [need]}, {"generator": DEEP})
+    assert match_needs({"Mlp": [Need("generator", "hidden_states")]}, {"generator": DEEP}) == ()
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [("bbbb", "of this generator is 'bbbb'"), ("", "of this generator is unknown")],
+)
+def test_a_plugin_can_need_one_certain_model(found: str, told: str) -> None:
+    need = Need("generator", "hidden_states", 64, fingerprint="aaaa")
+    other = replace(DEEP, fingerprint=found)
+
+    assert match_needs({"Mlp": [need]}, {"generator": DEEP}) == ()
+    with pytest.raises(CapabilityError) as raised:
+        match_needs({"Mlp": [need]}, {"generator": other})
+
+    assert "the generator that it was trained on, of the fingerprint 'aaaa'" in str(raised.value)
+    assert told in str(raised.value)

@@ -7,7 +7,7 @@ from collab import NOBODY, Abstain, Problem, Verdict, Verifier
 from collab.decisions import Mark
 from collab.errors import ContextOverflowError
 from collab.proposals import Distribution, Proposal, Token
-from collab.protocols import Case, Draft
+from collab.protocols import Case, Draft, RollOut
 from collab.testing import check_verifier
 from collab_policies.agreement import Agreement
 from collab_policies.always_mentor import AlwaysMentor
@@ -47,6 +47,12 @@ class Judge:
 
     async def score(self, role: str, text: str) -> tuple[Token, ...]:
         raise AssertionError("nothing is scored here")
+
+    async def observe(self, role: str, text: str, layer: int) -> Sequence[float]:
+        raise AssertionError("nothing is observed here")
+
+    async def roll_out(self, proposal: Proposal, seed: int) -> RollOut:
+        raise AssertionError("nothing is rolled out here")
 
 
 async def ask(verifier: Verifier, question: Case, judge: Judge | None = None) -> object:

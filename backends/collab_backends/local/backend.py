@@ -17,9 +17,11 @@ from collab.seam import Backend, Model
 from collab.signals import NO_SIGNALS, Signals
 from collab.views import View
 from collab_backends.local.engine import Engine
+from collab_backends.local.fingerprint import fingerprint
 from collab_backends.local.loading import LoadedModel, load_model
 from collab_backends.local.memory import CacheMemory
-from collab_backends.local.session import LocalSession, Seat
+from collab_backends.local.seat import Seat
+from collab_backends.local.session import LocalSession
 from collab_backends.local.steering import HiddenStates
 from collab_backends.local.tokens import TextCodec
 from collab_backends.templates import check_template
@@ -109,6 +111,8 @@ class LocalModel:
             can_steer=True,
             can_cancel=True,
             context_tokens=loaded.context_tokens,
+            hidden_size=self.engine.hidden.hidden_size,
+            fingerprint=fingerprint(loaded.model),
         )
 
     @property

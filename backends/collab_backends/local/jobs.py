@@ -1,4 +1,7 @@
-"""Jobs: what sessions ask of the engine. Each takes rows of logits until it is done."""
+"""Jobs: what sessions ask of the engine. Each takes rows of logits until it is done.
+
+Those that write nothing are in `prefill_jobs`.
+"""
 
 import random
 from abc import ABC, abstractmethod
@@ -225,58 +228,3 @@ class Sampler:
             full_entropy_nats=rows.full_entropy(row) if self.signals.has_full_entropy else None,
             observed=observed,
         )
-
-
-class JudgeJob(Job):
-    """Read the probabilities of a few tokens right behind the context."""
-
-    def __init__(
-        self,
-        cache: SequenceCache,
-        context: list[int],
-        label_ids: Sequence[int],
-        *,
-        donor: SequenceCache | None = None,
-    ) -> None:
-        super().__init__(cache, context, donor=donor)
-        self.probabilities: list[float] = []
-        self._label_ids = list(label_ids)
-
-    @property
-    def completion_tokens(self) -> int:
-        """One once it is done: the answer is a decoded position."""
-        return 1 if self.probabilities else 0
-
-    def take(self, rows: Rows, start: int, end: int) -> bool:
-        """Read the labels."""
-        self.probabilities = rows.probabilities(start, self._label_ids)
-        return True
-
-
-class ScoreJob(Job):
-    """Read the log-probability of every token of a given continuation, in one prefill."""
-
-    def __init__(
-        self,
-        cache: SequenceCache,
-        context: list[int],
-        scored: Sequence[int],
-        *,
-        donor: SequenceCache | None = None,
-    ) -> None:
-        # Each scored token is predicted by the row before it.
-        super().__init__(cache, context, wanted_rows=len(scored), donor=donor)
-        self.logprobs: list[float] = []
-        self._scored = list(scored)
-
-    @property
-    def completion_tokens(self) -> int:
-        """None: nothing is decoded."""
-        return 0
-
-    def take(self, rows: Rows, start: int, end: int) -> bool:
-        """Read the tokens that these rows predict."""
-        done = len(self.logprobs)
-        for row, token_id in zip(range(start, end), self._scored[done:], strict=False):
-            self.logprobs.append(rows.logprob(row, token_id))
-        return len(self.logprobs) == len(self._scored)

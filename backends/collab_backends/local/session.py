@@ -9,49 +9,17 @@ from collab.errors import ConfigError, ContextOverflowError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.scanning import ProposalBuilder
 from collab.seam import Meter, SessionMark
-from collab.signals import NO_SIGNALS, Signals, Steering
+from collab.signals import NO_SIGNALS, Observation, Signals, Steering
 from collab_backends.live_ids import IdMark, LiveIds, ensure_distinct
 from collab_backends.local.cache import SequenceCache
-from collab_backends.local.engine import Engine
-from collab_backends.local.jobs import GenerateJob, Job, JudgeJob, Sampler, ScoreJob, Writing
+from collab_backends.local.jobs import GenerateJob, Job, Sampler, Writing
+from collab_backends.local.prefill_jobs import JudgeJob, ObserveJob, ScoreJob
+from collab_backends.local.seat import Seat
 from collab_backends.local.steering import Steer
-from collab_backends.local.tokens import Splice, TextCodec, TextDecoder
+from collab_backends.local.tokens import Splice, TextDecoder
 
 _BEFORE_TOKENS = 32
 """Context searched for the beginning of a stop string that ends in new text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """What the sessions of one model share.
-
-    Attributes:
-        name: The model's name.
-        engine: Works on the jobs.
-        codec: The model's tokenizer.
-        end_ids: Tokens that end a text.
-        context_tokens: Longest text.
-        embedding_rows: Ids from here on cannot be fed.
-    """
-
-    name: str
-    engine: Engine
-    codec: TextCodec
-    end_ids: frozenset[int]
-    context_tokens: int
-    embedding_rows: int
-
-    def ensure_known(self, ids: Sequence[int]) -> None:
-        """Refuse ids that would fail inside the model, where they could harm others.
-
-        Raises:
-            ModelCallError: One has no embedding.
-        """
-        if (largest := max(ids, default=0)) >= self.embedding_rows:
-            raise ModelCallError(
-                f"token id {largest} is outside the {self.embedding_rows} embeddings of "
-                f"{self.name!r}; its tokenizer belongs to another model"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +115,22 @@ class LocalSession:
             Token(token_id, decoder.feed(token_id), logprob)
             for token_id, logprob in zip(splice.added, job.logprobs, strict=True)
         )
+
+    async def observe(self, text: str, layer: int) -> Sequence[float]:
+        """Return the hidden state at the last token of `text` behind the head, as float32."""
+        hidden = self._seat.engine.hidden
+        observer = hidden.observer(Observation("behind", hidden.layer(layer)))
+        splice = self._splice(text)
+        asked = [*self._text.ids[: splice.kept], *splice.added]
+        with self._scratch() as cache:
+            job = ObserveJob(cache, self._keys(asked), observer, donor=self._cache)
+            await self._run(job)
+        return job.state
+
+    def reseed(self, seed: int) -> None:
+        """Draw from another random stream from now on."""
+        self._drop_tail()
+        self._rng = random.Random(seed)
 
     def commit(self, tokens: int) -> None:
         """Move the head over decoded tokens."""

@@ -103,6 +103,20 @@ class HiddenStates:
         """Width of a hidden state."""
         return int(self._model.config.get_text_config().hidden_size)
 
+    def layer(self, number: int) -> int:
+        """Return a layer's number; below 0 it counts from the end, -1 is behind the final norm.
+
+        Raises:
+            ConfigError: There is no such layer.
+        """
+        last = len(self._blocks)
+        if not -last - 1 <= number <= last:
+            raise ConfigError(
+                f"layer {number} is out of range; this model has {last} blocks, so layers 0 to "
+                f"{last} here, or {-last - 1} to -1 from the end"
+            )
+        return number % (last + 1)
+
     def observer(self, observation: Observation) -> Observer:
         """Return an observation as this model takes it.
 
