@@ -1,5 +1,6 @@
 """Reading a run configuration: a YAML file, flags over it, and settings over both."""
 
+import copy
 import difflib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -125,7 +126,7 @@ def _expand_pair(pair: object) -> object:
     if not isinstance(pair, str):
         return pair
     if pair in PAIRS:
-        return dict(PAIRS[pair])
+        return copy.deepcopy(PAIRS[pair])  # settings are written into it
     if not Path(pair).is_file():
         raise ConfigError(
             f"no pair {pair!r}{did_you_mean(pair, PAIRS)} it is neither a file nor one of: "

@@ -50,6 +50,10 @@ class ProblemFileError(ConfigError):
     """A problems file, or one line of it, cannot be read."""
 
 
+class TrainingError(ConfigError):
+    """Nothing can be trained on what was collected; it is kept."""
+
+
 class ProblemError(CollabError):
     """One problem failed; its neighbours are not harmed."""
 

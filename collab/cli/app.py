@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from collab import __version__
-from collab.cli.flags import PairFlags, RunFlags
+from collab.cli.flags import PairFlags, RunFlags, TrainFlags
 from collab.errors import CollabError, ConfigError
 
 DONE, SOME_FAILED, CANNOT, BUDGET_REACHED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -30,6 +30,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+train = typer.Typer(no_args_is_help=True, help="Train a plug-in on what a pair does.")
+app.add_typer(train, name="train")
 
 Pair = Annotated[
     str | None,
@@ -59,6 +62,13 @@ Seed = Annotated[int | None, typer.Option(help="Of every random choice; 0 if not
 Prices = Annotated[
     str | None,
     typer.Option(help="A price file, or `genai-prices`; a backend's own `price` wins."),
+]
+Problems = Annotated[
+    Path | None, typer.Option(help="JSON Lines with `prompt`, and `answer` and `id`.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.")]
+Concurrency = Annotated[
+    int | None, typer.Option(min=1, help="Problems in work at a time; 8 if not given.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -147,13 +157,9 @@ def run(
     settings: Settings = None,
     seed: Seed = None,
     prices: Prices = None,
-    problems: Annotated[
-        Path | None, typer.Option(help="JSON Lines with `prompt`, and `answer` and `id`.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Problems in work at a time; 8 if not given.")
-    ] = None,
+    problems: Problems = None,
+    limit: Limit = None,
+    concurrency: Concurrency = None,
     out: Annotated[
         Path | None, typer.Option(help="The run directory; the same command there goes on.")
     ] = None,
@@ -190,6 +196,49 @@ def run(
     )
     with _exit_codes():
         raise typer.Exit(_module("run").execute(config, flags, as_json=as_json))
+
+
+@train.command()
+def verifier(
+    name: Annotated[str, typer.Argument(help="A verifier that can be trained.")] = "mlp",
+    pair: Pair = None,
+    recipe: RecipeName = None,
+    policy: PolicyName = None,
+    unit: UnitName = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    problems: Problems = None,
+    limit: Limit = None,
+    concurrency: Concurrency = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="For branches, verifier and card; the same command there goes on."),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Roll-outs of each way, where the recipe samples.")
+    ] = 1,
+    held_out: Annotated[
+        float, typer.Option(min=0.05, max=0.9, help="Share of the problems only measured on.")
+    ] = 0.25,
+    tie_weight: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Weight of branches where both ways are as good; 0 drops."),
+    ] = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Follow both ways of a run's disagreements, and train a verifier on where they led."""
+    flags = RunFlags(
+        pair=PairFlags(
+            pair=pair, recipe=recipe, policy=policy, unit=unit, seed=seed, settings=settings or ()
+        ),
+        problems=problems,
+        limit=limit,
+        concurrency=concurrency,
+        out=out,
+    )
+    training = TrainFlags(samples=samples, held_out=held_out, tie_weight=tie_weight)
+    with _exit_codes():
+        raise typer.Exit(_module("train").execute(name, flags, training, as_json=as_json))
 
 
 @app.command()

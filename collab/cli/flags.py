@@ -38,6 +38,21 @@ class PairFlags:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainFlags:
+    """Flags of `train` alone.
+
+    Attributes:
+        samples: Roll-outs of each way of a branch, where the recipe samples.
+        held_out: Share of the problems that is only measured on.
+        tie_weight: How much a tie counts in training; 0 drops it.
+    """
+
+    samples: int
+    held_out: float
+    tie_weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFlags:
     """Flags of `run` alone. What is not given is left out."""
 

@@ -288,3 +288,11 @@ def test_no_participant_is_named_twice(pair: str, message: str, tmp_path: Path) 
 def test_a_key_that_is_given_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"the key 'policy' is given twice"):
         read(tmp_path, "policy: never\npolicy: always\n")
+
+
+def test_settings_of_one_configuration_do_not_reach_the_next_of_the_same_pair() -> None:
+    load_config(None, {"pair": "lab"}, ["generator.model=lab/mentor"])
+
+    untouched = load_config(None, {"pair": "lab"})
+
+    assert untouched.pair.generator.options["model"] == "lab/generator"

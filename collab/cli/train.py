@@ -1,0 +1,179 @@
+"""`collab train verifier`: branches of a run, and a verifier that has learnt from them."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import anyio
+import yaml
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from collab.cli.flags import RunFlags, TrainFlags
+from collab.cli.progress import shown_progress
+from collab.cli.terminal import percent, with_interval
+from collab.config import RunConfig
+from collab.config_files import load_config
+from collab.errors import ConfigError
+from collab.plugins import explain, find, installed
+from collab.runner import Progress
+from collab.training.cards import Card
+from collab.training.collecting import collect, read_collected
+from collab.training.fitting import FitOptions, fit
+from collab.training.trainer import Trainer
+
+_TRAINER = "trainer."
+
+
+def execute(name: str, flags: RunFlags, training: TrainFlags, *, as_json: bool) -> int:
+    """Collect what is missing, train, print how well it does and return the exit code.
+
+    Raises:
+        ConfigError: It cannot be begun or gone on with, or nothing can be trained on what was
+            collected, which is kept.
+    """
+    settings = flags.pair.settings
+    trainer = _build_trainer(name, [one for one in settings if one.startswith(_TRAINER)])
+    others = [one for one in settings if not one.startswith(_TRAINER)]
+    config = load_config(None, flags.values, others)
+    latest = Progress(None, 0, 0)
+
+    def show(progress: Progress) -> None:
+        nonlocal latest
+        latest = progress
+        report(progress)
+
+    try:
+        with shown_progress("branches") as report:
+            anyio.run(partial(collect, config, trainer, samples=training.samples, on_progress=show))
+    except KeyboardInterrupt:
+        print(_interruption(latest, config), file=sys.stderr)
+        return 130
+    assert config.out is not None, "collecting has asked for it"
+    options = FitOptions(
+        held_out=training.held_out, tie_weight=training.tie_weight, seed=config.seed
+    )
+    card, path = fit(name, trainer, read_collected(config.out), options)
+    print(_as_json(card, path) if as_json else _as_text(card, path))
+    return 0
+
+
+def _build_trainer(name: str, settings: Sequence[str]) -> Trainer:
+    """Return the trainer of the verifier `name`, with its options.
+
+    Raises:
+        ConfigError: There is no such verifier, it cannot be trained, or an option does not fit.
+    """
+    trainer = getattr(find("verifiers", name), "trainer", None)
+    if not (isinstance(trainer, type) and issubclass(trainer, Trainer)):
+        listed = ", ".join(one.name for one in installed("verifiers") if _is_trainable(one.name))
+        raise ConfigError(f"the verifier {name!r} cannot be trained; those that can: {listed}")
+    try:
+        return trainer.model_validate(dict(_option(trainer, one) for one in settings))
+    except ValidationError as error:
+        raise ConfigError(f"trainer of {name!r}: {'; '.join(explain(error))}") from error
+
+
+def _option(trainer: type[BaseModel], setting: str) -> tuple[str, object]:
+    key, equals, text = setting.removeprefix(_TRAINER).partition("=")
+    if not equals or key not in trainer.model_fields:
+        raise ConfigError(
+            f"setting {setting!r} is no option of the trainer; write {_TRAINER}KEY=VALUE with one "
+            f"of: {', '.join(sorted(trainer.model_fields))}"
+        )
+    try:
+        return key, yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"setting {setting!r}: {text!r} is not YAML") from error
+
+
+def _is_trainable(name: str) -> bool:
+    return hasattr(find("verifiers", name), "trainer")
+
+
+def _interruption(latest: Progress, config: RunConfig) -> str:
+    return (
+        f"interrupted; the branches of {latest.done} of {latest.total} problems are on disk in "
+        f"{config.out}; run the same command again to go on"
+    )
+
+
+# --- printing ---------------------------------------------------------------------------------
+
+
+def _as_json(card: Card, path: Path) -> str:
+    return json.dumps(card.model_dump(mode="json") | {"path": str(path)}, indent=2)
+
+
+def _as_text(card: Card, path: Path) -> str:
+    data, metrics, training = card.data, card.metrics, card.training
+    right = metrics["right_answers"]
+    assert isinstance(right, dict), "as written by `collab.training.fitting`"
+    facts = [
+        (
+            "collected",
+            f"{data['branches']} branches of {data['problems']} problems, {data['ties']} ties",
+        ),
+        (
+            "trained",
+            f"on {data['trained_on']} branches; "
+            f"{', '.join(f'{key} {_told(value)}' for key, value in training.items())}",
+        ),
+        (
+            "held out",
+            f"{metrics['branches']} branches of {metrics['problems']} problems, "
+            f"{metrics['ties']} ties; right is the generator at {metrics['generator_is_right']}, "
+            f"the mentor at {metrics['mentor_is_right']}",
+        ),
+        ("AUROC", _number(metrics["auroc"]) + _interval(metrics["auroc_interval"])),
+        (
+            "accuracy",
+            f"{_share(metrics, 'accuracy')}; of the commoner class "
+            f"{percent(_float(metrics['accuracy_of_the_commoner_class']))}",
+        ),
+        (
+            "calibration",
+            f"Brier {_number(metrics['brier'])}, error {_number(metrics['calibration_error'])}",
+        ),
+        (
+            "mentor",
+            f"chosen at {percent(_float(metrics['mentor_choices']))} of all branches, "
+            f"with the threshold {card.threshold:g}",
+        ),
+        (
+            "right answers",
+            ", ".join(f"{way} {percent(_float(share))}" for way, share in right.items()),
+        ),
+        ("verifier", str(path)),
+    ]
+    return "\n".join(f"{name:<14} {value}" for name, value in facts)
+
+
+def _share(metrics: Mapping[str, JsonValue], name: str) -> str:
+    low, high = _pair(metrics[f"{name}_interval"])
+    return with_interval(_float(metrics[name]), (low, high))
+
+
+def _interval(value: JsonValue) -> str:
+    low, high = _pair(value)
+    return f" ({low:.3f} to {high:.3f})"
+
+
+def _pair(value: JsonValue) -> tuple[float, float]:
+    assert isinstance(value, list), "an interval has two ends"
+    low, high = map(_float, value)
+    return low, high
+
+
+def _number(value: JsonValue) -> str:
+    return f"{_float(value):.3f}"
+
+
+def _told(value: JsonValue) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _float(value: JsonValue) -> float:
+    assert isinstance(value, int | float), "metrics are numbers"
+    return float(value)

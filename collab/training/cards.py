@@ -1,0 +1,33 @@
+"""The card of a trained verifier: what it was trained on, and how well it did."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+FORMAT: Literal[1] = 1
+CARD_NAME = "card.json"
+
+
+class TrainedOn(BaseModel):
+    """The generator whose states a verifier reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="As the run called it.")
+    fingerprint: str = Field(description="Of its weights; empty if its backend tells none.")
+
+
+class Card(BaseModel):
+    """What a trained verifier is, kept beside its weights and inside them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = FORMAT
+    verifier: str = Field(description="The plug-in that it is for.")
+    generator: TrainedOn = Field(description="It refuses to run on another.")
+    mentors: dict[str, str] = Field(description="Names of the models that proposed, by role.")
+    threshold: float = Field(ge=0, le=1, description="The generator's stands above it.")
+    trainer: dict[str, JsonValue] = Field(description="The trainer's options.")
+    data: dict[str, JsonValue] = Field(description="What it was trained and measured on.")
+    metrics: dict[str, JsonValue] = Field(description="On the problems held out.")
+    training: dict[str, JsonValue] = Field(description="How it was learnt.")

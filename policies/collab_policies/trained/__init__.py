@@ -1,0 +1,1 @@
+"""Parts of verifiers that are trained: what they read, their network, its weights, its training."""
