@@ -182,7 +182,7 @@ def _lack(need: Need, models: Mapping[str, Capabilities]) -> str:
         found = f"is {model.fingerprint!r}" if model.fingerprint else "is unknown"
         return (
             f"the {need.role} that it was trained on, of the fingerprint {need.fingerprint!r}; the "
-            f"fingerprint of this {need.role} {found}"
+            f"fingerprint of this {need.role} {found} (`collab train verifier` trains one for it)"
         )
     return ""
 

@@ -15,7 +15,7 @@ from collab.cli.progress import shown_progress
 from collab.cli.terminal import percent, with_interval
 from collab.config import RunConfig
 from collab.config_files import load_config
-from collab.errors import ConfigError
+from collab.errors import ConfigError, PluginError
 from collab.plugins import explain, find, installed
 from collab.runner import Progress
 from collab.training.cards import Card
@@ -89,7 +89,10 @@ def _option(trainer: type[BaseModel], setting: str) -> tuple[str, object]:
 
 
 def _is_trainable(name: str) -> bool:
-    return hasattr(find("verifiers", name), "trainer")
+    try:
+        return hasattr(find("verifiers", name), "trainer")
+    except PluginError:  # a stranger's, which is not what was asked for
+        return False
 
 
 def _interruption(latest: Progress, config: RunConfig) -> str:

@@ -53,7 +53,7 @@ def test_every_command_is_in_the_help() -> None:
     shown = invoke("--help")
 
     assert shown.exit_code == 0
-    for command in ("demo", "solve", "run", "validate", "ls"):
+    for command in ("demo", "solve", "run", "train", "validate", "ls"):
         assert f" {command} " in shown.stdout
 
 

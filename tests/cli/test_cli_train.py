@@ -12,6 +12,7 @@ from collab.training.cards import Card
 
 LAB_PROBLEMS = Path(__file__).parents[2] / "backends/collab_backends/lab/problems.jsonl"
 SAMPLED = ("--set", "recipe.sampling.temperature=1.0", "--samples", 2, "--set", "recipe.rate=1")
+WARM = ("--set", "sampling.temperature=1.0")
 QUESTION = "Mod 10: m = 8, c = m - 2, o = c * 9, i = o * 7. What is i?\n\n"
 
 
@@ -34,8 +35,7 @@ def test_a_verifier_is_trained_on_the_lab_pair_and_used_there_alone(tmp_path: Pa
 
     trained = invoke(*command, *options, "--json", "--concurrency", 16)
     again = invoke(*command, *options, "--set", "trainer.epochs=2")
-    used = ("solve", QUESTION, "--policy", "random", "--set", "policy.rate=1", "--json")
-    used += ("--set", "sampling.temperature=1.0")
+    used = ("solve", QUESTION, "--policy", "random", "--set", "policy.rate=1", "--json", *WARM)
     cascade = ("--verifier", "agreement", "--verifier", "mlp", "--set", f"verifiers.1.path={out}")
     solved = invoke(*used, *cascade)
     refused = invoke(*used, *cascade, "--set", "generator.model=lab/mentor")

@@ -2,36 +2,16 @@ import random
 from collections.abc import Mapping, Sequence
 
 import pytest
+from support.verifying import PROBLEM, case, draft_alone
 
-from collab import NOBODY, Abstain, Problem, Verdict, Verifier
-from collab.decisions import Mark
+from collab import NOBODY, Abstain, Verdict, Verifier
 from collab.errors import ContextOverflowError
 from collab.proposals import Distribution, Proposal, Token
-from collab.protocols import Case, Draft, RollOut
+from collab.protocols import Case, RollOut
 from collab.testing import check_verifier
 from collab_policies.agreement import Agreement
 from collab_policies.always_mentor import AlwaysMentor
 from collab_policies.self_judge import SelfJudge
-
-PROBLEM = Problem(id="p", prompt="q")
-
-
-def proposal(author: str, *texts: str) -> Proposal:
-    return Proposal(author, tuple(Token(0, text) for text in texts), "length")
-
-
-def case(draft: Sequence[str], own: Sequence[str], offered: Sequence[str]) -> Case:
-    unit = Draft(proposal("generator", *draft), 0, Mark(0), answer="")
-    proposals = {
-        "generator": proposal("generator", *own),
-        "mentor": proposal("mentor", *offered),
-    }
-    return Case(unit, proposals, "mentor", answer="")
-
-
-def draft_alone(*texts: str) -> Case:
-    unit = Draft(proposal("generator", *texts), 0, Mark(0), answer="")
-    return Case(unit, {"generator": unit.proposal}, "", answer="")
 
 
 class Judge:
