@@ -10,6 +10,7 @@ import pytest
 from servers.served import Serve, Served
 
 from collab import Controller, Problem, Recipe, Result
+from collab.errors import ModelLoadError
 from collab.proposals import Sampling, Until
 from collab.seam import ConsultationBackend
 from collab.signals import Signals
@@ -80,6 +81,14 @@ async def test_the_handshake_sees_what_the_server_can_do(
     assert observed.owner == ("vllm" if is_vllm else "llamacpp")
     # llama.cpp's ignores `echo` and `logprob_token_ids`, with status 200.
     assert (observed.can_score, observed.can_pick_logprobs) == (is_vllm, is_vllm)
+
+
+async def test_a_tokenizer_of_another_model_is_refused(server: OpenAIServer) -> None:
+    other = server.model_copy(update={"tokenizer": "lab/mentor-b"})
+
+    with pytest.raises(ModelLoadError, match="the tokenizer 'lab/mentor-b' is not that of"):
+        async with other.connect():
+            pass
 
 
 async def test_a_given_text_is_scored_as_by_the_local_engine(
