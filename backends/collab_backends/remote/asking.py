@@ -14,6 +14,7 @@ from collab.seam import Meter
 from collab.telemetry import annotate_call
 from collab_backends.remote.endpoint import Endpoint
 from collab_backends.remote.failures import AttemptFailed, Fault, fault_of
+from collab_backends.remote.hedging import Hedge, Race
 from collab_backends.remote.requests import Json, is_chat, path_of
 from collab_backends.remote.wire import Answer, parse_answer, read_stream
 
@@ -40,6 +41,7 @@ class Terms:
         trims_end: Whether its chat template takes blanks off the end of a begun answer.
         can_pick_logprobs: Whether it gives the log-probabilities of ids that it is asked for.
         extra: Added to the body of every request.
+        hedge: Decides which calls are asked twice.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Terms:
     trims_end: bool
     can_pick_logprobs: bool
     extra: Json
+    hedge: Hedge
 
     @property
     def is_chat(self) -> bool:
@@ -127,14 +130,27 @@ class Asker:
             annotate_call(endpoint.server)
             return await self._attempt(body, partial(work, endpoint), hear)
 
-        answer = await self._with_failover(attempt)
+        ask = partial(self._with_failover, attempt)
+        hedge_s = self._terms.hedge.delay_s(body)
+        if hedge_s is None:
+            answer = await ask(self._endpoints)
+        else:
+            others = [*self._endpoints[1:], *self._endpoints[:1]]
+            answer = await Race[Answer]().run(
+                partial(ask, self._endpoints),
+                partial(ask, others),
+                hedge_s,
+                self._terms.hedge.may_begin,
+            )
         hear(answer)
         annotate_call(_origin(answer))
         return answer
 
-    async def _with_failover(self, attempt: Callable[[Endpoint], Awaitable[Answer]]) -> Answer:
+    async def _with_failover(
+        self, attempt: Callable[[Endpoint], Awaitable[Answer]], endpoints: Sequence[Endpoint]
+    ) -> Answer:
         last: ModelCallError | None = None
-        for endpoint in self._endpoints:
+        for endpoint in endpoints:
             try:
                 return await endpoint.call(partial(attempt, endpoint), self._count_attempt)
             except ContextOverflowError:

@@ -24,6 +24,7 @@ from collab_backends.remote.asking import Terms
 from collab_backends.remote.endpoint import Endpoint, Patience, check_base_url
 from collab_backends.remote.failures import KEY_REFUSED, NOT_FOUND, ServerUnreachableError
 from collab_backends.remote.handshake import Handshake, Observed
+from collab_backends.remote.hedging import Hedge
 from collab_backends.remote.session import RemoteSession
 from collab_backends.remote.texts import IdText, LiveText, PlainText
 from collab_backends.templates import check_template
@@ -190,6 +191,7 @@ class RemoteModel:
             trims_end=observed.trims_end,
             can_pick_logprobs=observed.can_pick_logprobs,
             extra=dict(options.extra_body),
+            hedge=Hedge(options.patience.hedge_after_s),
         )
 
     @property

@@ -42,6 +42,12 @@ class Patience(BaseModel):
     connect_s: float = Field(default=5.0, gt=0, description="For a connection.")
     attempt_s: float = Field(default=120.0, gt=0, description="For one try, from first to last.")
     call_s: float = Field(default=300.0, gt=0, description="For all tries and waits of a call.")
+    hedge_after_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="Ask calls of one token (judging) a second time if they take longer: at the "
+        "next URL, if there is one. At most 5 % of them; the loser is cancelled and counted.",
+    )
     silence_s: float = Field(default=60.0, gt=0, description="Between two bytes of an answer.")
     max_response_mib: float = Field(
         default=64.0, gt=0, description="Largest answer, unpacked; a larger one is left."
