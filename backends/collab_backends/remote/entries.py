@@ -7,11 +7,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from operator import itemgetter
 from typing import Any
 
 from collab.proposals import Token
 
 NO_ID = -1
+_LOGPROB = itemgetter("logprob")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,14 @@ class Entry:
     @property
     def logprobs(self) -> list[float]:
         """The log-probabilities of the likeliest tokens, the largest first."""
-        return sorted((value for _, value in _valued(self.reported)), reverse=True)
+        reported: Any = self.reported
+        try:
+            values = reported.values() if isinstance(reported, dict) else map(_LOGPROB, reported)
+            largest_first = sorted(values, reverse=True)
+            math.fsum(largest_first)  # all of them numbers
+        except (TypeError, KeyError):
+            return sorted((value for _, value in _valued(reported)), reverse=True)
+        return largest_first
 
 
 def read_entries(logprobs: object) -> list[Entry]:
