@@ -173,3 +173,12 @@ def _lack(need: Need, models: Mapping[str, Capabilities]) -> str:
     if not models[need.role].offers(need.ability, need.amount):
         return f"{need.ability}{amount} of the {need.role}"
     return ""
+
+
+def inexact_modes(models: Mapping[str, Capabilities]) -> tuple[str, ...]:
+    """Return the participants that can only be asked in words to write on, for the record."""
+    return tuple(
+        f"{role}: quoted continuation"
+        for role, can in models.items()
+        if can.prefix_mode == "quoted"
+    )
