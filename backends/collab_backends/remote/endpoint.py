@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from collab.observability import log_event
 from collab.telemetry_names import SERVER_ADDRESS, SERVER_PORT
 from collab.texts import without_credentials
 from collab_backends.remote.bounded import ACCEPTED, bounding
+from collab_backends.remote.events import read_events
 from collab_backends.remote.failures import (
     AttemptFailed,
     Fault,
@@ -181,11 +182,17 @@ class Endpoint:
         stream: AsyncStream[object] = await self._client.post(
             path, cast_to=object, body={**body, "stream": True}, stream=True, stream_cls=_STREAM
         )
-        try:
-            yield stream.__aiter__()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await stream.close()
+        # Not read through the client's own stream: it leaves generators behind that are closed
+        # whenever they are collected, in whatever thread.
+        async with (
+            aclosing(stream.response.aiter_raw()) as chunks,
+            aclosing(read_events(chunks)) as events,
+        ):
+            try:
+                yield events
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await stream.close()
 
     async def _attempt(self, work: Callable[[], Awaitable[T]], on_attempt: Callable[[], None]) -> T:
         async with self.limit.places:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import httpx2
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 
 from collab.errors import ModelCallError
@@ -87,6 +88,8 @@ def fault_of(error: Exception) -> Fault:
         case APIConnectionError():
             cause = error.__cause__ or error
             return _unreachable(f"the connection failed: {type(cause).__name__}: {cause}")
+        case httpx2.TransportError():  # while a stream is read
+            return _unreachable(f"the connection failed: {type(error).__name__}: {error}")
         case APIError():  # an error event within a stream that began with 200
             return fault_of_body(error.body, error.message)
         case json.JSONDecodeError():
