@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from collab.errors import ProblemFileError
-from collab.grading import Extraction
+from collab.grading import Extraction, Grader
 from collab.limits import Budget
 from collab.proposals import Sampling, Until
 from collab.roles import GENERATOR, MENTOR
@@ -146,6 +146,7 @@ class RunConfig(BaseModel):
     concurrency: int = Field(default=8, ge=1, description="Problems in work at a time.")
     seed: int = Field(default=0, description="Of every random choice.")
     extraction: Extraction = Field(default="marked", description="Where answers are looked for.")
+    grader: Grader = Field(default="auto", description="How answers are compared.")
     budget: Budget = Field(default=_NO_BUDGET, description="Of each problem.")
     run_budget: RunBudget = Field(default=RunBudget(), description="Of the whole run.")
     prices: str | None = Field(
@@ -183,6 +184,11 @@ class RunConfig(BaseModel):
         """Where a mentor's proposal ends."""
         longest = self.segment_unit.max_tokens if self.segment_unit else DEFAULT_SEGMENT_TOKENS
         return Until(max_tokens=self.segment_tokens or longest, unit=self.segment_unit)
+
+    @property
+    def is_graded_slowly(self) -> bool:
+        """Whether grading one answer can take long enough to keep other problems waiting."""
+        return self.grader == "math-verify"
 
     def compared_record(self) -> dict[str, JsonValue]:
         """Return what has to be the same for rows to belong to one run, as JSON.

@@ -2,12 +2,14 @@
 
 import random
 from collections.abc import Sequence
+from functools import partial
 
+import anyio.to_thread
 from pydantic import Field
 
 from collab.capabilities import Need
 from collab.errors import ContextOverflowError, NoReferenceError
-from collab.grading import Extraction, grade
+from collab.grading import Extraction, Grader, grade
 from collab.problems import Problem
 from collab.protocols import Case, Handles, Verifier, VerifierSession
 from collab.roles import GENERATOR
@@ -29,6 +31,7 @@ class Oracle(Verifier):
         default=512, ge=1, description="Longest attempt; never beyond the longest answer."
     )
     extraction: Extraction = Field(default="marked", description="As the run's.")
+    grader: Grader = Field(default="auto", description="As the run's.")
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -62,6 +65,8 @@ class _OracleSession(VerifierSession):
             offered = await self._is_right(case, models, case.mentor)
         except ContextOverflowError:
             return Abstain("no room in the context to try a proposal out")
+        if own is None or offered is None:
+            return Abstain("the grader cannot tell what a proposal leads to")
         stands = case.mentor if offered and not own else GENERATOR
         why = {
             (True, True): "both lead to the right answer",
@@ -71,13 +76,17 @@ class _OracleSession(VerifierSession):
         }[own, offered]
         return Verdict(stands, score=(1 + offered - own) / 2, why=why)
 
-    async def _is_right(self, case: Case, models: Handles, author: str) -> bool:
+    async def _is_right(self, case: Case, models: Handles, author: str) -> bool | None:
+        """Return whether a proposal leads to the gold answer; `None` if that cannot be told."""
         proposal = case.proposals[author]
         rest = await models.roll_out(GENERATOR, proposal, self._options.max_tokens)
-        answered = grade(
+        graded = partial(
+            grade,
             case.answer + proposal.text + rest.text,
             reference=self._reference,
             reason=rest.stop,
             extraction=self._options.extraction,
+            grader=self._options.grader,
         )
-        return answered.outcome == "correct"
+        answered = await anyio.to_thread.run_sync(graded)  # math-verify can take seconds
+        return None if answered.outcome == "ungradable" else answered.outcome == "correct"
