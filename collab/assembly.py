@@ -9,6 +9,7 @@ import anyio.to_thread
 from collab.config import DEFAULT_RECIPE, PluginConfig, RunConfig
 from collab.controller import Controller
 from collab.errors import ConfigError
+from collab.math_equality import ensure_math_verify
 from collab.plugins import Kind, build
 from collab.prices import prices_of
 from collab.protocols import Policy, Verifier
@@ -23,9 +24,11 @@ def build_controller(config: RunConfig) -> Controller:
     """Return the controller of a run, not yet connected.
 
     Raises:
-        ConfigError: A plug-in cannot be found or does not take its options, or a bound on cost
-            meets a model without a price.
+        ConfigError: A plug-in cannot be found or does not take its options, a bound on cost
+            meets a model without a price, or the grader's package is not installed.
     """
+    if config.grader == "math-verify":
+        ensure_math_verify()
     recipe = build_recipe(config)
     backends = build_backends(config)
     _ensure_priced(config, backends)

@@ -123,6 +123,14 @@ class Handles(Protocol):
         """Ask `role` for the log-probabilities of `text` at the mark."""
         ...
 
+    async def roll_out(self, role: str, proposal: Proposal, max_tokens: int) -> Proposal:
+        """Have `role` write from behind `proposal` to the end, alone; nothing of it stays.
+
+        At most `max_tokens`, and never beyond the longest answer. Nothing follows a proposal that
+        ends the text; its reason to stop is then the roll-out's. The ledger's purpose is `probe`.
+        """
+        ...
+
 
 class VerifierSession:
     """A verifier's memory of one problem."""

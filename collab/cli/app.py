@@ -148,7 +148,11 @@ def run(
     seed: Seed = None,
     prices: Prices = None,
     problems: Annotated[
-        Path | None, typer.Option(help="JSON Lines with `prompt`, and `answer` and `id`.")
+        str | None,
+        typer.Option(
+            help="JSON Lines, CSV or Parquet with `prompt`, and `answer` and `id`; or "
+            "hf://owner/name?split=test."
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
     concurrency: Annotated[

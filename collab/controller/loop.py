@@ -235,6 +235,18 @@ class ProblemLoop:
         """Ask a participant for log-probabilities at the mark; see `Handles`."""
         return await self._participants[role].score(self._trace, text)
 
+    async def roll_out(self, role: str, proposal: Proposal, max_tokens: int) -> Proposal:
+        """Have a participant write on behind a proposal, on a fork; see `Handles`."""
+        if self._is_final(proposal):
+            return Proposal(role, (), proposal.stop)
+        room = min(max_tokens, self._room - len(proposal.tokens))
+        if room < 1:
+            return Proposal(role, (), "length")
+        until = Until(room, stop_strings=self._recipe.stop_strings)
+        return await self._participants[role].roll_out(
+            self._trace, proposal, until, self._recipe.sampling
+        )
+
     async def _commit_verdict(
         self, verdict: Verdict, proposals: Mapping[str, Proposal], *, is_last: bool
     ) -> str:

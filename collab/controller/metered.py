@@ -76,6 +76,26 @@ class MeteredSession:
         async with self._recorded("score"):
             return await self._session.score(text)
 
+    async def roll_out(
+        self, behind: str, until: Until, sampling: Sampling, *, is_cut: bool
+    ) -> Proposal:
+        """Continue from behind a text at the head, on a fork; the head and what follows it stay.
+
+        Args:
+            behind: The text; what this model proposed itself is not computed again.
+            until: When to stop.
+            sampling: How tokens are drawn.
+            is_cut: Whether `behind` ends within a token.
+        """
+        followed = 0 if is_cut else self._count_followed(behind)
+        async with self._session.fork() as twin:
+            if followed:
+                twin.commit(followed)
+            else:
+                twin.append(behind)
+            async with self._recorded("probe", until.max_tokens, sampling.temperature, twin.meter):
+                return await twin.generate(until, sampling)
+
     def commit(self, tokens: int, cut_text: str | None = None) -> tuple[int, ...]:
         """Move the head over `tokens` decoded tokens; return the call that decoded each.
 
@@ -129,7 +149,9 @@ class MeteredSession:
         purpose: Purpose,
         max_tokens: int | None = None,
         temperature: float | None = None,
+        meter: Meter | None = None,
     ) -> AsyncIterator[int]:
+        """Record a call; `meter` is that of the fork that is called, if one is."""
         asked = Asked(
             role=self._role,
             model=self._model,
@@ -141,13 +163,15 @@ class MeteredSession:
         async with self._turn:
             self.check_budget()
             with traced_call(asked) as span:
-                async with self._counted(asked, span) as index:
+                async with self._counted(asked, span, meter or self._session.meter) as index:
                     yield index
 
     @asynccontextmanager
-    async def _counted(self, asked: Asked, span: CallSpan | None) -> AsyncIterator[int]:
+    async def _counted(
+        self, asked: Asked, span: CallSpan | None, meter: Meter
+    ) -> AsyncIterator[int]:
         index = self._ledger.begin()
-        before = replace(self._session.meter)
+        before = replace(meter)
         started = perf_counter()
         outcome: CallOutcome = "failed"
         try:
@@ -167,16 +191,21 @@ class MeteredSession:
             ) from error
         finally:
             total_s = perf_counter() - started
-            call = self._call(index, asked.purpose, before, outcome, total_s)
+            call = self._call(index, asked.purpose, (before, meter), outcome, total_s)
             if call.attempts:  # else answered from what was decoded before, or refused before
                 self._ledger.add(call)
                 if span is not None:
                     span.end(call, "" if outcome == "ok" else type(sys.exception()).__name__)
 
     def _call(
-        self, index: int, purpose: Purpose, before: Meter, outcome: CallOutcome, total_s: float
+        self,
+        index: int,
+        purpose: Purpose,
+        meters: tuple[Meter, Meter],
+        outcome: CallOutcome,
+        total_s: float,
     ) -> Call:
-        now, price = self._session.meter, self._price
+        (before, now), price = meters, self._price
         prompt = now.prompt_tokens - before.prompt_tokens
         cached = now.cached_tokens - before.cached_tokens
         completion = now.completion_tokens - before.completion_tokens

@@ -56,6 +56,15 @@ class Participant:
         self.catch_up(trace)
         return await self._session.score(self._outward(text))
 
+    async def roll_out(
+        self, trace: Trace, behind: Proposal, until: Until, sampling: Sampling
+    ) -> Proposal:
+        """Return what this participant would write behind the trace and a proposal."""
+        self.catch_up(trace)
+        text = self._outward(behind.text)
+        proposal = await self._session.roll_out(text, until, sampling, is_cut=behind.is_cut)
+        return replace(proposal, author=self.name, tokens=self._inward(proposal.tokens))
+
     def adopt(self, tokens: int, cut_text: str | None = None) -> tuple[int, ...]:
         """Commit `tokens` of what this participant just wrote, as the span about to be recorded.
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from collab.concurrency import is_asked_to_stop
 from collab.decisions import Decision
-from collab.errors import CollabError, PluginCallError
+from collab.errors import CollabError, PluginCallError, ProblemError
 from collab.limits import BudgetReached
 from collab.plugins import explain
 from collab.problems import Problem
@@ -38,15 +38,18 @@ class PluginSessions:
 
     @classmethod
     def start(cls, recipe: Recipe, problem: Problem, rng: Callable[[str], random.Random]) -> Self:
-        """Start a problem's sessions; `rng` gives each plug-in a random stream by its name."""
+        """Start a problem's sessions; `rng` gives each plug-in a random stream by its name.
+
+        A plug-in may refuse the problem with a `ProblemError`, which passes as it is.
+        """
         policy_name = type(recipe.policy).__name__
-        with _blamed(f"policy {policy_name!r}", "in start()"):
+        with _blamed(f"policy {policy_name!r}", "in start()", passing=(ProblemError,)):
             policy = recipe.policy.start(problem, rng("policy"))
         _ensure_session(f"policy {policy_name!r}", policy, PolicySession)
         verifiers = []
         for number, verifier in enumerate(recipe.verifiers):
             name = type(verifier).__name__
-            with _blamed(f"verifier {name!r}", "in start()"):
+            with _blamed(f"verifier {name!r}", "in start()", passing=(ProblemError,)):
                 session = verifier.start(problem, rng(f"verifier-{number}"))
             _ensure_session(f"verifier {name!r}", session, VerifierSession)
             verifiers.append((name, session))

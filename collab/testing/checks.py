@@ -22,7 +22,7 @@ from collab.seam import ConsultationBackend, Session
 from collab.verdicts import NOBODY, Abstain, Verdict
 from collab.views import View
 
-_PROBLEM = Problem(id="check", prompt="What is 2 + 2?")
+_PROBLEM = Problem(id="check", prompt="What is 2 + 2?", answer="4")
 _WORDS = ("The", " answer", " is", " four", ".")
 
 
@@ -192,6 +192,9 @@ class _EvenHandles:
 
     async def score(self, role: str, text: str) -> tuple[Token, ...]:
         return _tokens(*(part for part in [text] if part))
+
+    async def roll_out(self, role: str, proposal: Proposal, max_tokens: int) -> Proposal:
+        return Proposal(role, _tokens(" The answer is 4.")[:max_tokens], "eos")
 
 
 def _ensure(holds: bool, otherwise: str) -> None:
