@@ -135,6 +135,13 @@ class Handles(Protocol):
 class VerifierSession:
     """A verifier's memory of one problem."""
 
+    def is_settled(self, draft: Draft, offered: Sequence[Token]) -> bool:
+        """Whether a mentor may stop behind the tokens `offered` so far, as no more would be read.
+
+        Only the first verifier is asked, after every token, in whatever thread the model runs in.
+        """
+        return False
+
     async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
         """Return which proposal stands, or abstain."""
         raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import assert_never
 
@@ -170,7 +171,8 @@ class ProblemLoop:
             return await self._generator.generate(self._trace, "look-ahead", until, sampling)
 
         async def consult() -> Proposal:
-            return await mentor.generate(self._trace, "consult", until, sampling)
+            enough = replace(until, stop_if=partial(self._plugins.is_settled, draft))
+            return await mentor.generate(self._trace, "consult", enough, sampling)
 
         if any(verifier.reads_look_ahead for verifier in self._recipe.verifiers):
             return await concurrently(look_ahead, consult)

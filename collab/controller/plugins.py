@@ -14,6 +14,7 @@ from collab.errors import CollabError, PluginCallError, ProblemError
 from collab.limits import BudgetReached
 from collab.plugins import explain
 from collab.problems import Problem
+from collab.proposals import Token
 from collab.protocols import Case, Draft, Handles, PolicySession, VerifierSession
 from collab.recipes import Recipe
 from collab.verdicts import NOBODY, Abstain, Verdict
@@ -86,6 +87,14 @@ class PluginSessions:
         """Tell the policy what became of its consultation."""
         with self._asking(unit):
             self._policy.learn(verdict)
+
+    def is_settled(self, draft: Draft, offered: Sequence[Token]) -> bool:
+        """Whether a mentor's proposal may stop here; only the first verifier is sure to read it."""
+        if not self._verifiers:
+            return False
+        name, session = self._verifiers[0]
+        with _blamed(f"verifier {name!r}", f"at unit {draft.unit}"):
+            return bool(session.is_settled(draft, offered))
 
     async def verify(self, case: Case, models: Handles, *, default: str) -> tuple[Verdict, str]:
         """Ask the verifiers in order until one does not abstain.

@@ -1,9 +1,11 @@
 """The verifier `agreement`: where the mentor writes the same word, there is nothing to verify."""
 
 import random
+from collections.abc import Sequence
 
 from collab.problems import Problem
-from collab.protocols import Case, Handles, Verifier, VerifierSession
+from collab.proposals import Token
+from collab.protocols import Case, Draft, Handles, Verifier, VerifierSession
 from collab.roles import GENERATOR
 from collab.units import Unit, WordUnit
 from collab.verdicts import Abstain, Verdict
@@ -14,7 +16,7 @@ class Agreement(Verifier):
 
     Compared as text, leading space included, without normalisation. The mentor's
     proposal is cut into units of its own tokens; one too short to be sure of its first unit is
-    compared whole.
+    compared whole. A mentor that agrees needs to write no more than that.
 
     References:
         MentorCollab, arXiv:2602.05307: units are compared as strings.
@@ -40,15 +42,20 @@ class _AgreementSession(VerifierSession):
         if not case.mentor:
             return Abstain("no proposal to compare")
         texts = [token.text for token in case.proposals[case.mentor].tokens]
-        if first_unit(texts, self._unit) == case.draft.text:
+        end = _end_of_first(texts, self._unit)
+        if "".join(texts[:end]) == case.draft.text:
             return Verdict(GENERATOR, upto=len(case.draft.tokens), why="agreement")
         return Abstain("disagreement")
 
+    def is_settled(self, draft: Draft, offered: Sequence[Token]) -> bool:
+        """Whether the first unit is complete and says what the draft says."""
+        texts = [token.text for token in offered]
+        end = _end_of_first(texts, self._unit)
+        return end is not None and "".join(texts[:end]) == draft.text
 
-def first_unit(texts: list[str], unit: Unit) -> str:
-    """Return the text of the first unit of a proposal, given its tokens' texts."""
+
+def _end_of_first(texts: Sequence[str], unit: Unit) -> int | None:
+    """Return of how many of the tokens the first unit consists; `None` if it may go on."""
     scanner = unit.scanner()
-    for text in texts:
-        if (end := scanner.feed(text)) is not None:
-            return "".join(texts[:end])
-    return "".join(texts)
+    ends = (scanner.feed(text) for text in texts)
+    return next((end for end in ends if end is not None), None)
