@@ -12,10 +12,14 @@ async def read_events(chunks: AsyncIterable[bytes]) -> AsyncGenerator[object, No
     Raises:
         json.JSONDecodeError: An event is broken.
     """
-    rest = b""
+    begun: list[bytes] = []
     data: list[str] = []
     async for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
+        begun.append(chunk)
+        if b"\n" not in chunk:
+            continue
+        *lines, rest = b"".join(begun).split(b"\n")
+        begun = [rest]
         for line in lines:
             text = line.removesuffix(b"\r").decode(errors="replace")
             if text.startswith("data:"):
@@ -25,3 +29,13 @@ async def read_events(chunks: AsyncIterable[bytes]) -> AsyncGenerator[object, No
                 if told.strip() == _END:
                     return
                 yield json.loads(told)
+
+
+async def read_whole(chunks: AsyncIterable[bytes]) -> AsyncGenerator[object, None]:
+    """Yield an answer that is no stream as the only event: as JSON says it, or else as text."""
+    whole = b"".join([chunk async for chunk in chunks]).decode(errors="replace")
+    try:
+        told = json.loads(whole)
+    except json.JSONDecodeError:
+        told = whole
+    yield told

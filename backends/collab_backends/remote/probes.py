@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from collab.errors import CollabError, ModelLoadError
 from collab_backends.remote.endpoint import Endpoint
-from collab_backends.remote.failures import ServerUnreachableError
+from collab_backends.remote.failures import ServerBusyError, ServerUnreachableError
 from collab_backends.remote.pieces import HALF_CHARACTER, by_ids, told_ids
 from collab_backends.remote.requests import (
     CONTINUE_LAST,
@@ -81,11 +81,12 @@ class Probes:
         """Return an answer of one token, or `None` where the server refuses.
 
         Raises:
-            ServerUnreachableError: It is not there (any more), which says nothing about it.
+            ServerBusyError: It has no time, which says nothing about what it can do.
+            ServerUnreachableError: It is not there (any more), which says as little.
         """
         try:
             return await self.ask(request, is_chat=is_chat)
-        except ServerUnreachableError:
+        except (ServerBusyError, ServerUnreachableError):
             raise
         except CollabError:
             # Some answer with status 500 what they cannot do; they are not down for that.
