@@ -9,6 +9,7 @@ import anyio.to_thread
 from collab.config import DEFAULT_RECIPE, PluginConfig, RunConfig
 from collab.controller import Controller
 from collab.errors import ConfigError
+from collab.math_equality import ensure_math_verify
 from collab.plugins import Kind, build
 from collab.prices import prices_of
 from collab.protocols import Policy, Verifier
@@ -23,10 +24,20 @@ def build_controller(config: RunConfig) -> Controller:
     """Return the controller of a run, not yet connected.
 
     Raises:
-        ConfigError: A plug-in cannot be found or does not take its options, or a bound on cost
-            meets a model without a price.
+        ConfigError: A plug-in cannot be found or does not take its options, a bound on cost
+            meets a model without a price, or the grader's package is not installed.
     """
-    recipe = build_recipe(config)
+    return controller_of(config, build_recipe(config))
+
+
+def controller_of(config: RunConfig, recipe: Recipe) -> Controller:
+    """Return the controller of a run that works by `recipe`, not yet connected.
+
+    Raises:
+        ConfigError: See `build_controller`.
+    """
+    if config.grader == "math-verify":
+        ensure_math_verify()
     backends = build_backends(config)
     _ensure_priced(config, backends)
     return Controller(

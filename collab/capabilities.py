@@ -194,3 +194,12 @@ def _amount(need: Need, model: Capabilities) -> str:
         return f" (k={need.amount})"
     found = f", found {model.hidden_size}" if model.hidden_size else ""
     return f" ({need.amount} numbers{found})"
+
+
+def inexact_modes(models: Mapping[str, Capabilities]) -> tuple[str, ...]:
+    """Return the participants that can only be asked in words to write on, for the record."""
+    return tuple(
+        f"{role}: quoted continuation"
+        for role, can in models.items()
+        if can.prefix_mode == "quoted"
+    )

@@ -3,7 +3,6 @@
 `collab.config_files` reads it, `collab.assembly` builds from it, `collab.store` keeps its record.
 """
 
-import hashlib
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -19,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from collab.errors import ProblemFileError
-from collab.grading import Extraction
+from collab.grading import Extraction, Grader
 from collab.limits import Budget
+from collab.problem_sources import ProblemSource
 from collab.proposals import Sampling, Until
 from collab.roles import GENERATOR, MENTOR
 from collab.units import TokenUnit, Unit, WordUnit
@@ -141,11 +140,14 @@ class RunConfig(BaseModel):
     stop_strings: tuple[str, ...] = Field(default=(), description="Texts that end an answer.")
     repeat_limit: int = Field(default=0, ge=0, description="End at so many equal units; 0 never.")
     sampling: Sampling = Field(default=Sampling(), description="Greedy unless asked otherwise.")
-    problems: Path | None = Field(default=None, description="JSON Lines: prompt, answer, id.")
+    problems: ProblemSource | None = Field(
+        default=None, description="A file, a data set, or {source: PLACE, option: value, ...}."
+    )
     limit: int | None = Field(default=None, ge=1, description="Only the first so many problems.")
     concurrency: int = Field(default=8, ge=1, description="Problems in work at a time.")
     seed: int = Field(default=0, description="Of every random choice.")
     extraction: Extraction = Field(default="marked", description="Where answers are looked for.")
+    grader: Grader = Field(default="auto", description="How answers are compared.")
     budget: Budget = Field(default=_NO_BUDGET, description="Of each problem.")
     run_budget: RunBudget = Field(default=RunBudget(), description="Of the whole run.")
     prices: str | None = Field(
@@ -184,32 +186,30 @@ class RunConfig(BaseModel):
         longest = self.segment_unit.max_tokens if self.segment_unit else DEFAULT_SEGMENT_TOKENS
         return Until(max_tokens=self.segment_tokens or longest, unit=self.segment_unit)
 
+    @property
+    def is_graded_slowly(self) -> bool:
+        """Whether grading one answer can take long enough to keep other problems waiting."""
+        return self.grader == "math-verify"
+
     def compared_record(self) -> dict[str, JsonValue]:
         """Return what has to be the same for rows to belong to one run, as JSON.
 
         Left out is what changes no row: `concurrency`, `limit`, `out`, `run_budget` and where the
-        problems file lies; its content is in. So are `prices`: a call costs what it cost when it
-        was made.
+        problems lie; their content is in, and how it is read. So are `prices`: a call costs what it
+        cost when it was made.
 
         Raises:
-            ProblemFileError: The problems file cannot be read.
+            ProblemFileError: The problems cannot be read.
         """
         left_out = {"concurrency", "limit", "out", "run_budget", "problems", "prices"}
         record: dict[str, JsonValue] = self.model_dump(mode="json", exclude=left_out)
         if self.recipe or not self.policy:
             record = {key: value for key, value in record.items() if key not in COMPOSED_KEYS}
             record["recipe"] = (self.recipe or PluginConfig(use=DEFAULT_RECIPE)).model_dump()
-        return record | {"problems_sha256": self._problems_sha256()}
-
-    def _problems_sha256(self) -> str | None:
-        if self.problems is None:
-            return None
-        try:
-            return hashlib.sha256(self.problems.read_bytes()).hexdigest()
-        except OSError as error:
-            raise ProblemFileError(
-                f"cannot read problems from {str(self.problems)!r}: {error}"
-            ) from error
+        record["problems_sha256"] = self.problems.digest if self.problems else None
+        if self.problems and self.problems.options:
+            record["problem_options"] = self.problems.options
+        return record
 
 
 def installed_versions() -> dict[str, JsonValue]:

@@ -118,6 +118,9 @@ def _lay_over(values: dict[str, object], flags: Mapping[str, object]) -> None:
         values.pop(key, None)
     for key, value in flags.items():
         below = values.get(key)
+        if key == "problems" and isinstance(below, dict):
+            below["source"] = value  # read as the ones it takes the place of
+            continue
         merged = isinstance(value, Mapping) and isinstance(below, dict)
         values[key] = {**below, **value} if merged else value  # type: ignore[dict-item]  # `merged` says that both are mappings
 
@@ -136,7 +139,9 @@ def _expand_pair(pair: object) -> object:
 
 
 def _unfold_plugins(values: dict[str, object]) -> None:
-    """Write every plug-in that is given by its name alone as a mapping, so that settings fit in."""
+    """Write what is given by its name alone as a mapping, so that settings fit in."""
+    if isinstance(values.get("problems"), str | Path):
+        values["problems"] = {"source": values["problems"]}
     for key in _PLUGIN_KEYS:
         if isinstance(values.get(key), str):
             values[key] = {"use": values[key]}

@@ -70,6 +70,10 @@ class ContextOverflowError(ProblemError):
     """The prompt does not fit the context of a model."""
 
 
+class NoReferenceError(ProblemError):
+    """The problem has no reference answer, and a plug-in compares with it."""
+
+
 class PluginCallError(ProblemError):
     """A policy or verifier raised, or returned something that is not in its contract."""
 

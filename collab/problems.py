@@ -1,8 +1,5 @@
-"""Problems, and reading them from JSON Lines."""
+"""Problems, and reading them from files and data sets."""
 
-import codecs
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from collab.errors import ProblemFileError
+from collab.problem_records import Record
+from collab.problem_sources import ProblemSource, content_id
 
 
 class Problem(BaseModel):
@@ -31,7 +30,7 @@ class Problem(BaseModel):
         if isinstance(values, dict) and isinstance(values.get("prompt"), str):
             values = dict(values)
             if values.get("id") in (None, ""):
-                values["id"] = _content_id(values["prompt"])
+                values["id"] = content_id(values["prompt"])
             for name in ("id", "answer"):
                 if isinstance(values.get(name), int | float):
                     values[name] = str(values[name])
@@ -40,7 +39,7 @@ class Problem(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class BrokenLine:
-    """A line of a problems file that is no problem."""
+    """A line or row of a problems file that is no problem."""
 
     line: int
     why: str
@@ -51,56 +50,34 @@ class BrokenLine:
         return f"broken-line:{self.line}"
 
 
-def read_problems(path: Path) -> Iterator[Problem | BrokenLine]:
-    """Yield the problems of a JSON Lines file, and each broken line as one.
+def read_problems(source: ProblemSource | Path) -> Iterator[Problem | BrokenLine]:
+    """Yield the problems of a file or data set, and each broken row as one.
 
-    A line is an object with `prompt` (or `question`), and optionally `id` and `answer`. Empty
+    Without options, a row has `prompt` (or `question`), and optionally `id` and `answer`. Empty
     lines are passed over.
 
     Raises:
-        ProblemFileError: The file cannot be read, or two lines have the same id.
+        ProblemFileError: It cannot be read, or two rows have the same id.
     """
-    if path.exists() and not path.is_file():
-        raise ProblemFileError(
-            f"cannot read problems from {str(path)!r}: it is no regular file. A run reads its "
-            "problems again when it goes on, so save what comes through a pipe first"
-        )
-    try:
-        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
-    except OSError as error:
-        raise ProblemFileError(f"cannot read problems from {str(path)!r}: {error}") from error
+    source = source if isinstance(source, ProblemSource) else ProblemSource(source=str(source))
     seen: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        problem = _parse_line(number, line)
+    for record in source.records():
+        problem = _as_problem(record)
         if first := seen.get(problem.id):
             raise ProblemFileError(
-                f"{str(path)!r} has the id {problem.id!r} on lines {first} and {number}; "
+                f"{str(source)!r} has the id {problem.id!r} on lines {first} and {record.number}; "
                 "give every problem its own `id` (without one, equal prompts are one problem)"
             )
-        seen[problem.id] = number
+        seen[problem.id] = record.number
         yield problem
 
 
-def _parse_line(number: int, line: bytes) -> Problem | BrokenLine:
+def _as_problem(record: Record) -> Problem | BrokenLine:
+    if record.why_broken:
+        return BrokenLine(record.number, record.why_broken)
     try:
-        values = json.loads(line.decode())
-    except UnicodeDecodeError as error:
-        return BrokenLine(number, f"not UTF-8: {error}")
-    except (ValueError, RecursionError) as error:
-        return BrokenLine(number, f"not JSON: {error}")
-    if not isinstance(values, dict):
-        return BrokenLine(number, f"expected an object, found {type(values).__name__}")
-    if "prompt" not in values and "question" in values:
-        values["prompt"] = values.pop("question")
-    try:
-        return Problem.model_validate(values)
+        return Problem.model_validate(record.values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "object"
-        return BrokenLine(number, f"{where}: {first['msg']}")
-
-
-def _content_id(prompt: str) -> str:
-    return hashlib.sha256(prompt.encode(errors="surrogatepass")).hexdigest()[:12]
+        return BrokenLine(record.number, f"{where}: {first['msg']}")

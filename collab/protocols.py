@@ -109,23 +109,11 @@ class Case:
     answer: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class RollOut:
-    """How an answer could have ended.
-
-    Attributes:
-        text: The whole answer.
-        reason: Why it ended, see `collab.proposals.StopReason`.
-    """
-
-    text: str
-    reason: str
-
-
 class Handles(Protocol):
     """A verifier's ledgered access to the participants, at the mark.
 
-    Calls to one participant are answered one after another, also when made concurrently.
+    Calls to one participant are answered one after another, also when made concurrently; only
+    roll-outs are not.
     """
 
     async def judge(self, role: str, question: str, labels: Sequence[str]) -> Distribution:
@@ -146,22 +134,35 @@ class Handles(Protocol):
         """
         ...
 
-    async def roll_out(self, proposal: Proposal, seed: int) -> RollOut:
-        """Return what the answer would become if `proposal` stood and the generator went on alone.
+    async def roll_out(
+        self, role: str, proposal: Proposal, max_tokens: int, *, seed: int | None = None
+    ) -> Proposal:
+        """Have `role` write from behind `proposal` to the end, alone; nothing of it stays.
 
-        It goes on to the end of the answer under the recipe's sampling, stop strings and longest
-        answer, on a fork; equal units are not counted, so a loop ends at the longest answer.
-        Of several roll-outs made concurrently, all decode together.
+        It writes under the recipe's sampling and stop strings; equal units are not counted, so a
+        loop ends at the bound. Nothing follows a proposal that ends the text; its reason to stop is
+        then the roll-out's. Of several made concurrently, all decode together. The ledger's
+        purpose is `probe`.
 
         Args:
+            role: Who writes.
             proposal: One that starts at the mark, by anybody.
-            seed: Of the random stream, where the recipe samples.
+            max_tokens: Most tokens; never beyond the longest answer.
+            seed: Of a random stream of its own, where the recipe samples. `None` draws as `role`
+                would at the mark, each time the same.
         """
         ...
 
 
 class VerifierSession:
     """A verifier's memory of one problem."""
+
+    def is_settled(self, draft: Draft, offered: Sequence[Token]) -> bool:
+        """Whether a mentor may stop behind the tokens `offered` so far, as no more would be read.
+
+        Only the first verifier is asked, after every token, in whatever thread the model runs in.
+        """
+        return False
 
     async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
         """Return which proposal stands, or abstain."""

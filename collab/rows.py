@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from collab.controller import Result
 from collab.decisions import Decision
-from collab.grading import Extraction, Grade, grade
+from collab.grading import Extraction, Grade, Grader, grade
 from collab.problems import BrokenLine
 from collab.trace import Decided, Span, TraceEvent, Verified
 from collab.usage import Call, Usage
@@ -22,15 +22,25 @@ Row = dict[str, JsonValue]
 _JUDGING = frozenset({"judge", "score"})
 
 
-def result_row(result: Result, *, extraction: Extraction = "marked", attempt: int = 1) -> Row:
-    """Return the row of a problem that was worked on; `attempt` counts from 1."""
-    graded = _grade(result, extraction)
+def result_row(
+    result: Result,
+    *,
+    extraction: Extraction = "marked",
+    grader: Grader = "auto",
+    attempt: int = 1,
+) -> Row:
+    """Return the row of a problem that was worked on; `attempt` counts from 1.
+
+    With the grader `math-verify` this can take seconds.
+    """
+    graded = _grade(result, extraction, grader)
     error = result.error
     return {
         "id": result.problem.id,
         "outcome": graded.outcome,
         "answer": graded.answer,
         "reference": result.problem.answer,
+        "grader": graded.grader,
         "reason": result.reason,
         "text": result.text,
         "mentor_share": result.mentor_share,
@@ -54,6 +64,7 @@ def broken_line_row(line: BrokenLine) -> Row:
         "outcome": "error",
         "answer": None,
         "reference": None,
+        "grader": None,
         "reason": "error",
         "text": "",
         "mentor_share": 0.0,
@@ -85,7 +96,7 @@ def usage_of(row: Mapping[str, JsonValue]) -> dict[str, Usage]:
     return {role: Usage(**counts) for role, counts in usage.items()}  # type: ignore[arg-type]  # as written by `_usage`
 
 
-def _grade(result: Result, extraction: Extraction) -> Grade:
+def _grade(result: Result, extraction: Extraction, grader: Grader) -> Grade:
     if result.error is not None:
         return Grade("error", None)
     return grade(
@@ -93,6 +104,7 @@ def _grade(result: Result, extraction: Extraction) -> Grade:
         reference=result.problem.answer,
         reason=result.reason,
         extraction=extraction,
+        grader=grader,
     )
 
 

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from time import perf_counter
+
+import anyio.to_thread
 
 from collab.assembly import build_aside
 from collab.config import RunConfig, installed_versions
@@ -92,6 +95,15 @@ async def run(
         )
 
 
+async def graded_row(result: Result, config: RunConfig, *, attempt: int) -> Row:
+    """Return the row of a problem that was worked on, graded as the configuration says."""
+    graded = partial(
+        result_row, result, extraction=config.extraction, grader=config.grader, attempt=attempt
+    )
+    # Grading can take seconds, and the other problems go on meanwhile.
+    return await anyio.to_thread.run_sync(graded) if config.is_graded_slowly else graded()
+
+
 class _Work:
     """The work of one invocation."""
 
@@ -135,7 +147,7 @@ class _Work:
                 self._until_spent(), concurrency=self._config.concurrency
             ) as results:
                 async for result in results:
-                    self._keep(result)
+                    await self._keep(result)
 
     def _begin(self) -> None:
         self._store.begin()
@@ -148,10 +160,10 @@ class _Work:
                 return
             yield problem
 
-    def _keep(self, result: Result) -> None:
+    async def _keep(self, result: Result) -> None:
         before = self._store.rows.get(result.problem.id)
         attempt = _attempt(before) + 1 if before else 1
-        row = result_row(result, extraction=self._config.extraction, attempt=attempt)
+        row = await graded_row(result, self._config, attempt=attempt)
         self._put(row, ledger_row(result, attempt=attempt))
 
     def _put(self, row: Row, ledger: Row | None) -> None:

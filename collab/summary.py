@@ -14,7 +14,7 @@ from collab.trace import written_tokens
 from collab.usage import Usage
 
 _NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
-_UNSCORED: frozenset[Outcome] = frozenset({"ungraded"})
+_UNSCORED: frozenset[Outcome] = frozenset({"ungraded", "ungradable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,15 @@ class Summary:
 
     @property
     def graded(self) -> int:
-        """Finished problems that have a reference answer or failed."""
+        """Finished problems whose answer could be graded, or that failed."""
         return sum(n for outcome, n in self.outcomes.items() if outcome not in _UNSCORED)
 
     @property
     def accuracy(self) -> float | None:
-        """Correct over graded problems: what is truncated, unanswered or failed is not correct."""
+        """Correct over graded problems: what is truncated, unanswered or failed is not correct.
+
+        What the grader could not tell counts on neither side.
+        """
         return self.outcomes["correct"] / self.graded if self.graded else None
 
     @property

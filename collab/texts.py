@@ -3,7 +3,7 @@
 import re
 
 _CREDENTIALS = re.compile(r"(^|//|['\"])[^/@\s'\"]+@")
-_QUERY = re.compile(r"(https?://[^\s?'\"]*)\?[^\s'\"]*")
+_QUERY = re.compile(r"(https?://[^\s?#'\"]*)([?#])[^\s'\"]*")
 
 
 def is_unicode(text: str) -> bool:
@@ -12,5 +12,5 @@ def is_unicode(text: str) -> bool:
 
 
 def without_credentials(text: str) -> str:
-    """Return a text whose URLs hold no user, password or query, where secrets may stand."""
-    return _QUERY.sub(r"\1?***", _CREDENTIALS.sub(r"\1***@", text))
+    """Return a text whose URLs hold nothing but scheme, host and path: the rest may be secret."""
+    return _QUERY.sub(r"\1\2***", _CREDENTIALS.sub(r"\1***@", text))

@@ -4,7 +4,7 @@ A unit is a frozen value; its `scanner()` follows a stream of token texts and sa
 end. Scanners see text only, so the same unit serves every tokenizer and every backend.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -78,16 +78,11 @@ class StepUnit(BaseModel):
 Unit = Annotated[TokenUnit | WordUnit | StepUnit, Field(discriminator="kind")]
 
 
-def first_unit(texts: Sequence[str], unit: Unit) -> str:
-    """Return the text of the first unit of a proposal, given its tokens' texts.
-
-    One too short to be sure of its first unit is that unit as a whole.
-    """
+def first_unit_end(texts: Iterable[str], unit: Unit) -> int | None:
+    """Return of how many of a proposal's tokens its first unit consists; `None` if it may go on."""
     scanner = unit.scanner()
-    for text in texts:
-        if (end := scanner.feed(text)) is not None:
-            return "".join(texts[:end])
-    return "".join(texts)
+    ends = (scanner.feed(text) for text in texts)
+    return next((end for end in ends if end is not None), None)
 
 
 class _TokenScanner:

@@ -64,7 +64,11 @@ Prices = Annotated[
     typer.Option(help="A price file, or `genai-prices`; a backend's own `price` wins."),
 ]
 Problems = Annotated[
-    Path | None, typer.Option(help="JSON Lines with `prompt`, and `answer` and `id`.")
+    str | None,
+    typer.Option(
+        help="JSON Lines, CSV or Parquet with `prompt`, and `answer` and `id`; or "
+        "hf://owner/name?split=test."
+    ),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.")]
 Concurrency = Annotated[

@@ -57,7 +57,7 @@ class RunFlags:
     """Flags of `run` alone. What is not given is left out."""
 
     pair: PairFlags = field(default_factory=PairFlags)
-    problems: Path | None = None
+    problems: str | None = None
     limit: int | None = None
     concurrency: int | None = None
     out: Path | None = None

@@ -114,6 +114,10 @@ def _notes(outcome: RunSummary) -> list[str]:
     if summary.outcomes["truncated"] > _MUCH_TRUNCATED * max(summary.graded, 1):
         cut = percent(summary.outcomes["truncated"] / summary.graded)
         notes.append(f"note: {cut} of the answers were cut off; raise max_answer_tokens")
+    if ungradable := summary.outcomes["ungradable"]:
+        notes.append(
+            f"note: the grader could not tell of {ungradable} answers; they are in no accuracy"
+        )
     if outcome.budget_reached:
         notes.append(
             f"budget reached: {outcome.budget_reached}; raise it and run the same command to go on"

@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import ObjectReceiveStream, TaskGroup
 
-from collab.capabilities import match_needs
+from collab.capabilities import inexact_modes, match_needs
 from collab.concurrency import is_asked_to_stop, unwrapped
 from collab.controller.committer import Committer, Emit
 from collab.controller.connecting import Connections
@@ -105,7 +105,10 @@ class Controller:
             for role, backend in self._backends.items():
                 self._models[role] = await connections.connect(role, backend)
             capabilities = {role: model.capabilities for role, model in self._models.items()}
-            self.degradations = match_needs(self.recipe.needs, capabilities)
+            self.degradations = (
+                *match_needs(self.recipe.needs, capabilities),
+                *inexact_modes(capabilities),
+            )
             self._stack = stack.pop_all()
         return self
 

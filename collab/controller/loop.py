@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import assert_never
 
@@ -16,7 +17,7 @@ from collab.errors import PluginCallError
 from collab.limits import BudgetReached
 from collab.observability import log_event
 from collab.proposals import Distribution, Proposal, Token, Until
-from collab.protocols import Case, Draft, RollOut
+from collab.protocols import Case, Draft
 from collab.recipes import Recipe
 from collab.roles import GENERATOR
 from collab.trace import Decided, SpanKind, Trace, Verified
@@ -170,7 +171,8 @@ class ProblemLoop:
             return await self._generator.generate(self._trace, "look-ahead", until, sampling)
 
         async def consult() -> Proposal:
-            return await mentor.generate(self._trace, "consult", until, sampling)
+            enough = replace(until, stop_if=partial(self._plugins.is_settled, draft))
+            return await mentor.generate(self._trace, "consult", enough, sampling)
 
         if any(verifier.reads_look_ahead for verifier in self._recipe.verifiers):
             return await concurrently(look_ahead, consult)
@@ -239,19 +241,19 @@ class ProblemLoop:
         """Read a participant's hidden state behind `text` at the mark; see `Handles`."""
         return await self._participants[role].observe(self._trace, text, layer)
 
-    async def roll_out(self, proposal: Proposal, seed: int) -> RollOut:
-        """Write the answer to its end as if `proposal` stood; see `Handles`."""
-        begun = self._trace.text + proposal.text
-        room = self._room - len(proposal.tokens)
+    async def roll_out(
+        self, role: str, proposal: Proposal, max_tokens: int, *, seed: int | None = None
+    ) -> Proposal:
+        """Have a participant write on behind a proposal, on a fork; see `Handles`."""
         if self._is_final(proposal):
-            return RollOut(_without_end(begun, proposal.stop_overlap), proposal.stop)
+            return replace(proposal.part(len(proposal.tokens)), author=role)
+        room = min(max_tokens, self._room - len(proposal.tokens))
         if room < 1:
-            return RollOut(begun, "length")
+            return Proposal(role, (), "length")
         until = Until(room, stop_strings=self._recipe.stop_strings)
-        rest = await self._generator.roll_out(
-            self._trace, proposal.text, until, self._recipe.sampling, seed
+        return await self._participants[role].roll_out(
+            self._trace, proposal, until, self._recipe.sampling, seed=seed
         )
-        return RollOut(_without_end(begun + rest.text, rest.stop_overlap), rest.stop)
 
     async def _commit_verdict(
         self, verdict: Verdict, proposals: Mapping[str, Proposal], *, is_last: bool
@@ -271,10 +273,6 @@ class ProblemLoop:
         if proposal.stop == "stop_string":
             return proposal.stop_string in self._recipe.stop_strings
         return proposal.stop in _FINAL_STOPS
-
-
-def _without_end(text: str, characters: int) -> str:
-    return text[: len(text) - characters]
 
 
 def _unit_ends(written: Proposal, *, is_capped: bool) -> tuple[list[int], bool]:

@@ -105,22 +105,30 @@ class MeteredSession:
         async with self._recorded("probe"):
             return await self._session.observe(text, layer)
 
-    async def roll_out(self, text: str, until: Until, sampling: Sampling, seed: int) -> Proposal:
-        """Return what would be written behind `text`; this text and what is behind its head stay.
+    async def roll_out(
+        self, behind: str, until: Until, sampling: Sampling, *, is_cut: bool, seed: int | None
+    ) -> Proposal:
+        """Continue from behind a text at the head, on a fork; the head and what follows it stay.
 
-        Several may be made at the same time: each is a fork with a random stream of its own.
+        Several may be made at the same time, as each is a live text of its own.
+
+        Args:
+            behind: The text; what this model proposed itself is not computed again.
+            until: When to stop.
+            sampling: How tokens are drawn.
+            is_cut: Whether `behind` ends within a token.
+            seed: Of a random stream of its own; `None` draws as this text itself would.
 
         Raises:
             ModelCallError: The model failed, or samples and cannot be given a stream.
         """
         asked = self._asked("probe", until.max_tokens, sampling.temperature)
         async with self._session.fork() as twin, self._counted(asked, twin.meter):
-            # What the model proposed itself is at hand in the fork, and costs nothing.
-            if followed := self._count_followed(text):
+            if followed := 0 if is_cut else self._count_followed(behind):
                 twin.commit(followed)
             else:
-                twin.append(text)
-            if not sampling.is_greedy:
+                twin.append(behind)
+            if seed is not None and not sampling.is_greedy:
                 self._reseed(twin, seed)
             return await twin.generate(until, sampling)
 

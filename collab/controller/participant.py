@@ -62,11 +62,20 @@ class Participant:
         return await self._session.observe(self._outward(text), layer)
 
     async def roll_out(
-        self, trace: Trace, text: str, until: Until, sampling: Sampling, seed: int
+        self,
+        trace: Trace,
+        behind: Proposal,
+        until: Until,
+        sampling: Sampling,
+        *,
+        seed: int | None,
     ) -> Proposal:
-        """Return what this participant would write behind the trace and `text`, on a fork."""
+        """Return what this participant would write behind the trace and a proposal, on a fork."""
         self.catch_up(trace)
-        proposal = await self._session.roll_out(self._outward(text), until, sampling, seed)
+        text = self._outward(behind.text)
+        proposal = await self._session.roll_out(
+            text, until, sampling, is_cut=behind.is_cut, seed=seed
+        )
         return replace(proposal, author=self.name, tokens=self._inward(proposal.tokens))
 
     def adopt(self, tokens: int, cut_text: str | None = None) -> tuple[int, ...]:

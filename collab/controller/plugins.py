@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from collab.concurrency import is_asked_to_stop
 from collab.decisions import Decision
-from collab.errors import CollabError, PluginCallError
+from collab.errors import CollabError, PluginCallError, ProblemError
 from collab.limits import BudgetReached
 from collab.plugins import explain
 from collab.problems import Problem
+from collab.proposals import Token
 from collab.protocols import Case, Draft, Handles, PolicySession, VerifierSession
 from collab.recipes import Recipe
 from collab.verdicts import NOBODY, Abstain, Verdict
@@ -38,15 +39,18 @@ class PluginSessions:
 
     @classmethod
     def start(cls, recipe: Recipe, problem: Problem, rng: Callable[[str], random.Random]) -> Self:
-        """Start a problem's sessions; `rng` gives each plug-in a random stream by its name."""
+        """Start a problem's sessions; `rng` gives each plug-in a random stream by its name.
+
+        A plug-in may refuse the problem with a `ProblemError`, which passes as it is.
+        """
         policy_name = type(recipe.policy).__name__
-        with _blamed(f"policy {policy_name!r}", "in start()"):
+        with _blamed(f"policy {policy_name!r}", "in start()", passing=(ProblemError,)):
             policy = recipe.policy.start(problem, rng("policy"))
         _ensure_session(f"policy {policy_name!r}", policy, PolicySession)
         verifiers = []
         for number, verifier in enumerate(recipe.verifiers):
             name = type(verifier).__name__
-            with _blamed(f"verifier {name!r}", "in start()"):
+            with _blamed(f"verifier {name!r}", "in start()", passing=(ProblemError,)):
                 session = verifier.start(problem, rng(f"verifier-{number}"))
             _ensure_session(f"verifier {name!r}", session, VerifierSession)
             verifiers.append((name, session))
@@ -83,6 +87,14 @@ class PluginSessions:
         """Tell the policy what became of its consultation."""
         with self._asking(unit):
             self._policy.learn(verdict)
+
+    def is_settled(self, draft: Draft, offered: Sequence[Token]) -> bool:
+        """Whether a mentor's proposal may stop here; only the first verifier is sure to read it."""
+        if not self._verifiers:
+            return False
+        name, session = self._verifiers[0]
+        with _blamed(f"verifier {name!r}", f"at unit {draft.unit}"):
+            return bool(session.is_settled(draft, offered))
 
     async def verify(self, case: Case, models: Handles, *, default: str) -> tuple[Verdict, str]:
         """Ask the verifiers in order until one does not abstain.

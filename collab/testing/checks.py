@@ -15,14 +15,14 @@ from pydantic import BaseModel, ValidationError
 from collab.decisions import Decision, Mark
 from collab.problems import Problem
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.protocols import Case, Draft, Policy, RollOut, Verifier
+from collab.protocols import Case, Draft, Policy, Verifier
 from collab.recipes import Recipe, RecipeFactory
 from collab.roles import GENERATOR, MENTOR
 from collab.seam import ConsultationBackend, ObservedSession, Session
 from collab.verdicts import NOBODY, Abstain, Verdict
 from collab.views import View
 
-_PROBLEM = Problem(id="check", prompt="What is 2 + 2?")
+_PROBLEM = Problem(id="check", prompt="What is 2 + 2?", answer="4")
 _WORDS = ("The", " answer", " is", " four", ".")
 
 
@@ -217,8 +217,10 @@ class _EvenHandles:
     async def observe(self, role: str, text: str, layer: int) -> Sequence[float]:
         return [0.0] * self._hidden_size
 
-    async def roll_out(self, proposal: Proposal, seed: int) -> RollOut:
-        return RollOut(proposal.text, "eos")
+    async def roll_out(
+        self, role: str, proposal: Proposal, max_tokens: int, *, seed: int | None = None
+    ) -> Proposal:
+        return Proposal(role, _tokens(" The answer is 4.")[:max_tokens], "eos")
 
 
 def _ensure(holds: bool, otherwise: str) -> None:

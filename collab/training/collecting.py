@@ -12,15 +12,17 @@ from pathlib import Path
 import anyio.to_thread
 from pydantic import JsonValue
 
-from collab.assembly import build_backends, build_recipe
+from collab.assembly import build_recipe, controller_of
 from collab.config import RunConfig, installed_versions
 from collab.controller import Controller, Result
 from collab.errors import ConfigError, TrainingError
+from collab.grading import grade
 from collab.prices import price_record
+from collab.problem_sources import ProblemSource
 from collab.problems import Problem, read_problems
 from collab.roles import GENERATOR
-from collab.rows import Row, ledger_row, result_row
-from collab.runner import Progress
+from collab.rows import Row, ledger_row
+from collab.runner import Progress, graded_row
 from collab.store import RunStore, read_rows
 from collab.training.branches import Branch, branch_row, read_branch
 from collab.training.collector import Collector
@@ -62,14 +64,15 @@ async def collect(
     fair coin says which way the run goes on.
 
     Args:
-        config: `problems` and `out` have to be given; problems without an answer are left out.
+        config: `problems` and `out` have to be given; problems without an answer that the grader
+            can read are left out.
         trainer: Says what is read at a branch.
         samples: Roll-outs of each way; one is enough where the recipe does not sample.
         on_progress: As for `collab.runner.run`.
 
     Raises:
         ConfigError: It cannot be begun, or not be gone on with; what was collected is on disk.
-        TrainingError: No problem has an answer.
+        TrainingError: No problem has such an answer.
     """
     if config.problems is None or config.out is None:
         missing = "problems" if config.problems is None else "out"
@@ -89,7 +92,7 @@ async def collect(
             store.begin()
             async with controller.map(iter(pending), concurrency=config.concurrency) as results:
                 async for result in results:
-                    row = _keep(result, collector, store, controller, config)
+                    row = await _keep(result, collector, store, controller, config)
                     done += 1
                     on_progress(Progress(row, done, len(problems)))
 
@@ -131,37 +134,37 @@ def read_collected(folder: Path) -> Collected:
     )
 
 
-def _with_answers(config: RunConfig, path: Path) -> list[Problem]:
-    lines = list(islice(read_problems(path), config.limit))
-    problems = [one for one in lines if isinstance(one, Problem) and one.answer is not None]
+def _with_answers(config: RunConfig, source: ProblemSource) -> list[Problem]:
+    lines = list(islice(read_problems(source), config.limit))
+    problems = [one for one in lines if isinstance(one, Problem) and _can_grade(one, config)]
     if not problems:
         raise TrainingError(
-            f"none of the {len(lines)} problems in {path} has a right answer (the key `answer`), "
-            "so nobody can tell which of two ways leads there"
+            f"none of the {len(lines)} problems in {source} has a right answer (the key `answer`) "
+            f"that the grader {config.grader!r} can read, so nobody can tell which of two ways "
+            "leads there"
         )
     return problems
 
 
+def _can_grade(problem: Problem, config: RunConfig) -> bool:
+    blank = grade("", reference=problem.answer, reason="eos", grader=config.grader)
+    return blank.outcome not in ("ungraded", "ungradable")
+
+
 def _build(config: RunConfig, trainer: Trainer, samples: int) -> tuple[Controller, Collector]:
     recipe = build_recipe(config)
-    backends = build_backends(config)
     collector = Collector(
         trainer=trainer,
         unit=recipe.unit,
         samples=1 if recipe.sampling.is_greedy else samples,
+        max_tokens=recipe.max_answer_tokens,
         extraction=config.extraction,
+        grader=config.grader,
     )
-    controller = Controller(
-        generator=backends.pop(GENERATOR),
-        mentor=backends,
-        recipe=replace(recipe, verifiers=(collector,)),
-        seed=config.seed,
-        budget=config.budget,
-    )
-    return controller, collector
+    return controller_of(config, replace(recipe, verifiers=(collector,))), collector
 
 
-def _keep(
+async def _keep(
     result: Result,
     collector: Collector,
     store: RunStore,
@@ -173,7 +176,7 @@ def _keep(
         raise result.error  # the others would fail as well
     before = store.rows.get(result.problem.id)
     attempt = int(str(before["attempt"])) + 1 if before else 1
-    row = result_row(result, extraction=config.extraction, attempt=attempt)
+    row = await graded_row(result, config, attempt=attempt)
     row["branches"] = [branch_row(one) for one in collector.take(result.problem.id)]
     row["models"] = {
         role: {"name": model.name, "fingerprint": model.capabilities.fingerprint}

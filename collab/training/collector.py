@@ -8,15 +8,16 @@ from pydantic import ConfigDict, PrivateAttr
 
 from collab.capabilities import Need
 from collab.concurrency import concurrently
-from collab.errors import ContextOverflowError
-from collab.grading import Extraction, grade
+from collab.errors import ContextOverflowError, NoReferenceError
+from collab.grading import Extraction, Grader
 from collab.problems import Problem
-from collab.proposals import Proposal
-from collab.protocols import Case, Handles, RollOut, Verifier, VerifierSession
+from collab.proposals import Token
+from collab.protocols import Case, Draft, Handles, Verifier, VerifierSession
 from collab.roles import GENERATOR
 from collab.training.branches import Branch
 from collab.training.trainer import Trainer
-from collab.units import Unit, first_unit
+from collab.trials import Trial
+from collab.units import Unit, first_unit_end
 from collab.verdicts import Abstain, Verdict
 
 
@@ -27,7 +28,8 @@ class Collector(Verifier):
     `collab.protocols.Handles.roll_out` says; the right answers are counted. The run itself
     then goes on with one of both, by a fair coin of the problem's own stream, so that further
     branches are met behind the generator's words and behind the mentor's. Where the mentor's first
-    unit equals the draft, the draft stands. Branches without room in the context are not taken.
+    unit equals the draft, the draft stands. Branches without room in the context are not taken, nor
+    those of which the grader cannot tell where they lead.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -35,7 +37,9 @@ class Collector(Verifier):
     trainer: Trainer
     unit: Unit
     samples: int
+    max_tokens: int
     extraction: Extraction
+    grader: Grader
     _kept: dict[str, list[Branch]] = PrivateAttr(default_factory=dict)
 
     @property
@@ -44,9 +48,19 @@ class Collector(Verifier):
         return self.trainer.needs
 
     def start(self, problem: Problem, rng: random.Random) -> VerifierSession:
-        """Return a session that keeps the problem's branches until they are taken."""
+        """Return a session that keeps the problem's branches until they are taken.
+
+        Raises:
+            NoReferenceError: The problem has no right answer.
+        """
+        if problem.answer is None:
+            raise NoReferenceError(
+                f"problem {problem.id!r} has no right answer, so nobody can tell which of two ways "
+                "leads there; give it an `answer`, or leave it out"
+            )
         kept = self._kept[problem.id] = []
-        return _CollectorSession(self, problem, rng, kept)
+        trial = Trial(problem.answer, self.max_tokens, self.extraction, self.grader)
+        return _CollectorSession(self, trial, rng, kept)
 
     def take(self, problem: str) -> list[Branch]:
         """Return a problem's branches, once; none if it was never begun."""
@@ -55,10 +69,10 @@ class Collector(Verifier):
 
 class _CollectorSession(VerifierSession):
     def __init__(
-        self, collector: Collector, problem: Problem, rng: random.Random, kept: list[Branch]
+        self, collector: Collector, trial: Trial, rng: random.Random, kept: list[Branch]
     ) -> None:
         self._collector = collector
-        self._problem = problem
+        self._trial = trial
         self._rng = rng
         self._kept = kept
 
@@ -67,47 +81,48 @@ class _CollectorSession(VerifierSession):
             return Abstain("no proposal to compare")
         own, offered = case.proposals[GENERATOR], case.proposals[case.mentor]
         texts = [token.text for token in offered.tokens]
-        if first_unit(texts, self._collector.unit) == case.draft.text:
+        end = first_unit_end(texts, self._collector.unit)
+        if "".join(texts[:end]) == case.draft.text:
             return Verdict(GENERATOR, upto=len(case.draft.tokens), why="agreement")
         try:
             state = await self._collector.trainer.read(case, models)
-            own_right, offered_right = await self._follow(own, offered, models)
+            shares = await self._follow(case, models)
         except ContextOverflowError:
             return Abstain("no room in the context")
-        self._kept.append(
-            Branch(
-                unit=case.draft.unit,
-                own=own.text,
-                offered=offered.text,
-                own_right=own_right,
-                offered_right=offered_right,
-                samples=self._collector.samples,
-                state=state,
+        if shares is not None:
+            own_right, offered_right = shares
+            self._kept.append(
+                Branch(
+                    unit=case.draft.unit,
+                    own=own.text,
+                    offered=offered.text,
+                    own_right=own_right,
+                    offered_right=offered_right,
+                    samples=self._collector.samples,
+                    state=state,
+                )
             )
-        )
         return Verdict(GENERATOR if self._rng.random() < 0.5 else case.mentor, why="a coin")
 
-    async def _follow(
-        self, own: Proposal, offered: Proposal, models: Handles
-    ) -> tuple[float, float]:
-        """Return the shares of right answers behind both."""
+    def is_settled(self, draft: Draft, offered: Sequence[Token]) -> bool:
+        """Whether the first unit is complete and says what the draft says."""
+        texts = [token.text for token in offered]
+        end = first_unit_end(texts, self._collector.unit)
+        return end is not None and "".join(texts[:end]) == draft.text
+
+    async def _follow(self, case: Case, models: Handles) -> tuple[float, float] | None:
+        """Return the shares of right answers behind both; `None` if one cannot be told."""
         rights = [0, 0]
         samples = self._collector.samples
         for _ in range(samples):
             # One seed for both: what differs then is the way, less the luck.
-            seed = self._rng.getrandbits(63)
-            ends = await concurrently(
-                partial(models.roll_out, own, seed), partial(models.roll_out, offered, seed)
-            )
-            for side, end in enumerate(ends):
-                rights[side] += self._is_right(end)
+            attempt = partial(self._trial.is_right, case, models=models, seed=self._seed())
+            both = await concurrently(partial(attempt, GENERATOR), partial(attempt, case.mentor))
+            for side, is_right in enumerate(both):
+                if is_right is None:
+                    return None
+                rights[side] += is_right
         return rights[0] / samples, rights[1] / samples
 
-    def _is_right(self, end: RollOut) -> bool:
-        graded = grade(
-            end.text,
-            reference=self._problem.answer,
-            reason=end.reason,
-            extraction=self._collector.extraction,
-        )
-        return graded.outcome == "correct"
+    def _seed(self) -> int:
+        return self._rng.getrandbits(63)

@@ -1,11 +1,13 @@
 """The verifier `agreement`: where the mentor writes the same word, there is nothing to verify."""
 
 import random
+from collections.abc import Sequence
 
 from collab.problems import Problem
-from collab.protocols import Case, Handles, Verifier, VerifierSession
+from collab.proposals import Token
+from collab.protocols import Case, Draft, Handles, Verifier, VerifierSession
 from collab.roles import GENERATOR
-from collab.units import Unit, WordUnit, first_unit
+from collab.units import Unit, WordUnit, first_unit_end
 from collab.verdicts import Abstain, Verdict
 
 
@@ -14,7 +16,7 @@ class Agreement(Verifier):
 
     Compared as text, leading space included, without normalisation. The mentor's
     proposal is cut into units of its own tokens; one too short to be sure of its first unit is
-    compared whole.
+    compared whole. A mentor that agrees needs to write no more than that.
 
     References:
         MentorCollab, arXiv:2602.05307: units are compared as strings.
@@ -40,6 +42,13 @@ class _AgreementSession(VerifierSession):
         if not case.mentor:
             return Abstain("no proposal to compare")
         texts = [token.text for token in case.proposals[case.mentor].tokens]
-        if first_unit(texts, self._unit) == case.draft.text:
+        end = first_unit_end(texts, self._unit)
+        if "".join(texts[:end]) == case.draft.text:
             return Verdict(GENERATOR, upto=len(case.draft.tokens), why="agreement")
         return Abstain("disagreement")
+
+    def is_settled(self, draft: Draft, offered: Sequence[Token]) -> bool:
+        """Whether the first unit is complete and says what the draft says."""
+        texts = [token.text for token in offered]
+        end = first_unit_end(texts, self._unit)
+        return end is not None and "".join(texts[:end]) == draft.text

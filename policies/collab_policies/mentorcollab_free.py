@@ -20,12 +20,24 @@ class MentorCollabFree(BaseModel):
     both segments to take.
 
     References:
-        MentorCollab, arXiv:2602.05307; the defaults are the published ones. Deviations:
-        one mentor request per consultation (its first word is the agreement test, its rest the
-        proposal) instead of one per token; the probability is a rate; an end of text that the
-        generator reached without being asked about stays an end; both labels' probabilities
-        are compared, and a missing answer keeps the generator's segment; the cue is
-        worded anew; the budget of tokens is exact.
+        MentorCollab, arXiv:2602.05307; the defaults are the published ones. An uncached oracle of
+        the published algorithm writes the same text for the same draws
+        (`tests/policies/test_mentorcollab_golden.py`). Deviations, which the oracle shares:
+
+        - the probability is a rate in [0, 1]; the published integer D asks at (D - 1) / 100;
+        - every problem has a random stream of its own, so that its draws depend on no other;
+        - one mentor request per consultation (its first word is the agreement test, its rest the
+          proposal) instead of one per token: the text is the same;
+        - an end of text that the generator reached without being asked about stays an end, so that
+          nothing comes back to life by chance; so does the end of a segment that is taken, the
+          mentor's too, where the published code has the generator write on;
+        - a failed call is an error, where the published code takes it for the end of a text;
+        - the probabilities of both labels are compared, where the published code reads the one
+          likeliest token and takes anything but B for A;
+        - the budget counts tokens of whoever wrote them and is kept exactly, where the published
+          code counts turns and may overshoot by a segment;
+        - stop strings are told apart by case and cut off, where the published code keeps them;
+        - the cue is worded anew.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

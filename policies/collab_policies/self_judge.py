@@ -1,4 +1,7 @@
-"""The verifier `self-judge`: the generator itself chooses between two continuations."""
+"""The verifier `self-judge`: the generator itself chooses between two continuations.
+
+`mentor-judge` asks a mentor the same question.
+"""
 
 import random
 from collections.abc import Sequence
@@ -31,8 +34,10 @@ class SelfJudge(Verifier):
 
     The question is put on a fork of the generator's cached text and leaves no trace in it. The
     mentor's proposal stands if its label holds more than `threshold` of the probability of both
-    labels; what does not answer at all leaves the generator's. Without room for the question in the
-    generator's context, it abstains.
+    labels; what does not answer at all leaves the generator's. The verdict's score is the margin in
+    [-1, 1]: the mentor's share minus the generator's, so 0 for a judge that cannot tell. Without
+    room for the question in the judge's context, it abstains. Labels that begin with the same token
+    in the judge's vocabulary are an error of the problem.
 
     References:
         MentorCollab (FREE), arXiv:2602.05307. The published code always shows the generator's
@@ -48,6 +53,9 @@ class SelfJudge(Verifier):
     )
     threshold: float = Field(default=0.5, ge=0, le=1, description="The mentor's stands above it.")
     cue: str = Field(default=CUE, description="The question, with {a} and {b}.")
+    labels: tuple[str, str] = Field(
+        default=("A", "B"), description="What the cue calls the two; other first tokens."
+    )
 
     @field_validator("cue")
     @classmethod
@@ -56,17 +64,29 @@ class SelfJudge(Verifier):
             raise ValueError("the cue has to contain {a} and {b}")
         return cue
 
+    @field_validator("labels")
+    @classmethod
+    def _can_be_told_apart(cls, labels: tuple[str, str]) -> tuple[str, str]:
+        if labels[0] == labels[1] or not all(label.strip() for label in labels):
+            raise ValueError("the two labels have to differ, and none may be empty")
+        return labels
+
+    @property
+    def judge(self) -> str:
+        """The participant that is asked."""
+        return GENERATOR
+
     @property
     def needs(self) -> Sequence[Need]:
-        """Label probabilities of the generator."""
-        return (Need(GENERATOR, "judge"),)
+        """Label probabilities of the judge."""
+        return (Need(self.judge, "judge"),)
 
     def start(self, problem: Problem, rng: random.Random) -> VerifierSession:
         """Return a session; it has no memory."""
-        return _SelfJudgeSession(self)
+        return _JudgeSession(self)
 
 
-class _SelfJudgeSession(VerifierSession):
+class _JudgeSession(VerifierSession):
     def __init__(self, options: SelfJudge) -> None:
         self._options = options
 
@@ -75,22 +95,24 @@ class _SelfJudgeSession(VerifierSession):
             return Abstain("no proposal to compare")
         own, offered = case.proposals[GENERATOR].text, case.proposals[case.mentor].text
         try:
-            score = await self._share_of_mentor(models, own, offered)
+            share = await self._share_of_mentor(models, own, offered)
         except ContextOverflowError:
             return Abstain("no room in the context for the question")
-        stands = case.mentor if score > self._options.threshold + _TIE else GENERATOR
-        return Verdict(stands, score=score, why=f"self-judge, order {self._options.order}")
+        stands = case.mentor if share > self._options.threshold + _TIE else GENERATOR
+        why = f"judged by the {self._options.judge}, order {self._options.order}"
+        return Verdict(stands, score=2 * share - 1, why=why)
 
     async def _share_of_mentor(self, models: Handles, own: str, offered: str) -> float:
+        first, second = self._options.labels
         shares = []
         if self._options.order in ("fixed", "both"):
-            shares.append(await self._ask(models, own, offered, mentor_label="B"))
+            shares.append(await self._ask(models, own, offered, mentor_label=second))
         if self._options.order in ("swapped", "both"):
-            shares.append(await self._ask(models, offered, own, mentor_label="A"))
+            shares.append(await self._ask(models, offered, own, mentor_label=first))
         return fmean(shares)
 
     async def _ask(self, models: Handles, a: str, b: str, *, mentor_label: str) -> float:
         # Not str.format: the continuations may contain braces.
         question = b.join(part.replace("{a}", a) for part in self._options.cue.split("{b}"))
-        answer = await models.judge(GENERATOR, question, ("A", "B"))
+        answer = await models.judge(self._options.judge, question, self._options.labels)
         return answer.normalised(mentor_label)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from bench_cli import measure_cli
 from bench_decode import measure_decoding
+from bench_latency import measure_latency
 from bench_limit import measure_limit
+from bench_mentorcollab import measure_mentorcollab
 from bench_remote import measure_remote
 from bench_sessions import measure_sessions
 from rich.console import Console
@@ -23,6 +25,8 @@ BENCHMARKS: tuple[Callable[[], dict[str, float]], ...] = (
     measure_sessions,
     measure_limit,
     measure_remote,
+    measure_latency,
+    measure_mentorcollab,
 )
 
 

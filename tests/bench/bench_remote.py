@@ -1,15 +1,14 @@
 """What the remote backend costs beside the client that it stands on."""
 
-import socket
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import resource
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 
 import anyio
+from bench_server import canned
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from collab import Controller, Recipe
@@ -34,14 +33,16 @@ def measure_remote() -> dict[str, float]:
     does not even parse the answers. `remote.requests_per_s_256`: ours.
     `remote.cpu_ms_per_decision`: CPU of a request beside that of the bare loop that parses nothing,
     64 in flight.
+    `remote.throughput_vs_raw_64_50ms`: the same where every answer takes 50 ms.
     `remote.requests_per_output_token`: of both models, where the positions are drawn ahead.
+    `remote.memory_growth_mib`: resident memory after 10,000 requests over that after 2,000.
     """
     return anyio.run(_measure)
 
 
 async def _measure() -> dict[str, float]:
     figures: dict[str, float] = {}
-    async with _served(0.0) as url:
+    async with canned(0.0) as url:
         for in_flight in (1, 64, 256):
             count = REQUESTS if in_flight > 1 else 200
             rounds = [await _round(url, in_flight, count) for _ in range(REPEATS)]
@@ -59,6 +60,12 @@ async def _measure() -> dict[str, float]:
                 figures["remote.requests_per_s_256"] = median(
                     count / one.ours.wall for one in rounds
                 )
+    async with canned(0.05) as url:
+        rounds = [await _round(url, 64, REQUESTS) for _ in range(REPEATS)]
+        figures["remote.throughput_vs_raw_64_50ms"] = median(
+            one.raw.wall / one.ours.wall for one in rounds
+        )
+    figures["remote.memory_growth_mib"] = await _memory_growth()
     figures["remote.requests_per_output_token"] = await _requests_per_token()
     return figures
 
@@ -106,6 +113,26 @@ async def _round(url: str, in_flight: int, count: int) -> _Round:
         return _Round(bare, barest, await _many(ours, in_flight, count))
 
 
+async def _memory_growth() -> float:
+    async with canned(0.0) as url:
+        backend = OpenAIServer(model="m", base_url=(url,), mode="text")
+        async with backend.connect() as model:
+
+            async def ours() -> None:
+                async with model.open(VIEW, seed=0) as session:
+                    await session.generate(Until(16), GREEDY)
+
+            await _many(ours, 64, 2_000)
+            before = _resident_mib()
+            await _many(ours, 64, 8_000)
+            return _resident_mib() - before
+
+
+def _resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
 async def _many(work: Callable[[], Awaitable[None]], in_flight: int, count: int) -> _Cost:
     left = count
 
@@ -123,7 +150,7 @@ async def _many(work: Callable[[], Awaitable[None]], in_flight: int, count: int)
 
 
 async def _requests_per_token() -> float:
-    async with _served(0.0) as url:
+    async with canned(0.0) as url:
         backend = OpenAIServer(model="m", base_url=(url,), mode="text")
         words = "".join(f" w{n}" for n in range(600))
         async with Controller(
@@ -134,24 +161,3 @@ async def _requests_per_token() -> float:
             result = await controller.solve(PROMPT)
     calls = sum(call.attempts for call in result.calls)
     return calls / sum(span.tokens for span in result.spans)
-
-
-@asynccontextmanager
-async def _served(delay_s: float) -> AsyncIterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    script = Path(__file__).with_name("remote_server.py")
-    command = [sys.executable, str(script), str(port), str(delay_s)]
-    process = await anyio.open_process(command, stdout=None, stderr=None)
-    try:
-        while True:
-            try:
-                async with await anyio.connect_tcp("127.0.0.1", port):
-                    break
-            except OSError:
-                await anyio.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.kill()
-        await process.wait()

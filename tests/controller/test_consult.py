@@ -1,6 +1,6 @@
 """Consulting and verifying, with fake models whose every token is known."""
 
-from support.plugins import Says, Scripted, solve, spans
+from support.plugins import KeepsDraft, Says, Scripted, solve, spans
 
 from collab import (
     NOBODY,
@@ -16,6 +16,7 @@ from collab import (
 )
 from collab.testing import FakeBackend, FakeModel
 from collab.trace import RolledBack, Verified
+from collab.units import TokenUnit
 from collab_policies.agreement import Agreement
 from collab_policies.always import Always
 from collab_policies.always_mentor import AlwaysMentor
@@ -153,11 +154,25 @@ async def test_a_consultation_may_go_back_to_an_earlier_mark() -> None:
 async def test_the_mentor_pays_nothing_for_text_that_follows_its_own_proposal() -> None:
     generator, mentor = FakeModel("a b c d"), FakeModel("a b c d")
 
-    result = await solve(Always(), generator=generator, mentor=mentor, verifiers=[Agreement()])
+    result = await solve(Always(), generator=generator, mentor=mentor, verifiers=[KeepsDraft()])
 
     # Four consultations, one call: it proposed the rest of the text at the first.
     assert len([e for e in result.events if isinstance(e, Verified)]) == 4
     assert (mentor.calls, mentor.decoded) == (1, 5)
+
+
+async def test_a_mentor_that_agrees_stops_behind_its_first_unit() -> None:
+    generator, mentor = FakeModel("a b c d"), FakeModel("a b x y z")
+
+    result = await solve(
+        Scripted(script={0: Consult()}),
+        generator=generator,
+        mentor=mentor,
+        verifiers=[Agreement(unit=TokenUnit())],
+    )
+
+    assert result.text == "a b c d"
+    assert mentor.decoded == 1
 
 
 async def test_several_mentors_are_asked_by_name() -> None:

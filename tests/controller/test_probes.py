@@ -21,7 +21,8 @@ from collab import (
 )
 from collab.capabilities import Need
 from collab.errors import CapabilityError, ModelCallError
-from collab.protocols import Case, Handles, RollOut
+from collab.proposals import Proposal
+from collab.protocols import Case, Handles
 from collab.seam import Backend, Model
 from collab.stateless import TextModel
 from collab.testing import ALL_CAPABILITIES, FakeBackend, FakeModel
@@ -50,10 +51,14 @@ class LooksSession(VerifierSession):
 
     async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
         if self._rolls:
-            SEEN[:] = [await models.roll_out(one, 7) for one in case.proposals.values()]
+            SEEN[:] = [await self._foreseen(one, case, models) for one in case.proposals.values()]
         else:
             SEEN[:] = [[*await models.observe("generator", " well?", -1)]]
         return Verdict(case.mentor)
+
+    async def _foreseen(self, one: Proposal, case: Case, models: Handles) -> tuple[str, str]:
+        rest = await models.roll_out("generator", one, 99, seed=7)
+        return case.answer + one.text + rest.text, rest.stop
 
 
 class Plain(TextModel):
@@ -99,10 +104,10 @@ async def test_both_ways_are_rolled_out_to_the_end_of_the_answer() -> None:
         verifiers=[Looks(rolls=True)],
     )
 
-    assert [
-        RollOut("one two three four five", "eos"),
-        RollOut("one dos tres four five", "eos"),
-    ] == SEEN
+    assert SEEN == [
+        ("one two three four five", "eos"),
+        ("one dos tres four five", "eos"),
+    ]
     # What was looked at leaves no trace: the mentor's stands, and the generator goes on.
     assert result.text == "one dos tres four five"
     probes = [call for call in result.calls if call.purpose == "probe"]
@@ -120,7 +125,7 @@ async def test_a_proposal_that_ends_the_answer_is_not_rolled_out() -> None:
         max_answer_tokens=4,
     )
 
-    assert [RollOut("one two", "eos"), RollOut("uno dos tres cuatro", "length")] == SEEN
+    assert SEEN == [("one two", "eos"), ("uno dos tres cuatro", "length")]
 
 
 async def test_a_roll_out_stops_where_the_answer_would() -> None:
@@ -132,7 +137,7 @@ async def test_a_roll_out_stops_where_the_answer_would() -> None:
         stop_strings=(" STOP",),
     )
 
-    assert SEEN[1] == RollOut("uno dos three", "stop_string")
+    assert SEEN[1] == ("uno dos three", "stop_string")
     assert result.text == "uno dos three"
 
 

@@ -244,9 +244,10 @@ def test_the_record_has_the_content_of_the_problems_file(tmp_path: Path) -> None
 
 
 def test_the_record_of_a_missing_problems_file_cannot_be_made(tmp_path: Path) -> None:
-    config = adder_config(tmp_path).model_copy(update={"problems": tmp_path / "none.jsonl"})
+    config = adder_config(tmp_path)
+    (tmp_path / "problems.jsonl").unlink()
 
-    with pytest.raises(ProblemFileError, match=r"cannot read problems from '.*none\.jsonl'"):
+    with pytest.raises(ProblemFileError, match=r"cannot read problems from '.*problems\.jsonl'"):
         config.compared_record()
 
 

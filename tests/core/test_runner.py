@@ -28,6 +28,7 @@ async def test_a_row_holds_everything_about_its_problem(tmp_path: Path) -> None:
             "outcome": "wrong",
             "answer": "3",
             "reference": "2",
+            "grader": "numeric",
             "reason": "eos",
             "text": "I add both. The answer is 3.",
             "mentor_share": 0.0,
@@ -248,6 +249,7 @@ async def test_errors_are_retried_on_request_and_the_newest_row_wins(tmp_path: P
         "no_answer": 0,
         "error": 0,
         "ungraded": 0,
+        "ungradable": 0,
     }
     # Three answers of 10 decoded tokens; the failed call decoded none.
     assert outcome.summary.usage["generator"].completion_tokens == 30

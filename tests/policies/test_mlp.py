@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.cases import PROBLEM, Judge, case, draft_alone
 from support.mlp_weights import WIDTH, ours, published, published_state
-from support.verifying import PROBLEM, case, draft_alone
 
 from collab import Abstain, Controller, Recipe, Verdict
 from collab.errors import CapabilityError, ContextOverflowError
-from collab.proposals import Distribution, Proposal, Token
-from collab.protocols import RollOut
 from collab.testing import FakeBackend, FakeModel, check_verifier
 from collab_backends.local.backend import LocalTorch
 from collab_backends.local.fingerprint import fingerprint
@@ -24,28 +22,20 @@ from collab_policies.trained.reading import CHOICE, QUESTION, Position
 GOOD, BAD = [1.0] * WIDTH, [-1.0] * WIDTH
 
 
-class Eyes:
+class Eyes(Judge):
     """Hands over given states and remembers what was asked."""
 
     def __init__(self, *states: Sequence[float], is_full: bool = False) -> None:
-        self.asked: list[tuple[str, str, int]] = []
+        super().__init__()
+        self.seen: list[tuple[str, str, int]] = []
         self._states = list(states)
         self._is_full = is_full
 
     async def observe(self, role: str, text: str, layer: int) -> Sequence[float]:
-        self.asked.append((role, text, layer))
+        self.seen.append((role, text, layer))
         if self._is_full:
             raise ContextOverflowError("full")
         return self._states.pop(0)
-
-    async def judge(self, role: str, question: str, labels: Sequence[str]) -> Distribution:
-        raise AssertionError("nobody is judged here")
-
-    async def score(self, role: str, text: str) -> tuple[Token, ...]:
-        raise AssertionError("nothing is scored here")
-
-    async def roll_out(self, proposal: Proposal, seed: int) -> RollOut:
-        raise AssertionError("nothing is rolled out here")
 
 
 async def ask(verifier: Mlp, eyes: Eyes, question: object = None) -> object:
@@ -123,7 +113,7 @@ async def test_the_published_reading_is_the_last_layer_before_the_choice_cue(
 
     await ask(Mlp(path=published(tmp_path)), eyes)
 
-    assert eyes.asked == [("generator", ASKED, -1)]
+    assert eyes.seen == [("generator", ASKED, -1)]
     assert ASKED.endswith(" offered\n")
 
 
@@ -145,7 +135,7 @@ async def test_a_card_says_what_is_read(
 
     await ask(Mlp(path=path), eyes)
 
-    assert eyes.asked == [("generator", text, 2) for text in asked]
+    assert eyes.seen == [("generator", text, 2) for text in asked]
     assert [need.amount for need in Mlp(path=path).needs] == [WIDTH]
 
 
@@ -154,7 +144,7 @@ async def test_the_question_of_published_weights_can_be_given(tmp_path: Path) ->
 
     await ask(Mlp(path=published(tmp_path), question="{b}, {a}? "), eyes)
 
-    assert eyes.asked == [("generator", " offered,  own? ", -1)]
+    assert eyes.seen == [("generator", " offered,  own? ", -1)]
 
 
 def test_a_question_beside_a_card_or_without_both_segments_is_refused(tmp_path: Path) -> None:

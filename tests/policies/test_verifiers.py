@@ -1,46 +1,37 @@
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pytest
-from support.verifying import PROBLEM, case, draft_alone
+from support.cases import Judge, ask, case, draft_alone
 
 from collab import NOBODY, Abstain, Verdict, Verifier
 from collab.errors import ContextOverflowError
-from collab.proposals import Distribution, Proposal, Token
-from collab.protocols import Case, RollOut
+from collab.proposals import Distribution
 from collab.testing import check_verifier
 from collab_policies.agreement import Agreement
+from collab_policies.always_generator import AlwaysGenerator
 from collab_policies.always_mentor import AlwaysMentor
+from collab_policies.coin import Coin
+from collab_policies.generator_logprob import GeneratorLogprob
+from collab_policies.mentor_judge import MentorJudge
+from collab_policies.mentor_logprob import MentorLogprob
+from collab_policies.oracle import Oracle
 from collab_policies.self_judge import SelfJudge
 
 
-class Judge:
-    """Answers with given probabilities and remembers the questions."""
-
-    def __init__(self, *answers: Mapping[str, float]) -> None:
-        self.questions: list[str] = []
-        self._answers = list(answers)
-
-    async def judge(self, role: str, question: str, labels: Sequence[str]) -> Distribution:
-        self.questions.append(question)
-        return Distribution(self._answers.pop(0))
-
-    async def score(self, role: str, text: str) -> tuple[Token, ...]:
-        raise AssertionError("nothing is scored here")
-
-    async def observe(self, role: str, text: str, layer: int) -> Sequence[float]:
-        raise AssertionError("nothing is observed here")
-
-    async def roll_out(self, proposal: Proposal, seed: int) -> RollOut:
-        raise AssertionError("nothing is rolled out here")
-
-
-async def ask(verifier: Verifier, question: Case, judge: Judge | None = None) -> object:
-    session = verifier.start(PROBLEM, random.Random(0))
-    return await session.verify(question, judge or Judge())
-
-
-@pytest.mark.parametrize("verifier", [Agreement(), AlwaysMentor(), SelfJudge(order="both")])
+@pytest.mark.parametrize(
+    "verifier",
+    [
+        Agreement(),
+        AlwaysGenerator(),
+        AlwaysMentor(),
+        Coin(),
+        GeneratorLogprob(),
+        MentorJudge(),
+        MentorLogprob(),
+        Oracle(),
+        SelfJudge(order="both"),
+    ],
+)
 async def test_it_keeps_to_the_contract(verifier: Verifier) -> None:
     await check_verifier(verifier)
 
@@ -85,7 +76,9 @@ async def test_in_fixed_order_the_mentor_is_b() -> None:
     verdict = await ask(SelfJudge(cue="{a}|{b}"), case(["a"], ["own"], ["offered"]), judge)
 
     assert judge.questions == ["own|offered"]
-    assert verdict == Verdict("mentor", score=0.6 / 0.8, why="self-judge, order fixed")
+    assert isinstance(verdict, Verdict)
+    assert (verdict.stands, verdict.why) == ("mentor", "judged by the generator, order fixed")
+    assert verdict.score == pytest.approx(0.5)  # (0.6 - 0.2) / 0.8
 
 
 async def test_in_swapped_order_the_mentor_is_a() -> None:
@@ -96,7 +89,9 @@ async def test_in_swapped_order_the_mentor_is_a() -> None:
     )
 
     assert judge.questions == ["offered|own"]
-    assert verdict == Verdict("generator", score=0.1 / 0.5, why="self-judge, order swapped")
+    assert isinstance(verdict, Verdict)
+    assert (verdict.stands, verdict.why) == ("generator", "judged by the generator, order swapped")
+    assert verdict.score == pytest.approx(-0.6)  # (0.1 - 0.4) / 0.5
 
 
 async def test_both_orders_are_averaged_so_that_a_preference_for_a_letter_cancels() -> None:
@@ -105,7 +100,67 @@ async def test_both_orders_are_averaged_so_that_a_preference_for_a_letter_cancel
     verdict = await ask(SelfJudge(order="both"), case(["a"], ["own"], ["offered"]), judge)
 
     # 0.1 as B and 0.9 as A: a tie, which is not above the threshold
-    assert verdict == Verdict("generator", score=0.5, why="self-judge, order both")
+    why = "judged by the generator, order both"
+    assert verdict == Verdict("generator", score=0.0, why=why)
+
+
+async def test_in_both_orders_the_score_is_the_mean_margin() -> None:
+    judge = Judge({"A": 0.1, "B": 0.9}, {"A": 0.6, "B": 0.4})
+
+    verdict = await ask(SelfJudge(order="both"), case(["a"], ["own"], ["offered"]), judge)
+
+    # as B (0.9 - 0.1), as A (0.6 - 0.4): (0.8 + 0.2) / 2
+    assert isinstance(verdict, Verdict)
+    assert verdict.stands == "mentor"
+    assert verdict.score == pytest.approx(0.5)
+
+
+async def test_the_threshold_is_a_share_of_both_labels() -> None:
+    judges = [Judge({"A": 0.3, "B": 0.7}) for _ in range(2)]
+    question = case(["a"], ["own"], ["offered"])
+
+    lax = await ask(SelfJudge(threshold=0.6), question, judges[0])
+    strict = await ask(SelfJudge(threshold=0.8), question, judges[1])
+
+    assert isinstance(lax, Verdict)
+    assert isinstance(strict, Verdict)
+    assert (lax.stands, strict.stands) == ("mentor", "generator")
+    assert lax.score == strict.score == pytest.approx(0.4)
+
+
+async def test_other_labels_are_asked_for() -> None:
+    judge = Judge({"left": 0.2, "right": 0.6})
+    verifier = SelfJudge(cue="left{a} or right{b}? ", labels=("left", "right"))
+
+    verdict = await ask(verifier, case(["a"], ["own"], ["offered"]), judge)
+
+    assert isinstance(verdict, Verdict)
+    assert verdict.stands == "mentor"
+
+
+@pytest.mark.parametrize("labels", [("A", "A"), ("A", " ")])
+def test_labels_that_cannot_be_told_apart_are_refused(labels: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="the two labels have to differ, and none may be empty"):
+        SelfJudge(labels=labels)
+
+
+async def test_a_mentor_judge_asks_the_mentor_the_same_question() -> None:
+    own, other = Judge({"A": 0.2, "B": 0.6}), Judge({"A": 0.2, "B": 0.6})
+    question = case(["a"], ["own"], ["offered"])
+
+    await ask(SelfJudge(), question, own)
+    verdict = await ask(MentorJudge(mentor="large"), question, other)
+
+    assert (own.asked, other.asked) == (["generator"], ["large"])
+    assert own.questions == other.questions
+    assert isinstance(verdict, Verdict)
+    assert (verdict.stands, verdict.why) == ("mentor", "judged by the large, order fixed")
+
+
+def test_a_mentor_judge_needs_the_mentors_label_probabilities() -> None:
+    (need,) = MentorJudge(mentor="large").needs
+
+    assert (need.role, need.ability) == ("large", "judge")
 
 
 async def test_the_last_bits_of_a_tie_do_not_decide() -> None:
@@ -123,7 +178,7 @@ async def test_a_judge_that_answers_neither_letter_keeps_the_generators() -> Non
     verdict = await ask(SelfJudge(), case(["a"], ["own"], ["offered"]), judge)
 
     assert isinstance(verdict, Verdict)
-    assert (verdict.stands, verdict.score) == ("generator", 0.5)
+    assert (verdict.stands, verdict.score) == ("generator", 0.0)
 
 
 async def test_braces_in_a_continuation_stay_as_they_are() -> None:

@@ -94,3 +94,15 @@ def fails_with(kind: type[Exception], match: str) -> Callable[[Result], None]:
             result.raise_for_error()
 
     return check
+
+
+class KeepsDraft(Verifier):
+    """The draft stands, and no more than it."""
+
+    def start(self, problem: Problem, rng: random.Random) -> VerifierSession:
+        return _KeepsDraft()
+
+
+class _KeepsDraft(VerifierSession):
+    async def verify(self, case: Case, models: Handles) -> Verdict:
+        return Verdict("generator", upto=len(case.draft.tokens))

@@ -8,6 +8,7 @@ from support.training_fakes import GUESSER, Parity, guesser_config
 
 from collab.config import RunConfig
 from collab.errors import CapabilityError, ConfigError, RunDirectoryError, TrainingError
+from collab.problem_sources import ProblemSource
 from collab.runner import Progress
 from collab.training.collecting import collect, read_collected
 from collab.training.fitting import FitOptions, fit
@@ -46,6 +47,32 @@ async def test_a_branch_is_taken_where_the_first_words_differ_and_labelled_by_bo
     assert (list(even.state), even.samples) == ([3.0, 1.0], 1)
     assert found.generator == ("even", "f")
     assert found.mentors == {"mentor": "odd"}
+
+
+async def test_a_branch_is_left_out_where_the_grader_cannot_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Comparing as mathematics can run out of time; here it always does.
+    monkeypatch.setattr("collab.grading.are_equal", lambda *_: None)
+    config = guesser_config(tmp_path, grader="math-verify", problems=2)
+
+    await collect(config, Parity())
+
+    # p1: the generator's way leads to 3, and nobody can tell whether that is 2. It is p2's answer.
+    found = rows(tmp_path / "out")
+    assert [row["branches"] for row in found.values()] == [[], []]  # type: ignore[index]
+    assert all(row["error"] is None for row in found.values())  # type: ignore[index]
+
+
+async def test_a_mentor_that_agrees_writes_no_more_than_shows_it(tmp_path: Path) -> None:
+    await collect(guesser_config(tmp_path, problems=1, segment_tokens=6), Parity())
+
+    (line,) = (tmp_path / "out/ledger.jsonl").read_text().splitlines()
+    consulted = [call for call in json.loads(line)["calls"] if call["purpose"] == "consult"]
+    # Of `I add both. The answer is 2.` both write six words alike; a word is over with the token
+    # behind it, so that one or two tokens show it. The last is ` 2.` and the end.
+    assert len(consulted) == 7
+    assert max(call["completion_tokens"] for call in consulted) == 2
 
 
 async def test_what_is_collected_does_not_depend_on_how_many_are_in_work(tmp_path: Path) -> None:
@@ -121,6 +148,22 @@ async def test_problems_without_answers_are_left_out_and_refused_if_none_is_left
     assert set(rows(tmp_path / "out")) == {"p2"}
     with pytest.raises(TrainingError, match=r"none of the 2 problems in .* has a right answer"):
         await collect(config.model_copy(update={"out": tmp_path / "other"}), Parity())
+
+
+async def test_problems_are_read_and_graded_as_the_run_says(tmp_path: Path) -> None:
+    path = tmp_path / "problems.csv"
+    path.write_text("id,text,answer\np1,1 + 1 = ,2\np2,2 + 1 = ,three\n")
+    source = ProblemSource(source=str(path), prompt="text")
+    changed = {"problems": source, "grader": "numeric"}
+    config = guesser_config(tmp_path).model_copy(update=changed)
+
+    await collect(config, Parity())
+
+    # `three` is no number, so nobody could tell where the branches of p2 lead.
+    assert list(rows(tmp_path / "out")) == ["p1"]
+    assert (tmp_path / "out/results.jsonl").read_text().count('"grader": "numeric"') == 1
+    (branch,) = read_collected(tmp_path / "out").branches["p1"]
+    assert (branch.own_right, branch.offered_right) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("missing", ["problems", "out"])

@@ -31,13 +31,18 @@ class Splice:
 
 
 class TextCodec:
-    """A tokenizer as sessions need it."""
+    """A tokenizer as sessions need it.
+
+    Attributes:
+        name: Of the model or folder that it is from.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, name: str) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise ModelLoadError(
                 f"the tokenizer of {name!r} has no fast version; convert it to tokenizer.json"
             )
+        self.name = name
         self._tokenizer = tokenizer
         self._backend: Tokenizer = tokenizer.backend_tokenizer
         self._texts: list[str] | None = None
@@ -150,10 +155,6 @@ class TextCodec:
             if any(text in token for text in texts)
         )
         return self._containing[texts]
-
-    def begins_with_bos(self, ids: Sequence[int]) -> bool:
-        """Whether the first of `ids` is the token that begins a text."""
-        return bool(ids) and ids[0] == self._tokenizer.bos_token_id
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`, special tokens included."""

@@ -6,6 +6,8 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+import anyio
+
 from collab import telemetry_names as names
 from collab.capabilities import Capabilities
 from collab.errors import ContextOverflowError, ModelCallError
@@ -14,6 +16,8 @@ from collab.seam import Meter
 from collab.telemetry import annotate_call
 from collab_backends.remote.endpoint import Endpoint
 from collab_backends.remote.failures import AttemptFailed, Fault, fault_of
+from collab_backends.remote.hedging import Hedge, Race
+from collab_backends.remote.paid import kept_usage
 from collab_backends.remote.requests import Json, is_chat, path_of
 from collab_backends.remote.wire import Answer, parse_answer, read_stream
 
@@ -40,6 +44,7 @@ class Terms:
         trims_end: Whether its chat template takes blanks off the end of a begun answer.
         can_pick_logprobs: Whether it gives the log-probabilities of ids that it is asked for.
         extra: Added to the body of every request.
+        hedge: Decides which calls are asked twice.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Terms:
     trims_end: bool
     can_pick_logprobs: bool
     extra: Json
+    hedge: Hedge
 
     @property
     def is_chat(self) -> bool:
@@ -125,30 +131,53 @@ class Asker:
 
         async def attempt(endpoint: Endpoint) -> Answer:
             annotate_call(endpoint.server)
-            return await self._attempt(body, partial(work, endpoint), hear)
+            return await self._attempt(body, endpoint, partial(work, endpoint), hear)
 
-        answer = await self._with_failover(attempt)
+        ask = partial(self._with_failover, attempt)
+        hedge_s = self._terms.hedge.delay_s(body)
+        if hedge_s is None:
+            answer = await ask(self._endpoints)
+        else:
+            others = [*self._endpoints[1:], *self._endpoints[:1]]
+            answer = await Race[Answer]().run(
+                partial(ask, self._endpoints),
+                partial(ask, others),
+                hedge_s,
+                self._terms.hedge.may_begin,
+            )
         hear(answer)
         annotate_call(_origin(answer))
         return answer
 
-    async def _with_failover(self, attempt: Callable[[Endpoint], Awaitable[Answer]]) -> Answer:
-        last: ModelCallError | None = None
-        for endpoint in self._endpoints:
-            try:
-                return await endpoint.call(partial(attempt, endpoint), self._count_attempt)
-            except ContextOverflowError:
-                raise
-            except ModelCallError as error:
-                last = error
-        assert last is not None, "there is at least one endpoint"
-        raise last
+    async def _with_failover(
+        self, attempt: Callable[[Endpoint], Awaitable[Answer]], endpoints: Sequence[Endpoint]
+    ) -> Answer:
+        """Ask each server once, then the first one with all patience."""
+        first, *others = endpoints
+        if not others:
+            return await first.call(partial(attempt, first), self._count_attempt)
+        with anyio.move_on_after(first.call_s):
+            for endpoint in endpoints:
+                try:
+                    return await endpoint.call(
+                        partial(attempt, endpoint), self._count_attempt, attempts=1, waits=False
+                    )
+                except ContextOverflowError:
+                    raise
+                except ModelCallError as error:
+                    log_event("remote.failed_over", host=endpoint.host, why=str(error))
+            return await first.call(partial(attempt, first), self._count_attempt)
+        raise ModelCallError(f"no server managed the call within {first.call_s:g} s")
 
     def _count_attempt(self) -> None:
         self._meter.attempts += 1
 
     async def _attempt(
-        self, body: Json, work: Callable[[Hear], Awaitable[Answer]], hear: Hear
+        self,
+        body: Json,
+        endpoint: Endpoint,
+        work: Callable[[Hear], Awaitable[Answer]],
+        hear: Hear,
     ) -> Answer:
         """Return the answer of one attempt, and count what it cost whatever becomes of it.
 
@@ -170,10 +199,10 @@ class Asker:
             raise
         finally:
             if heard is not None or not was_refused:
-                self._count(body, Answer("") if heard is None else heard)
+                self._count(body, endpoint, Answer("") if heard is None else heard)
         return heard
 
-    def _count(self, body: Json, answer: Answer) -> None:
+    def _count(self, body: Json, endpoint: Endpoint, answer: Answer) -> None:
         """Count what was paid, as the server says or as it can be estimated."""
         meter, paid = self._meter, answer.paid
         prompt = _estimated_prompt(body) if paid.prompt is None else paid.prompt
@@ -184,7 +213,7 @@ class Asker:
         meter.reasoning_tokens += min(paid.reasoning or 0, completion)
         meter.estimates += None in (paid.prompt, paid.completion) or bool(paid.contradictions)
         if paid.raw:
-            meter.raw_usage += (paid.raw,)
+            meter.raw_usage += (kept_usage(paid.raw, endpoint.scrubbed),)
         if paid.contradictions:
             log_event(
                 "remote.usage_contradicted", model=self._terms.label, what=list(paid.contradictions)

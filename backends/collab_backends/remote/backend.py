@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import anyio.to_thread
-from pydantic import Field, JsonValue, field_validator
+from pydantic import ConfigDict, Field, JsonValue, field_validator
 
 from collab.capabilities import Capabilities, PrefixMode
 from collab.diagnosis import Diagnosis
@@ -22,8 +22,14 @@ from collab.views import View
 from collab_backends.live_ids import LiveIds
 from collab_backends.remote.asking import Terms
 from collab_backends.remote.endpoint import Endpoint, Patience, check_base_url
-from collab_backends.remote.failures import KEY_REFUSED, NOT_FOUND, ServerUnreachableError
+from collab_backends.remote.failures import (
+    KEY_REFUSED,
+    NOT_FOUND,
+    ServerBusyError,
+    ServerUnreachableError,
+)
 from collab_backends.remote.handshake import Handshake, Observed
+from collab_backends.remote.hedging import Hedge
 from collab_backends.remote.session import RemoteSession
 from collab_backends.remote.texts import IdText, LiveText, PlainText
 from collab_backends.templates import check_template
@@ -42,13 +48,18 @@ class OpenAIServer(Backend):
     What the server can do is observed by a few short calls when it is connected.
     """
 
+    # What is given by mistake may be a key.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
     model: str = Field(min_length=1, description="The model, as the server calls it.")
     base_url: tuple[str, ...] = Field(
         description="With version path, such as http://127.0.0.1:8000/v1; several are one model's."
     )
     name: str = Field(default="", description="Name in ledgers; the model's by default.")
     api_key_env: str = Field(
-        default="OPENAI_API_KEY", description="The environment variable that holds the key."
+        default="OPENAI_API_KEY",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$",
+        description="The environment variable that holds the key.",
     )
     api_key_file: Path | None = Field(default=None, description="A file that holds the key.")
     tokenizer: str = Field(
@@ -107,7 +118,7 @@ class OpenAIServer(Backend):
                     observed = await handshake.observe(self.mode)
                 else:
                     await handshake.ensure_has_model()
-            except ServerUnreachableError as error:
+            except (ServerBusyError, ServerUnreachableError) as error:
                 unreachable.append(f"{endpoint.base_url} cannot be used: {error}")
         if observed is None:
             raise ModelLoadError("; ".join(unreachable))
@@ -123,7 +134,7 @@ class OpenAIServer(Backend):
 
     def _key(self) -> str:
         if self.api_key_file is None:
-            return os.environ.get(self.api_key_env, "")
+            return os.environ.get(self.api_key_env, "").strip()
         try:
             return self.api_key_file.expanduser().read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -190,6 +201,7 @@ class RemoteModel:
             trims_end=observed.trims_end,
             can_pick_logprobs=observed.can_pick_logprobs,
             extra=dict(options.extra_body),
+            hedge=Hedge(options.patience.hedge_after_s),
         )
 
     @property

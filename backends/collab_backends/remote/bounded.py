@@ -1,7 +1,9 @@
 """Answers of bounded size: bytes are counted as they arrive, and what is packed as it unpacks."""
 
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing
+from typing import cast
 
 import httpx2
 
@@ -44,20 +46,23 @@ class _BoundedStream(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         seen = 0
-        async for chunk in self._stream:
-            for piece in self._unpacked(chunk):
-                seen += len(piece)
-                if seen > self._most_mib * _MIB:
-                    raise AttemptFailed(
-                        Fault(
-                            f"the answer is larger than {self._most_mib:g} MiB and was left; if "
-                            "such answers are wanted, raise `patience.max_response_mib`"
-                        )
-                    )
-                yield piece
+        # Closed here, not when it is collected: a stream may be left at any time.
+        async with aclosing(cast("AsyncGenerator[bytes]", aiter(self._stream))) as chunks:
+            async for chunk in chunks:
+                for piece in self._unpacked(chunk):
+                    seen += len(piece)
+                    if seen > self._most_mib * _MIB:
+                        raise AttemptFailed(Fault(self._told_too_large()))
+                    yield piece
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+    def _told_too_large(self) -> str:
+        return (
+            f"the answer is larger than {self._most_mib:g} MiB and was left; if such answers are "
+            "wanted, raise `patience.max_response_mib`"
+        )
 
     def _unpacked(self, chunk: bytes) -> Iterator[bytes]:
         """Yield pieces of bounded size: a few packed bytes can be gigabytes."""

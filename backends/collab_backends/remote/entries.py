@@ -7,11 +7,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from operator import itemgetter
 from typing import Any
 
 from collab.proposals import Token
 
 NO_ID = -1
+_LOGPROB = itemgetter("logprob")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,10 @@ class Entry:
     @property
     def logprobs(self) -> list[float]:
         """The log-probabilities of the likeliest tokens, the largest first."""
-        return sorted((value for _, value in _valued(self.reported)), reverse=True)
+        values = _usual_logprobs(self.reported)
+        if values is None:
+            values = [value for _, value in _valued(self.reported)]
+        return sorted(values, reverse=True)
 
 
 def read_entries(logprobs: object) -> list[Entry]:
@@ -103,6 +108,16 @@ def _entry(one: Mapping[str, Any]) -> Entry:
     return Entry(_id_of(token, one.get("id")), str(token), value, one.get("top_logprobs"))
 
 
+def _usual_logprobs(reported: Any) -> list[float] | None:
+    """Return the log-probabilities where all are told as usual, which is quicker to see."""
+    try:
+        values = list(reported.values() if isinstance(reported, dict) else map(_LOGPROB, reported))
+        is_usual = math.fsum(values) <= 0 and max(values, default=0.0) <= 0
+    except (TypeError, KeyError, ValueError, OverflowError):
+        return None
+    return values if is_usual else None
+
+
 def _valued(reported: object) -> Iterator[tuple[Mapping[str, Any], float]]:
     if isinstance(reported, Mapping):
         reported = [{"token": token, "logprob": value} for token, value in reported.items()]
@@ -114,7 +129,10 @@ def _valued(reported: object) -> Iterator[tuple[Mapping[str, Any], float]]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    """Return a log-probability: at most 0, and a number."""
+    if not isinstance(value, int | float) or math.isnan(value):
+        return None
+    return min(float(value), 0.0)
 
 
 def _id_of(token: object, given: object = None) -> int:

@@ -2,15 +2,18 @@
 
 import email.utils
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import httpx2
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 
 from collab.errors import ModelCallError
 
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_OUTAGE = frozenset({502, 504, 520, 521, 522, 523, 524})
 _OVERLOAD = frozenset({429, 503, 529})
 _KEY_REFUSED = frozenset({401, 403})
 KEY_REFUSED = "refused the key"
@@ -25,7 +28,8 @@ _CONTEXT_SIGNS = (
     "contextwindowexceeded",
     "longer than the maximum model length",
 )
-_LONGEST_QUOTE = 300
+_LONGEST_QUOTE = 4_000
+"""Before the key is taken out; what is told is cut shorter behind that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,10 @@ class Fault:
 
 class ServerUnreachableError(ModelCallError):
     """A server did not answer at all."""
+
+
+class ServerBusyError(ModelCallError):
+    """A server has too much to do, or is still loading."""
 
 
 class AttemptFailed(Exception):  # noqa: N818  # it is one of several, no error yet
@@ -87,6 +95,8 @@ def fault_of(error: Exception) -> Fault:
         case APIConnectionError():
             cause = error.__cause__ or error
             return _unreachable(f"the connection failed: {type(cause).__name__}: {cause}")
+        case httpx2.TransportError():  # while a stream is read
+            return _unreachable(f"the connection failed: {type(error).__name__}: {error}")
         case APIError():  # an error event within a stream that began with 200
             return fault_of_body(error.body, error.message)
         case json.JSONDecodeError():
@@ -106,13 +116,14 @@ def fault_of_status(status: int, body: object, headers: Mapping[str, str]) -> Fa
         return Fault(f"the server {KEY_REFUSED} (status {status}): {said}", is_refusal=True)
     if status == 404:
         return Fault(f"the server {NOT_FOUND} (status 404): {said}", is_refusal=True)
-    if is_about_context(said):
+    if is_about_context(f"{said} {body}"):
         return Fault(f"the text is too long: {said}", is_context=True, is_refusal=True)
     return Fault(
         f"the server answered with status {status}: {said}",
         is_retried=status in _RETRIED,
         is_overload=status in _OVERLOAD,
-        is_outage=status >= 500 and status not in _OVERLOAD,
+        # With 500 a server may mean this one text.
+        is_outage=status in _OUTAGE,
         is_refusal=status < 500 or status in _OVERLOAD,
         retry_after_s=retry_after(headers),
     )
@@ -156,7 +167,7 @@ def quoted(body: object) -> str:
     if isinstance(body, Mapping):
         inner = body.get("error", body)
         body = inner.get("message", inner) if isinstance(inner, Mapping) else inner
-    text = " ".join(str(body).split())
+    text = " ".join("".join(one if one.isprintable() else " " for one in str(body)).split())
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]} …"
 
 
@@ -166,6 +177,7 @@ def _unreachable(what: str, *, is_refusal: bool = False) -> Fault:
 
 def _number(text: str, factor: float) -> float | None:
     try:
-        return max(float(text) * factor, 0.0)
+        value = float(text) * factor
+        return max(value, 0.0) if math.isfinite(value) else None
     except ValueError:
         return None

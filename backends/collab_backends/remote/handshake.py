@@ -8,13 +8,15 @@ from collab.capabilities import PrefixMode
 from collab.errors import CollabError, ModelCallError, ModelLoadError
 from collab.views import View, ViewOptions
 from collab_backends.remote.endpoint import Endpoint
-from collab_backends.remote.failures import ServerUnreachableError, quoted
+from collab_backends.remote.failures import ServerBusyError, ServerUnreachableError, quoted
 from collab_backends.remote.probes import SENTENCE, Probes
 from collab_backends.remote.requests import CONTINUE_LAST, Json, is_chat
 from collab_backends.remote.wire import Answer
 
 if TYPE_CHECKING:
     from collab_backends.local.tokens import TextCodec
+
+_MOST_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +127,16 @@ class Handshake:
         """Return the server's entry of the model; an empty one if it lists none at all."""
         try:
             body = await self._endpoint.get("/models")
-        except ServerUnreachableError:
+        except (ServerBusyError, ServerUnreachableError):
             raise
         except ModelCallError as error:
             raise ModelLoadError(f"{self._endpoint.base_url} cannot be used: {error}") from error
         listed = body.get("data") if isinstance(body, Mapping) else None
         if not isinstance(listed, list):
+            told = self._endpoint.scrubbed(quoted(body))
             raise ModelLoadError(
                 f"{self._endpoint.base_url} is no OpenAI-compatible server; /models answers: "
-                f"{quoted(body)}. Does the base URL end with the version path, such as /v1?"
+                f"{told}. Does the base URL end with the version path, such as /v1?"
             )
         entries = {str(one.get("id")): one for one in listed if isinstance(one, Mapping)}
         if not entries:
@@ -142,7 +145,7 @@ class Handshake:
         if self._model not in entries:
             raise ModelLoadError(
                 f"{self._endpoint.base_url} has no model {self._model!r}; it has: "
-                f"{', '.join(sorted(entries))}"
+                f"{_listed(sorted(entries))}"
             )
         return entries[self._model]
 
@@ -206,7 +209,7 @@ class Handshake:
     async def _short_answer(self, mode: PrefixMode) -> Answer:
         try:
             return await self._probes.ask(self._request(mode), is_chat=is_chat(mode))
-        except ServerUnreachableError:
+        except (ServerBusyError, ServerUnreachableError):
             raise
         except CollabError as error:
             raise ModelLoadError(
@@ -219,3 +222,9 @@ class Handshake:
         if mode == "text":
             return {"prompt": SENTENCE}
         return {"messages": [{"role": "user", "content": SENTENCE}]}
+
+
+def _listed(names: list[str]) -> str:
+    shown = [quoted(name) for name in names[:_MOST_LISTED]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

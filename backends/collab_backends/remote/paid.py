@@ -1,7 +1,7 @@
 """What a server says that an answer cost: read, checked against itself, and kept as it was said."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from collab_backends.remote.failures import quoted
 
+_LONGEST_USAGE = 10_000
 _MOST_TOKENS = 10**9
 """No answer costs more; larger numbers are mistakes."""
 
@@ -90,3 +91,28 @@ def _as_json(usage: Mapping[str, Any]) -> dict[str, JsonValue]:
     """Return an object that came as JSON, with numbers that JSON has no word for as their names."""
     plain: dict[str, JsonValue] = json.loads(json.dumps(dict(usage)), parse_constant=str)
     return plain
+
+
+def kept_usage(
+    raw: Mapping[str, JsonValue], scrubbed: Callable[[str], str]
+) -> Mapping[str, JsonValue]:
+    """Return what a server said of its usage as the ledger keeps it.
+
+    Args:
+        raw: As the server said it.
+        scrubbed: Takes secrets out of a text: a server may quote the key anywhere.
+    """
+    told = json.dumps(raw, default=str)
+    if len(told) > _LONGEST_USAGE:
+        return {"left_out": f"{len(told):,} characters"}
+    return {scrubbed(name): _with_texts(value, scrubbed) for name, value in raw.items()}
+
+
+def _with_texts(value: JsonValue, scrubbed: Callable[[str], str]) -> JsonValue:
+    if isinstance(value, str):
+        return scrubbed(value)
+    if isinstance(value, dict):
+        return {scrubbed(name): _with_texts(one, scrubbed) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_with_texts(one, scrubbed) for one in value]
+    return value

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collab_backends.local.tokens import TextCodec
 
 _WORDS = re.compile(r"\s*\S+|\s+")
-_HALF_CHARACTER = "\ufffd"
+HALF_CHARACTER = "\ufffd"
 
 
 def by_ids(
@@ -32,6 +32,12 @@ def by_ids(
         entry = answer.entries[place] if matched else Entry(token_id, piece, None)
         tokens.append(measured(entry, token_id, piece, top_k))
     return tokens
+
+
+def told_ids(answer: Answer) -> tuple[int, ...]:
+    """Return the ids of an answer, or nothing where the server does not tell them all."""
+    ids = answer.ids or tuple(entry.id for entry in answer.entries)
+    return () if NO_ID in ids else ids
 
 
 def by_entries(answer: Answer, top_k: int) -> list[Token]:
@@ -75,7 +81,7 @@ def without_half_character(answer: Answer) -> Answer:
     """Return an answer that was cut off by its length without half a character at its end."""
     if answer.finish != "length":
         return answer
-    return replace(answer, text=answer.text.rstrip(_HALF_CHARACTER))
+    return replace(answer, text=answer.text.rstrip(HALF_CHARACTER))
 
 
 def without_start(answer: Answer, count: int) -> Answer:

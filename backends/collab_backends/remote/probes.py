@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from collab.errors import CollabError, ModelLoadError
 from collab_backends.remote.endpoint import Endpoint
-from collab_backends.remote.entries import NO_ID
-from collab_backends.remote.failures import ServerUnreachableError
+from collab_backends.remote.failures import ServerBusyError, ServerUnreachableError
+from collab_backends.remote.pieces import HALF_CHARACTER, by_ids, told_ids
 from collab_backends.remote.requests import (
     CONTINUE_LAST,
     Json,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SENTENCE = "The quick brown fox jumps over the lazy"
 _MOST_FOR_A_LETTER = 3
+_SPELT_TOKENS = 8
 _ASKED = "Count."
 _BEGUN = "One, two, three"
 _LOGPROB_STEPS = (20, 5)
@@ -80,11 +81,12 @@ class Probes:
         """Return an answer of one token, or `None` where the server refuses.
 
         Raises:
-            ServerUnreachableError: It is not there (any more), which says nothing about it.
+            ServerBusyError: It has no time, which says nothing about what it can do.
+            ServerUnreachableError: It is not there (any more), which says as little.
         """
         try:
             return await self.ask(request, is_chat=is_chat)
-        except ServerUnreachableError:
+        except (ServerBusyError, ServerUnreachableError):
             raise
         except CollabError:
             # Some answer with status 500 what they cannot do; they are not down for that.
@@ -116,7 +118,22 @@ class Probes:
                 "a template is put around them"
             )
             return False
+        await self._ensure_same_tokens(codec, ids)
         return True
+
+    async def _ensure_same_tokens(self, codec: "TextCodec", before: Sequence[int]) -> None:
+        """Check that what the server writes reads the same by its ids here, where it tells them."""
+        asked = {"prompt": before, "max_tokens": _SPELT_TOKENS, "logprobs": 1}
+        answer = await self.tried(asked, is_chat=False)
+        ids = told_ids(answer) if answer else ()
+        if answer is None or len(ids) != answer.paid.completion:
+            return
+        spelt = "".join(one.text for one in by_ids(codec, before, ids, answer, 0))
+        if spelt != answer.text.rstrip(HALF_CHARACTER):
+            raise ModelLoadError(
+                f"the tokenizer {codec.name!r} is not that of {self._model!r}: what its server "
+                f"wrote as {answer.text!r} reads {codec.decode(ids)!r} here"
+            )
 
     async def continues_text(self) -> bool | None:
         """Whether a text is continued as it is: hardly more tokens are counted than it has."""
@@ -137,7 +154,7 @@ class Probes:
         counted = await self._count_text(codec.decode(rendered))
         if counted == len(rendered):
             return False
-        if counted == len(rendered) + 1 and codec.begins_with_bos(rendered):
+        if counted == len(rendered) + 1 and codec.count_leading_bos(rendered):
             return await self._count_text(codec.decode(rendered[1:])) == len(rendered)
         self.notes.append(
             f"a prompt of {len(rendered)} tokens is counted as {counted} by the server: it cuts "
@@ -252,11 +269,11 @@ class Probes:
         """
         ids = codec.splice((), SENTENCE).added[:-1]
         alone = await self.tried({"prompt": ids, "logprobs": 1}, is_chat=False)
-        written = alone.ids[0] if alone and alone.ids else _id_of_first(alone)
-        if alone is None or not alone.entries or written == NO_ID:
+        told = told_ids(alone) if alone else ()
+        if alone is None or not alone.entries or not told:
             self.notes.append("no echo of the prompt's log-probabilities")
             return False
-        echo = {"prompt": [*ids, written], "logprobs": 1, "echo": True}
+        echo = {"prompt": [*ids, told[0]], "logprobs": 1, "echo": True}
         echoed = await self.tried(echo, is_chat=False)
         if echoed is None or len(echoed.entries) <= len(ids):
             self.notes.append("no echo of the prompt's log-probabilities")
@@ -273,7 +290,3 @@ def _messages(begun: str = "") -> Json:
     if begun:
         messages.append({"role": "assistant", "content": begun})
     return {"messages": messages}
-
-
-def _id_of_first(answer: Answer | None) -> int:
-    return answer.entries[0].id if answer and answer.entries else NO_ID

@@ -14,9 +14,11 @@ from collab_backends.remote.asking import Asker, Terms
 from collab_backends.remote.endpoint import Endpoint
 from collab_backends.remote.entries import NO_ID, measured
 from collab_backends.remote.pieces import (
+    HALF_CHARACTER,
     by_entries,
     by_ids,
     by_words,
+    told_ids,
     without_blanks,
     without_half_character,
     without_prefill,
@@ -194,11 +196,13 @@ class RemoteSession:
         text, top_k = self._text, self._signals.entropy_top_k
         codec = self._terms.codec
         if codec is not None and isinstance(text, IdText):
-            ids = answer.ids or tuple(entry.id for entry in answer.entries)
-            if NO_ID in ids or not ids:
-                ids = tuple(text.live.splice(answer.text).added)
             before = [*text.live.ids, *(token.id for token in self._tail)]
-            return by_ids(codec, before, ids, answer, top_k)
+            tokens = by_ids(codec, before, told_ids(answer), answer, top_k)
+            if len(answer.text.rstrip(HALF_CHARACTER)) > sum(len(one.text) for one in tokens):
+                # Not all ids were told. What is there already stays as it was cut.
+                ids = codec.splice((), answer.text).added
+                tokens = by_ids(codec, before, ids, answer, top_k)
+            return tokens
         mode = self._terms.capabilities.prefix_mode
         if mode == "quoted":
             return by_words(cleaned(answer.text, self._so_far))

@@ -174,18 +174,35 @@ class PlainText:
 def cleaned(written: str, before: str) -> str:
     """Return a quoted continuation without what models put around it.
 
-    Fences and quotes are stripped, a repetition of the end of `before` is removed, and a space is
-    put in where two words would run into each other.
+    Fences and quotes are stripped, a repetition of the end of `before` (two words at least) is
+    removed, and a space is put in where words or sentences would run into each other.
     """
-    text = written.strip("\n")
-    lines = text.split("\n")
-    if len(lines) > 1 and lines[0].startswith("```") and lines[-1].strip() == "```":
-        text = "\n".join(lines[1:-1])
+    text = _unfenced(written)
     if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
         text = text[1:-1]
+    if before.endswith("\n"):
+        text = text.lstrip("\n")
     for size in range(min(len(before), len(text)), 7, -1):
-        if before.endswith(text[:size]):
+        shared = text[:size]
+        if before.endswith(shared) and len(shared.split()) > 1:
             text = text[size:]
             break
-    runs_together = before[-1:].isalnum() and text[:1].isalnum()
-    return f" {text}" if runs_together else text
+    return f" {text}" if _runs_together(before[-1:], text[:1]) else text
+
+
+def _unfenced(text: str) -> str:
+    """Return the text within a code fence, of which the end may not have been written."""
+    lines = text.strip("\n").split("\n")
+    if len(lines) < 2 or not lines[0].startswith("```"):
+        return text
+    return "\n".join(lines[1:-1] if lines[-1].strip() == "```" else lines[1:])
+
+
+def _runs_together(last: str, first: str) -> bool:
+    if not first.isalnum():
+        return False
+    # A digit behind a full stop goes on with a number.
+    return last.isalnum() or (last in _ENDS_CLAUSE and last != "" and not first.isdigit())
+
+
+_ENDS_CLAUSE = ".,;:!?"

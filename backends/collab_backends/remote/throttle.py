@@ -13,6 +13,7 @@ _EPISODE_S = 15.0
 """After a limit was reached, further refusals within this time belong to the same episode."""
 
 _FAULTS_TO_OPEN = 5
+_FIRST_LOOK_S, _LONGEST_LOOK_S = 0.02, 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 
 
@@ -87,6 +88,13 @@ class CircuitBreaker:
         if self._open_until is None:
             return False
         return self._is_trying or self._clock() < self._open_until
+
+    async def wait(self) -> None:
+        """Wait until a call may be made, perhaps as the one that tries."""
+        while self.is_open:
+            left_s = (self._open_until or 0.0) - self._clock()
+            await anyio.sleep(min(max(left_s, _FIRST_LOOK_S), _LONGEST_LOOK_S))
+        self.ensure_closed()
 
     def ensure_closed(self) -> None:
         """Pass, perhaps as the one that tries; or fail.

@@ -4,9 +4,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from collab.texts import is_unicode
 from collab_backends.remote.entries import Entry, read_entries
 from collab_backends.remote.failures import AttemptFailed, Fault, fault_of_body, quoted
 from collab_backends.remote.paid import NOT_SAID, Paid, parse_paid
+
+_LOOKS = 16
+_GIVEN_UP = frozenset({"abort", "aborted", "cancelled", "error", "timeout"})
+_KEPT_BACK = frozenset({"content_filter", "safety", "recitation"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ def parse_answer(body: object, *, is_chat: bool) -> Answer:
     answer = _parse_choice(choice, is_chat=is_chat)
     if not answer.finish:
         raise AttemptFailed(Fault("the answer does not say why it ended", is_retried=True))
+    _ensure_finished(answer.finish)
     assert isinstance(body, Mapping), "checked with the choice"
     return replace(
         answer, paid=parse_paid(body.get("usage")), id=_said(body, "id"), model=_said(body, "model")
@@ -59,6 +65,7 @@ async def read_stream(
     """
     text, entries, ids, finish, paid = "", list[Entry](), list[int](), "", NOT_SAID
     answer_id = model = ""
+    events_seen = next_look = 0
     async for event in events:
         if not isinstance(event, Mapping):
             raise AttemptFailed(Fault(f"the stream holds {quoted(event)}", is_retried=True))
@@ -72,16 +79,34 @@ async def read_stream(
         text += part.text
         entries += part.entries
         ids += part.ids
+        events_seen += 1
         finish = part.finish or finish
         answer_id, model = answer_id or _said(event, "id"), model or _said(event, "model")
+        # A look reads all there is, so that looking at every event of a long text would be dear.
+        if finish or events_seen < next_look:
+            continue
+        next_look = events_seen + max(events_seen // _LOOKS, 1)
         so_far = Answer(text, tuple(entries), tuple(ids), finish, paid, answer_id, model)
-        if not finish and is_enough(so_far):
+        if is_enough(so_far):
             return so_far
     if not finish:
         raise AttemptFailed(
             Fault("the stream ended in the middle, without a reason", is_retried=True)
         )
+    _ensure_finished(finish)
     return Answer(text, tuple(entries), tuple(ids), finish, paid, answer_id, model)
+
+
+def _ensure_finished(finish: str) -> None:
+    """Check that an answer came to an end of its own.
+
+    Raises:
+        AttemptFailed: The server gave up, or kept back what was written.
+    """
+    if finish in _GIVEN_UP:
+        raise AttemptFailed(Fault(f"the server gave up: {finish!r}", is_retried=True))
+    if finish in _KEPT_BACK:
+        raise AttemptFailed(Fault(f"the server kept its answer back: {finish!r}"))
 
 
 def _said(body: Mapping[str, Any], name: str) -> str:
@@ -101,11 +126,19 @@ def _choice(body: object) -> Mapping[str, Any]:
 
 
 def _parse_choice(choice: Mapping[str, Any], *, is_chat: bool) -> Answer:
-    message = choice.get("message") or choice.get("delta") or {} if is_chat else choice
-    text = message.get("content" if is_chat else "text") or ""
+    told = choice.get("message") or choice.get("delta") if is_chat else choice
+    message = told if isinstance(told, Mapping) else {}
+    text = str(message.get("content" if is_chat else "text") or "")
+    if not is_unicode(text):
+        raise AttemptFailed(Fault("the answer's text is broken: half a character", is_retried=True))
     return Answer(
-        text=str(text),
+        text=text,
         entries=tuple(read_entries(choice.get("logprobs"))),
-        ids=tuple(int(one) for one in choice.get("token_ids") or ()),
+        ids=_ids(choice.get("token_ids")),
         finish=str(choice.get("finish_reason") or ""),
     )
+
+
+def _ids(told: object) -> tuple[int, ...]:
+    is_whole = isinstance(told, list) and all(type(one) is int for one in told)
+    return tuple(told) if is_whole and isinstance(told, list) else ()

@@ -128,6 +128,18 @@ async def test_a_mentor_is_continued_in_every_mode(mode: str) -> None:
     assert model.capabilities.prefix_mode == mode
 
 
+async def test_a_mentor_asked_in_words_is_named_in_the_result() -> None:
+    async with running(Scripted()) as server:
+        async with Controller(
+            generator=FakeBackend(model=FakeModel("a b")),
+            mentor=server.backend(mode="quoted"),
+            recipe=Recipe(policy=RandomPositions(rate=0.5)),
+        ) as controller:
+            result = await controller.solve("q")
+
+    assert result.degradations == ("mentor: quoted continuation",)
+
+
 async def test_the_key_is_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "sk-very-secret")
     async with running(Scripted()) as server:

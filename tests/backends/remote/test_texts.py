@@ -87,7 +87,7 @@ def test_a_mark_ahead_of_the_head_is_refused() -> None:
         ('"so it is"', "And ", "so it is"),
         ("the answer is 4 and done", "Then the answer is 4", " and done"),
         (", therefore", "And", ", therefore"),
-        ("\n\nso", "And.", "so"),
+        ("\n\nso", "And.\n\n", "so"),
     ],
 )
 def test_what_models_put_around_a_quoted_continuation_is_taken_off(

@@ -1,0 +1,55 @@
+"""Trials: what a proposal leads to when the generator goes on alone, against the right answer."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import anyio.to_thread
+
+from collab.grading import Extraction, Grader, grade
+from collab.protocols import Case, Handles
+from collab.roles import GENERATOR
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How proposals of one problem are tried out.
+
+    Attributes:
+        reference: The right answer.
+        max_tokens: Longest attempt; never beyond the longest answer.
+        extraction: Where answers are looked for.
+        grader: How they are compared.
+    """
+
+    reference: str
+    max_tokens: int
+    extraction: Extraction
+    grader: Grader
+
+    async def is_right(
+        self, case: Case, author: str, models: Handles, *, seed: int | None = None
+    ) -> bool | None:
+        """Return whether an author's proposal leads there; `None` if the grader cannot tell.
+
+        Args:
+            case: Holds the proposal.
+            author: Whose.
+            models: The generator writes on, as `collab.protocols.Handles.roll_out` says.
+            seed: Of the attempt's own random stream, where the recipe samples.
+
+        Raises:
+            ContextOverflowError: There is no room to try it out.
+        """
+        proposal = case.proposals[author]
+        rest = await models.roll_out(GENERATOR, proposal, self.max_tokens, seed=seed)
+        text = case.answer + proposal.text + rest.text
+        graded = partial(
+            grade,
+            text[: len(text) - rest.stop_overlap],
+            reference=self.reference,
+            reason=rest.stop,
+            extraction=self.extraction,
+            grader=self.grader,
+        )
+        answered = await anyio.to_thread.run_sync(graded)  # math-verify can take seconds
+        return None if answered.outcome == "ungradable" else answered.outcome == "correct"
