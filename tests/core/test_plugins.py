@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import collab_backends.local.backend
 from collab import plugins
 from collab.errors import (
     BrokenPluginError,
@@ -110,6 +111,8 @@ def test_a_plugin_that_cannot_be_imported_says_what_to_install(
     monkeypatch.setitem(sys.modules, "torch", None)
     for name in [name for name in sys.modules if name.startswith("collab_backends.local")]:
         monkeypatch.delitem(sys.modules, name)
+    # The package is imported anew; this has the one that others use put back behind the test.
+    monkeypatch.setattr(collab_backends, "local", collab_backends.local)
 
     with pytest.raises(BrokenPluginError) as raised:
         plugins.find("backends", "local")
