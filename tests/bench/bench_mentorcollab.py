@@ -12,15 +12,14 @@ from time import perf_counter, process_time
 
 import anyio
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.mentorcollab_oracle import TextModel, mentorcollab
+from support.mentorcollab_oracle import GivenDraws, TextModel, load_text_model, mentorcollab
 
 from collab import Controller, Problem, Recipe, Result
 from collab.proposals import Sampling, Until
-from collab.protocols import PolicySession
 from collab.roles import GENERATOR, MENTOR
 from collab.seam import Model
 from collab.trace import Verified
@@ -30,7 +29,6 @@ from collab_backends.lab import LAB_FOLDER
 from collab_backends.local.backend import LocalModel, LocalTorch
 from collab_policies.mentorcollab_free import MentorCollabFree
 from collab_policies.never import Never
-from collab_policies.random_positions import RandomPositions
 from collab_policies.self_judge import CUE
 
 RAW = ViewOptions(template="raw")
@@ -50,13 +48,6 @@ class Endless(LocalTorch):
             assert isinstance(model, LocalModel)
             model.seat = replace(model.seat, end_ids=frozenset())
             yield model
-
-
-class GivenDraws(RandomPositions):
-    """Draws from a stream that the oracle can have too."""
-
-    def start(self, problem: Problem, rng: random.Random) -> PolicySession:
-        return super().start(problem, random.Random(problem.id))
 
 
 ALONE = Recipe(policy=Never(), max_answer_tokens=NEW_TOKENS)
@@ -241,13 +232,7 @@ def _published(
 
 
 def _text_models() -> tuple[TextModel, TextModel]:
-    return _text_model("generator"), _text_model("mentor")
-
-
-def _text_model(name: str) -> TextModel:
-    folder = LAB_FOLDER / name
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    return TextModel(model.eval(), PreTrainedTokenizerFast.from_pretrained(folder))
+    return load_text_model(LAB_FOLDER / "generator"), load_text_model(LAB_FOLDER / "mentor")
 
 
 def _prompts(tokens: int, count: int) -> list[str]:

@@ -2,39 +2,27 @@
 
 import json
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-import torch
-from support.mentorcollab_oracle import TextModel, mentorcollab
+from support.mentorcollab_oracle import GivenDraws, TextModel, load_text_model, mentorcollab
 from support.models import make_model
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from collab import Controller, Problem
-from collab.protocols import PolicySession
 from collab.recipes import Recipe
 from collab.views import ViewOptions
 from collab_backends.lab import LAB_FOLDER
 from collab_backends.local.backend import LocalTorch
 from collab_policies.mentorcollab_free import MentorCollabFree
-from collab_policies.random_positions import RandomPositions
 from collab_policies.self_judge import CUE
 
 PROBLEMS = 12
 RAW = ViewOptions(template="raw")
 
 pytestmark = pytest.mark.slow
-
-
-class GivenDraws(RandomPositions):
-    """Draws from a stream that the oracle can have too."""
-
-    def start(self, problem: Problem, rng: random.Random) -> PolicySession:
-        return super().start(problem, random.Random(problem.id))
 
 
 @dataclass(frozen=True)
@@ -78,16 +66,9 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Pair(LAB_FOLDER / "generator", LAB_FOLDER / mentor, lab_prompts(), 128)
 
 
-@contextmanager
-def uncached(folder: Path) -> Iterator[TextModel]:
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    yield TextModel(model.eval(), PreTrainedTokenizerFast.from_pretrained(folder))
-
-
 @pytest.fixture(scope="module")
-def oracles(pair: Pair) -> Iterator[tuple[TextModel, TextModel]]:
-    with uncached(pair.generator) as generator, uncached(pair.mentor) as mentor:
-        yield generator, mentor
+def oracles(pair: Pair) -> tuple[TextModel, TextModel]:
+    return load_text_model(pair.generator), load_text_model(pair.mentor)
 
 
 def recipe(rate: float, max_tokens: int) -> Recipe:

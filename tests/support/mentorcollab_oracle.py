@@ -7,12 +7,24 @@ the recipe's docstring lists.
 
 import random
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from collab import Problem
+from collab.protocols import PolicySession
+from collab_policies.random_positions import RandomPositions
 
 SEGMENT_TOKENS, WORD_TOKENS, EQUAL_PIECES = 16, 12, 3
 TIE = 1e-4
+
+
+class GivenDraws(RandomPositions):
+    """Draws from a stream that the oracle can have too."""
+
+    def start(self, problem: Problem, rng: random.Random) -> PolicySession:
+        return super().start(problem, random.Random(problem.id))
 
 
 @dataclass
@@ -65,6 +77,12 @@ class TextModel:
     def probability(self, text: str, label: str) -> float:
         (token,) = self.tokenizer(label).input_ids
         return float(self.next_logits(text).softmax(-1)[token])
+
+
+def load_text_model(folder: Path) -> TextModel:
+    """Return the checkpoint in `folder`, in float32."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return TextModel(model.eval(), PreTrainedTokenizerFast.from_pretrained(folder))
 
 
 def mentorcollab(

@@ -145,7 +145,6 @@ class Asker:
                 hedge_s,
                 self._terms.hedge.may_begin,
             )
-        hear(answer)
         annotate_call(_origin(answer))
         return answer
 
