@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from collab import __version__
-from collab.cli.flags import PairFlags, RunFlags, TrainFlags
+from collab.cli.flags import ExtractFlags, PairFlags, RunFlags, TrainFlags
 from collab.errors import CollabError, ConfigError
 
 DONE, SOME_FAILED, CANNOT, BUDGET_REACHED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -33,6 +33,15 @@ app = typer.Typer(
 
 train = typer.Typer(no_args_is_help=True, help="Train a plug-in on what a pair does.")
 app.add_typer(train, name="train")
+
+extract = typer.Typer(no_args_is_help=True, help="Extract from a model what steers it.")
+app.add_typer(extract, name="extract")
+
+
+@extract.callback()
+def extract_root() -> None:
+    """Keep `steering` a command of its own: others may follow."""
+
 
 Pair = Annotated[
     str | None,
@@ -243,6 +252,46 @@ def verifier(
     training = TrainFlags(samples=samples, held_out=held_out, tie_weight=tie_weight)
     with _exit_codes():
         raise typer.Exit(_module("train").execute(name, flags, training, as_json=as_json))
+
+
+@extract.command()
+def steering(
+    name: Annotated[str, typer.Argument(help="A steerer with an extractor.")] = "vector",
+    pair: Pair = None,
+    unit: UnitName = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    problems: Problems = None,
+    limit: Limit = None,
+    concurrency: Concurrency = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="For steps, vector and card; the same command there goes on."),
+    ] = None,
+    texts: Annotated[
+        int, typer.Option(min=1, help="Right texts, and as many wrong ones, to make it of.")
+    ] = 500,
+    select: Annotated[
+        str | None,
+        typer.Option(help="`all`, `rank`, `rank-texts`, `rank-contrast` or `stable` steps."),
+    ] = None,
+    percentile: Annotated[
+        float | None, typer.Option(help="Of the rank below which steps are left out.")
+    ] = None,
+    layer: Annotated[int | None, typer.Option(help="The block that is steered.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have the generator write alone, and make a steering vector of its hidden states."""
+    flags = RunFlags(
+        pair=PairFlags(pair=pair, unit=unit, seed=seed, settings=settings or ()),
+        problems=problems,
+        limit=limit,
+        concurrency=concurrency,
+        out=out,
+    )
+    extracting = ExtractFlags(texts=texts, select=select, percentile=percentile, layer=layer)
+    with _exit_codes():
+        raise typer.Exit(_module("extract").execute(name, flags, extracting, as_json=as_json))
 
 
 @app.command()

@@ -53,6 +53,29 @@ class TrainFlags:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractFlags:
+    """Flags of `extract` alone; what is not given is left out.
+
+    Attributes:
+        texts: Right texts, and wrong ones, that a vector is made of.
+        select: Which of their steps.
+        percentile: Of the rank below which steps are left out.
+        layer: The block that is steered.
+    """
+
+    texts: int
+    select: str | None = None
+    percentile: float | None = None
+    layer: int | None = None
+
+    @property
+    def options(self) -> dict[str, object]:
+        """Those that are the extractor's, by their keys there."""
+        options = {"select": self.select, "percentile": self.percentile, "layer": self.layer}
+        return {key: value for key, value in options.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFlags:
     """Flags of `run` alone. What is not given is left out."""
 

@@ -7,23 +7,21 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-import yaml
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import JsonValue
 
 from collab.cli.flags import RunFlags, TrainFlags
+from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
 from collab.cli.progress import shown_progress
 from collab.cli.terminal import percent, with_interval
 from collab.config import RunConfig
 from collab.config_files import load_config
-from collab.errors import ConfigError, PluginError
-from collab.plugins import explain, find, installed
+from collab.errors import ConfigError
+from collab.plugins import find
 from collab.runner import Progress
 from collab.training.cards import Card
 from collab.training.collecting import collect, read_collected
 from collab.training.fitting import FitOptions, fit
 from collab.training.trainer import Trainer
-
-_TRAINER = "trainer."
 
 
 def execute(name: str, flags: RunFlags, training: TrainFlags, *, as_json: bool) -> int:
@@ -33,9 +31,8 @@ def execute(name: str, flags: RunFlags, training: TrainFlags, *, as_json: bool) 
         ConfigError: It cannot be begun or gone on with, or nothing can be trained on what was
             collected, which is kept.
     """
-    settings = flags.pair.settings
-    trainer = _build_trainer(name, [one for one in settings if one.startswith(_TRAINER)])
-    others = [one for one in settings if not one.startswith(_TRAINER)]
+    own, others = split_settings(flags.pair.settings, "trainer")
+    trainer = _build_trainer(name, own)
     config = load_config(None, flags.values, others)
     latest = Progress(None, 0, 0)
 
@@ -65,34 +62,11 @@ def _build_trainer(name: str, settings: Sequence[str]) -> Trainer:
     Raises:
         ConfigError: There is no such verifier, it cannot be trained, or an option does not fit.
     """
-    trainer = getattr(find("verifiers", name), "trainer", None)
-    if not (isinstance(trainer, type) and issubclass(trainer, Trainer)):
-        listed = ", ".join(one.name for one in installed("verifiers") if _is_trainable(one.name))
+    trainer = part_of(find("verifiers", name), "trainer", Trainer)
+    if trainer is None:
+        listed = ", ".join(installed_with("verifiers", "trainer"))
         raise ConfigError(f"the verifier {name!r} cannot be trained; those that can: {listed}")
-    try:
-        return trainer.model_validate(dict(_option(trainer, one) for one in settings))
-    except ValidationError as error:
-        raise ConfigError(f"trainer of {name!r}: {'; '.join(explain(error))}") from error
-
-
-def _option(trainer: type[BaseModel], setting: str) -> tuple[str, object]:
-    key, equals, text = setting.removeprefix(_TRAINER).partition("=")
-    if not equals or key not in trainer.model_fields:
-        raise ConfigError(
-            f"setting {setting!r} is no option of the trainer; write {_TRAINER}KEY=VALUE with one "
-            f"of: {', '.join(sorted(trainer.model_fields))}"
-        )
-    try:
-        return key, yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"setting {setting!r}: {text!r} is not YAML") from error
-
-
-def _is_trainable(name: str) -> bool:
-    try:
-        return hasattr(find("verifiers", name), "trainer")
-    except PluginError:  # a stranger's, which is not what was asked for
-        return False
+    return build_part(trainer, "trainer", name, settings, {})
 
 
 def _interruption(latest: Progress, config: RunConfig) -> str:

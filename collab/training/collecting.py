@@ -77,7 +77,8 @@ async def collect(
     if config.problems is None or config.out is None:
         missing = "problems" if config.problems is None else "out"
         raise ConfigError(f"training needs {missing}; give --{missing}")
-    problems = _with_answers(config, config.problems)
+    why = "so nobody can tell which of two ways leads there"
+    problems = problems_with_answers(config, config.problems, why)
     controller, collector = await anyio.to_thread.run_sync(_build, config, trainer, samples)
     compared = config.compared_record() | {
         "collecting": {"trainer": type(trainer).__name__, **trainer.reading, "samples": samples}
@@ -134,14 +135,24 @@ def read_collected(folder: Path) -> Collected:
     )
 
 
-def _with_answers(config: RunConfig, source: ProblemSource) -> list[Problem]:
+def problems_with_answers(config: RunConfig, source: ProblemSource, why: str) -> list[Problem]:
+    """Return the problems whose right answers the grader can read.
+
+    Args:
+        config: Says how many, and how they are graded.
+        source: Where they lie.
+        why: What the right answers are needed for, to end the error with.
+
+    Raises:
+        ProblemFileError: They cannot be read.
+        TrainingError: None has such an answer.
+    """
     lines = list(islice(read_problems(source), config.limit))
     problems = [one for one in lines if isinstance(one, Problem) and _can_grade(one, config)]
     if not problems:
         raise TrainingError(
             f"none of the {len(lines)} problems in {source} has a right answer (the key `answer`) "
-            f"that the grader {config.grader!r} can read, so nobody can tell which of two ways "
-            "leads there"
+            f"that the grader {config.grader!r} can read, {why}"
         )
     return problems
 

@@ -4,52 +4,73 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-Thought = Literal["execution", "reflection", "transition"]
+from pydantic import BaseModel, ConfigDict, Field
 
-_REFLECTION_STARTS = ("wait",)
-_REFLECTION_WORDS = (
-    "verify",
-    "make sure",
-    "hold on",
-    "think again",
-    "'s correct",
-    "'s incorrect",
-    "let me check",
-    "seems right",
-)
-_TRANSITION_STARTS = ("alternatively",)
-_TRANSITION_WORDS = (
-    "think differently",
-    "another way",
-    "another approach",
-    "another method",
-    "another solution",
-    "another strategy",
-    "another technique",
-)
+Thought = Literal["execution", "reflection", "transition"]
 
 HESITATION = re.compile(r"\b(wait|hmm+|alternatively|hold on|but)\b", re.IGNORECASE)
 """Words with which a step hesitates."""
 
 
-def thought_of(step: str) -> Thought:
-    """Return what a step does; told by keywords, reflection first, without regard to case.
+class Keywords(BaseModel):
+    """The words that tell what a step does, without regard to case; what is left is execution.
 
     References:
-        SEAL, arXiv:2504.07986. One of its keywords is misspelt there and never matches; here it is
-        spelt right.
+        SEAL, arXiv:2504.07986; the defaults are the published ones. One of them is misspelt there
+        and never matches; here it is spelt right.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reflection_starts: tuple[str, ...] = Field(
+        default=("wait",), description="A step that starts so looks back."
+    )
+    reflection_words: tuple[str, ...] = Field(
+        default=(
+            "verify",
+            "make sure",
+            "hold on",
+            "think again",
+            "'s correct",
+            "'s incorrect",
+            "let me check",
+            "seems right",
+        ),
+        description="So does one with these anywhere.",
+    )
+    transition_starts: tuple[str, ...] = Field(
+        default=("alternatively",), description="A step that starts so tries something else."
+    )
+    transition_words: tuple[str, ...] = Field(
+        default=(
+            "think differently",
+            "another way",
+            "another approach",
+            "another method",
+            "another solution",
+            "another strategy",
+            "another technique",
+        ),
+        description="So does one with these anywhere.",
+    )
+
+
+SEAL_KEYWORDS = Keywords()
+
+
+def thought_of(step: str, keywords: Keywords = SEAL_KEYWORDS) -> Thought:
+    """Return what a step does; told by keywords, reflection first."""
     text = step.strip().lower().replace("\u2019", "'")
-    if _speaks(text, _REFLECTION_STARTS, _REFLECTION_WORDS):
+    if _speaks(text, keywords.reflection_starts, keywords.reflection_words):
         return "reflection"
-    if _speaks(text, _TRANSITION_STARTS, _TRANSITION_WORDS):
+    if _speaks(text, keywords.transition_starts, keywords.transition_words):
         return "transition"
     return "execution"
 
 
-def count_reflections(steps: Sequence[str]) -> int:
+def count_reflections(steps: Sequence[str], keywords: Keywords = SEAL_KEYWORDS) -> int:
     """Return how many of the steps look back."""
-    return sum(thought_of(step) == "reflection" for step in steps)
+    return sum(thought_of(step, keywords) == "reflection" for step in steps)
 
 
 def steps_of(text: str) -> list[str]:
@@ -57,5 +78,7 @@ def steps_of(text: str) -> list[str]:
     return [step for step in text.split("\n\n") if step.strip()]
 
 
-def _speaks(text: str, starts: tuple[str, ...], words: tuple[str, ...]) -> bool:
-    return text.startswith(starts) or any(word in text for word in words)
+def _speaks(text: str, starts: Sequence[str], words: Sequence[str]) -> bool:
+    return text.startswith(tuple(one.lower() for one in starts)) or any(
+        word.lower() in text for word in words
+    )

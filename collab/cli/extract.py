@@ -1,0 +1,113 @@
+"""`collab extract steering`: steps of a generator alone, and a vector that steers it."""
+
+import json
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import anyio
+from pydantic import JsonValue
+
+from collab.cli.flags import ExtractFlags, RunFlags
+from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
+from collab.cli.progress import shown_progress
+from collab.config import RunConfig
+from collab.config_files import load_config
+from collab.errors import ConfigError
+from collab.extraction.cards import VectorCard
+from collab.extraction.collecting import collect_steps, read_collected_steps
+from collab.extraction.extracting import extract
+from collab.extraction.extractor import Extractor
+from collab.plugins import find
+from collab.runner import Progress
+
+ALONE = {"policy": {"use": "never"}, "unit": "step", "max_answer_tokens": 10_000}
+"""What is set unless the command line says otherwise: SEAL's texts are at most so long."""
+
+
+def execute(name: str, flags: RunFlags, extracting: ExtractFlags, *, as_json: bool) -> int:
+    """Collect what is missing, make the vector, print what it is and return the exit code.
+
+    Raises:
+        ConfigError: It cannot be begun or gone on with, or no vector can be made of what was
+            collected, which is kept.
+    """
+    own, others = split_settings(flags.pair.settings, "extractor")
+    extractor = _build_extractor(name, own, extracting)
+    config = load_config(None, {**ALONE, **flags.values}, others)
+    latest = Progress(None, 0, 0)
+
+    def show(progress: Progress) -> None:
+        nonlocal latest
+        latest = progress
+        report(progress)
+
+    collect = partial(collect_steps, config, extractor, texts=extracting.texts, on_progress=show)
+    try:
+        with shown_progress("texts") as report:
+            anyio.run(collect)
+    except KeyboardInterrupt:
+        print(_interruption(latest, config), file=sys.stderr)
+        return 130
+    assert config.out is not None, "collecting has asked for it"
+    collected = read_collected_steps(config.out, texts=extracting.texts)
+    card, path, warnings = extract(extractor, collected)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(_as_json(card, path, warnings) if as_json else _as_text(card, path))
+    return 0
+
+
+def _build_extractor(name: str, settings: Sequence[str], extracting: ExtractFlags) -> Extractor:
+    """Return the extractor of the steerer `name`, with its options.
+
+    Raises:
+        ConfigError: There is no such steerer, nothing can be extracted for it, or an option does
+            not fit.
+    """
+    extractor = part_of(find("steerers", name), "extractor", Extractor)
+    if extractor is None:
+        listed = ", ".join(installed_with("steerers", "extractor"))
+        raise ConfigError(
+            f"nothing can be extracted for the steerer {name!r}; those with an extractor: {listed}"
+        )
+    return build_part(extractor, "extractor", name, settings, extracting.options)
+
+
+def _interruption(latest: Progress, config: RunConfig) -> str:
+    return (
+        f"interrupted; the steps of {latest.done} of at most {latest.total} problems are on disk "
+        f"in {config.out}; run the same command again to go on"
+    )
+
+
+# --- printing ---------------------------------------------------------------------------------
+
+
+def _as_json(card: VectorCard, path: Path, warnings: Sequence[str]) -> str:
+    told = card.model_dump(mode="json") | {"path": str(path), "warnings": list(warnings)}
+    return json.dumps(told, indent=2)
+
+
+def _as_text(card: VectorCard, path: Path) -> str:
+    data = card.data
+    facts = [
+        (
+            "collected",
+            f"{data['steps']} steps of {data['right_texts']} right and {data['wrong_texts']} wrong "
+            f"texts of {card.generator.name}",
+        ),
+        ("layer", f"{card.layer} of {card.blocks} blocks, {card.hidden_size} numbers"),
+        ("vector", f"{card.convention}; scale {card.scale:+g}"),
+        *((name.replace("_", " "), _told(value)) for name, value in card.measures.items()),
+        ("written to", str(path)),
+    ]
+    width = max(len(name) for name, _ in facts)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in facts)
+
+
+def _told(value: JsonValue) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_told(one)}" for key, one in value.items()) or "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

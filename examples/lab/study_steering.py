@@ -1,0 +1,103 @@
+"""Measure a steering vector on problems: how accuracy, checks and length change with its scale."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from collab import Controller
+from collab.grading import grade
+from collab.problems import Problem, read_problems
+from collab.statistics import wilson_interval
+from collab_backends.local.backend import LocalTorch
+from collab_policies.seal import Seal
+from collab_policies.thoughts import count_reflections, steps_of
+
+SCALES = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
+HEADINGS = ("scale", "N", "accuracy (95 % interval)", "reflections", "steps", "tokens", "cut off")
+MAX_ANSWER_TOKENS = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One answered problem."""
+
+    is_right: bool
+    reflections: int
+    steps: int
+    tokens: int
+    is_cut_off: bool
+
+
+def main() -> None:
+    """Answer all problems once with each scale and print a Markdown table."""
+    args = _parse_arguments()
+    lines = list(read_problems(args.problems))
+    problems = [one for one in lines if isinstance(one, Problem)][: args.limit]
+    print(_markdown(HEADINGS))
+    print(_markdown(["---"] * len(HEADINGS)))
+    for scale in args.scales:
+        written = anyio.run(answer, args.model, args.vector, scale, problems)
+        print(_row(scale, written), flush=True)
+
+
+async def answer(
+    model: str, vector: Path, scale: float, problems: Sequence[Problem]
+) -> list[Written]:
+    """Return what the generator writes alone, greedily, with the vector times `scale` added."""
+    recipe = Seal(
+        path=vector, scale=scale, thinking_end=None, max_answer_tokens=MAX_ANSWER_TOKENS
+    )
+    written: list[Written] = []
+    backend = LocalTorch(model=model, threads=1)
+    async with Controller(generator=backend, recipe=recipe) as controller:
+        async with controller.map(problems, concurrency=16) as results:
+            async for result in results:
+                result.raise_for_error()
+                graded = grade(result.text, reference=result.problem.answer, reason=result.reason)
+                steps = steps_of(result.text)
+                written.append(
+                    Written(
+                        is_right=graded.outcome == "correct",
+                        reflections=count_reflections(steps),
+                        steps=len(steps),
+                        tokens=sum(one.tokens for one in result.spans),
+                        is_cut_off=result.reason == "length",
+                    )
+                )
+    return written
+
+
+def _row(scale: float, written: Sequence[Written]) -> str:
+    count, right = len(written), sum(one.is_right for one in written)
+    low, high = wilson_interval(right, count)
+    cells = (
+        f"{scale:g}",
+        str(count),
+        f"{100 * right / count:.1f} % ({100 * low:.1f} to {100 * high:.1f})",
+        f"{sum(one.reflections for one in written) / count:.3f}",
+        f"{sum(one.steps for one in written) / count:.2f}",
+        f"{sum(one.tokens for one in written) / count:.1f}",
+        str(sum(one.is_cut_off for one in written)),
+    )
+    return _markdown(cells)
+
+
+def _markdown(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("vector", type=Path, help="a folder of `collab extract steering`")
+    parser.add_argument("--problems", type=Path, required=True, help="lines of id, prompt, answer")
+    parser.add_argument("--limit", type=int, default=400, help="only the first so many")
+    parser.add_argument("--model", default="lab/generator", help="the generator it was made of")
+    parser.add_argument("--scales", type=float, nargs="+", default=SCALES)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
