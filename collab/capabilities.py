@@ -181,8 +181,8 @@ def _lack(need: Need, models: Mapping[str, Capabilities]) -> str:
     if need.fingerprint and need.fingerprint != model.fingerprint:
         found = f"is {model.fingerprint!r}" if model.fingerprint else "is unknown"
         return (
-            f"the {need.role} that it was trained on, of the fingerprint {need.fingerprint!r}; the "
-            f"fingerprint of this {need.role} {found} (`collab train verifier` trains one for it)"
+            f"the {need.role} that it was made for, of the fingerprint {need.fingerprint!r}; the "
+            f"fingerprint of this {need.role} {found} (make it anew for this one)"
         )
     return ""
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from collab.capabilities import Need
-from collab.decisions import Consult, Continue, Decision, Verify
+from collab.decisions import Consult, Decision, Verify
 from collab.problems import Problem
 from collab.proposals import Distribution
 from collab.protocols import Case, Draft, Handles, Policy, PolicySession, Verifier, VerifierSession
@@ -65,8 +65,8 @@ class StepScore(Verifier):
     """Let a step stand if the mentor gives it a digit of `threshold` or more.
 
     `greedy` takes the likeliest of the ten digits, `expected` their mean under the mentor's
-    probabilities, renormalised. A mentor that gives no digit any probability answered none: the step
-    counts as 0, and the verdict says so. The verdict's score is the digit.
+    probabilities, renormalised. A mentor that gives no digit any probability answered none: the
+    step counts as 0, and the verdict says so. The verdict's score is the digit.
 
     References:
         SpecReason, arXiv:2504.07891. The published code asks in a second turn of the chat and

@@ -60,5 +60,5 @@ def test_a_plugin_can_need_one_certain_model(found: str, told: str) -> None:
     with pytest.raises(CapabilityError) as raised:
         match_needs({"Mlp": [need]}, {"generator": other})
 
-    assert "the generator that it was trained on, of the fingerprint 'aaaa'" in str(raised.value)
+    assert "the generator that it was made for, of the fingerprint 'aaaa'" in str(raised.value)
     assert told in str(raised.value)
