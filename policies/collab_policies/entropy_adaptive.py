@@ -19,10 +19,10 @@ from collab.units import TokenUnit
 
 
 class EntropyBand(Policy):
-    """A mentor writes from where the mean entropy reaches `high_nats` until it falls below `low_nats`.
+    """Have a mentor write from a mean entropy of `high_nats` on until it is below `low_nats`.
 
-    The mean is taken over the generator's last `window` tokens looked at. While a mentor writes, the
-    generator looks at one token between its pieces, so it is the generator that says when it is
+    The mean is taken over the generator's last `window` tokens looked at. While a mentor writes,
+    the generator looks at one token between its pieces, so it is the generator that says when it is
     sure again.
 
     References:
