@@ -69,7 +69,7 @@ class RankGuide(Policy):
     entropy: Uncertainty = Field(
         default="first", description="Of the step's first token, or the mean over the step."
     )
-    entropy_top_k: int = Field(default=20, ge=2, description="Tokens the entropy is taken over.")
+    top_k: int = Field(default=20, ge=2, description="Most likely tokens it is taken over.")
     uncertainty_nats: float | None = Field(default=None, ge=0, description="Asked from it on.")
     overconfidence: float | None = Field(default=None, ge=0, le=1, description="Asked up to it.")
     revalidation: float | None = Field(
@@ -94,10 +94,10 @@ class RankGuide(Policy):
             ensure_same_reading(self.calibrated, self.rank)
         if self.rule == "soft" and self.calibrated is None:
             raise ValueError("the soft rule needs a calibration: its means and deviations")
-        if self.calibrated and self.calibrated.entropy_top_k != self.entropy_top_k:
+        if self.calibrated and self.calibrated.entropy_top_k != self.top_k:
             raise ValueError(
                 f"the calibration is of the top {self.calibrated.entropy_top_k}, not the top "
-                f"{self.entropy_top_k} (entropy_top_k)"
+                f"{self.top_k} (top_k)"
             )
         self.limits()
         return self
@@ -147,7 +147,7 @@ class RankGuide(Policy):
         """The calibrated generator's entropy and, if it has them, hidden states; the mentor."""
         return (
             *calibration_needs(self.calibrated),
-            Need(GENERATOR, "entropy", self.entropy_top_k),
+            Need(GENERATOR, "entropy", self.top_k),
             Need(GENERATOR, "hidden_states", degraded=ENTROPY_ONLY),
             Need(self.mentor, "text"),
         )
