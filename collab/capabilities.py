@@ -183,12 +183,9 @@ def _lack(need: Need, models: Mapping[str, Capabilities]) -> str:
         return f"{need.ability}{_amount(need, model)} of the {need.role}"
     if need.fingerprint and need.fingerprint != model.fingerprint:
         found = f"is {model.fingerprint!r}" if model.fingerprint else "is unknown"
-        made, maker = ("trained on", "`collab train verifier` trains")
-        if need.ability == "steering":
-            made, maker = ("extracted from", "`collab extract steering` extracts")
         return (
-            f"the {need.role} that it was {made}, of the fingerprint {need.fingerprint!r}; the "
-            f"fingerprint of this {need.role} {found} ({maker} one for it)"
+            f"the {need.role} that it was made for, of the fingerprint {need.fingerprint!r}; the "
+            f"fingerprint of this {need.role} {found} (make it anew for this one)"
         )
     return ""
 

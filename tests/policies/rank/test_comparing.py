@@ -4,7 +4,9 @@ import sys
 
 import numpy as np
 import pytest
-from support.trajectories import by_modes, draw_states
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.trajectories import PROPERTY, WIDTH, by_modes, draw_states, rotation
 
 from collab.errors import ConfigError
 from collab_policies.rank.comparing import cp_residual, tucker_residual
@@ -51,10 +53,27 @@ def test_the_same_seed_gives_the_same_cp_fit() -> None:
     pytest.importorskip("tensorly")
     tensor = of_rank(8)
 
-    first, again, other = (cp_residual(tensor, 4, seed=seed, rounds=5) for seed in (1, 1, 2))
+    # Six components, but only four layers.
+    first, again, other = (cp_residual(tensor, 6, seed=seed, rounds=5) for seed in (1, 1, 2))
 
     assert first == again
     assert first != other
+
+
+@settings(PROPERTY, max_examples=10)
+@given(seed=st.integers(0, 10**6))
+def test_a_factor_or_a_rotation_of_the_hidden_axis_changes_no_fit(seed: int) -> None:
+    pytest.importorskip("tensorly")
+    rng = np.random.default_rng(seed)
+    tensor = rng.standard_normal((6, 4, WIDTH))
+    changed = rng.uniform(0.1, 10) * tensor @ rotation(rng, WIDTH)
+
+    for components in (3, 6):
+        plain, other = (cp_residual(one, components, rounds=20) for one in (tensor, changed))
+        assert other == pytest.approx(plain, abs=1e-6)
+    assert tucker_residual(changed, [4, 2, 5]) == pytest.approx(
+        tucker_residual(tensor, [4, 2, 5]), abs=1e-6
+    )
 
 
 def test_zeros_have_no_fit() -> None:
