@@ -49,7 +49,6 @@ class CollectedSteps:
         generator: Name and fingerprint of the model whose states were read.
         blocks: Its number of blocks.
         hidden_size: Width of its states.
-        without_state: Steps left out as no state came with them.
         failed: Problems that failed; they are tried again by the next call.
     """
 
@@ -58,7 +57,6 @@ class CollectedSteps:
     generator: tuple[str, str]
     blocks: int
     hidden_size: int
-    without_state: int
     failed: int
 
 
@@ -146,7 +144,6 @@ def read_collected_steps(folder: Path, *, texts: int = TEXTS) -> CollectedSteps:
         generator=(name, fingerprint),
         blocks=blocks,
         hidden_size=hidden_size,
-        without_state=sum(int(str(row.get("without_state", 0))) for row in done),
         failed=failed,
     )
 
@@ -207,7 +204,6 @@ class _Collection:
         model = self.controller.models[GENERATOR]
         row["place"] = place
         row["layers"] = list(self.extractor.layers_read(model.capabilities.blocks))
-        row["without_state"] = recorded.without_state
         row["model"] = {
             "name": model.name,
             "fingerprint": model.capabilities.fingerprint,
@@ -215,7 +211,7 @@ class _Collection:
             "hidden_size": model.capabilities.hidden_size,
         }
         if result.error is None:
-            row |= keep_steps(store.folder, result.problem.id, *recorded.on_disk)
+            row |= keep_steps(store.folder, result.problem.id, *recorded.finished())
         store.add(row, ledger_row(result, attempt=attempt))
         return row
 

@@ -82,6 +82,5 @@ def _data_facts(collected: CollectedSteps) -> dict[str, JsonValue]:
         "right_texts": sum(text.is_right for text in texts),
         "wrong_texts": sum(not text.is_right for text in texts),
         "steps": sum(len(text.steps) for text in texts),
-        "steps_without_state": collected.without_state,
         "failed_problems": collected.failed,
     }

@@ -35,26 +35,36 @@ class Recorded:
         texts: Of each step.
         states: At the delimiter that opens it, by layer.
         again: What was written when the generator went on anew from there.
-        without_state: Steps left out as no state was handed over with their first token.
     """
 
     texts: list[str] = field(default_factory=list)
     states: list[tuple[Sequence[float], ...]] = field(default_factory=list)
     again: list[tuple[str, ...]] = field(default_factory=list)
-    without_state: int = 0
 
-    @property
-    def on_disk(self) -> tuple[list[Step], States]:
-        """Its steps, and their states `(steps, layers, hidden)`."""
+    def open(self, states: tuple[Sequence[float], ...]) -> None:
+        """Begin a step; one that has stayed blank, between two delimiters, is forgotten."""
+        self._drop_blank()
+        self.texts.append("")
+        self.states.append(states)
+        self.again.append(())
+
+    def finished(self) -> tuple[list[Step], States]:
+        """Return its steps, and their states `(steps, layers, hidden)`."""
+        self._drop_blank()
         steps = [Step(text, again) for text, again in zip(self.texts, self.again, strict=True)]
         return steps, np.array(self.states, np.float32)
+
+    def _drop_blank(self) -> None:
+        if self.texts and not self.texts[-1].strip():
+            del self.texts[-1], self.states[-1], self.again[-1]
 
 
 class Recorder(Policy):
     """Never ask a mentor; keep every step with the state at the delimiter that opens it.
 
-    Text before the generator's own first delimiter is left out, and so is what stands behind the
-    end of its thinking. A step that was cut at the unit's longest length is put together again.
+    A step begins behind each token with the delimiter in its text, wherever units are cut. Text
+    before the generator's own first delimiter is left out, and so is what stands behind the end of
+    its thinking.
 
     References:
         SEAL, arXiv:2504.07986: a step is represented by the state at the delimiter that opens it.
@@ -101,17 +111,23 @@ class _RecorderSession(PolicySession):
         self._names = [_name(layer) for layer in layers]
         self._recorded = recorded
         self._is_thinking = True
-        self._follows_delimiter = False
         self._is_open = False
 
     def decide(self, draft: Draft) -> Decision:
         if not self._is_thinking:
             return Continue()
-        before = len(self._recorded.texts)
-        self._note(draft.tokens, self._thought(draft))
-        delimiter = self._recorder.unit.delimiter
-        self._follows_delimiter = delimiter in draft.text.lstrip(delimiter)
-        is_new = len(self._recorded.texts) > before
+        room = len(self._thought(draft))
+        is_new = bool(room and draft.answer and self._states(draft.tokens[0]))
+        for place, token in enumerate(draft.tokens):
+            if room <= 0:
+                break
+            states = self._states(token)
+            if states and (draft.answer or place):
+                self._recorded.open(states)
+                self._is_open = True
+            if self._is_open:
+                self._recorded.texts[-1] += token.text[:room]
+            room -= len(token.text)
         return Verify() if is_new and self._recorder.is_verifying else Continue()
 
     def _thought(self, draft: Draft) -> str:
@@ -126,28 +142,11 @@ class _RecorderSession(PolicySession):
         self._is_thinking = False
         return draft.text[: max(place - len(before), 0)]
 
-    def _note(self, tokens: Sequence[Token], text: str) -> None:
-        recorded = self._recorded
-        if not self._follows_delimiter:
-            if self._is_open:
-                recorded.texts[-1] += text
-            return
-        self._is_open = False
-        if not text.strip():
-            return
-        states = self._states(tokens)
-        if states is None:
-            recorded.without_state += 1
-            return
-        self._is_open = True
-        recorded.texts.append(text)
-        recorded.states.append(states)
-        recorded.again.append(())
-
-    def _states(self, tokens: Sequence[Token]) -> tuple[Sequence[float], ...] | None:
-        observed = (tokens[0].observed if tokens else None) or {}
+    def _states(self, token: Token) -> tuple[Sequence[float], ...]:
+        """Return the states from which a token was drawn, if a delimiter stands before it."""
+        observed = token.observed or {}
         found = tuple(observed[name] for name in self._names if name in observed)
-        return found if len(found) == len(self._names) else None
+        return found if len(found) == len(self._names) else ()
 
 
 class Rewriter(Verifier):

@@ -1,18 +1,22 @@
 """Measure a steering vector on problems: how accuracy, checks and length change with its scale."""
 
 import argparse
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import hypot
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import anyio
 
-from collab import Controller
+from collab import Controller, Result
 from collab.grading import grade
 from collab.problems import Problem, read_problems
 from collab.statistics import wilson_interval
 from collab_backends.local.backend import LocalTorch
 from collab_policies.seal import Seal
+from collab_policies.steering.vector_file import VECTOR_NAME, load_vector, save_vector
 from collab_policies.thoughts import count_reflections, steps_of
 
 SCALES = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
@@ -32,42 +36,57 @@ class Written:
 
 
 def main() -> None:
-    """Answer all problems once with each scale and print a Markdown table."""
+    """Print a Markdown table."""
     args = _parse_arguments()
+    with TemporaryDirectory() as folder:
+        vector = args.vector if args.random is None else random_one(args, Path(folder))
+        study(args, vector)
+
+
+def study(args: argparse.Namespace, vector: Path) -> None:
+    """Answer all problems with each scale of one vector."""
     lines = list(read_problems(args.problems))
     problems = [one for one in lines if isinstance(one, Problem)][: args.limit]
     print(_markdown(HEADINGS))
     print(_markdown(["---"] * len(HEADINGS)))
     for scale in args.scales:
-        written = anyio.run(answer, args.model, args.vector, scale, problems)
+        written = anyio.run(answer, args.model, vector, scale, problems)
         print(_row(scale, written), flush=True)
+
+
+def random_one(args: argparse.Namespace, folder: Path) -> Path:
+    """Write a vector of a random direction, as long as the one given: the control."""
+    given = load_vector(args.vector)
+    rng = random.Random(args.random)
+    direction = [rng.gauss(0, 1) for _ in given.vector]
+    factor = hypot(*given.vector) / hypot(*direction)
+    save_vector(folder / VECTOR_NAME, [factor * one for one in direction], given.card)
+    return folder
 
 
 async def answer(
     model: str, vector: Path, scale: float, problems: Sequence[Problem]
 ) -> list[Written]:
     """Return what the generator writes alone, greedily, with the vector times `scale` added."""
-    recipe = Seal(
-        path=vector, scale=scale, thinking_end=None, max_answer_tokens=MAX_ANSWER_TOKENS
-    )
-    written: list[Written] = []
+    recipe = Seal(path=vector, scale=scale, thinking_end=None, max_answer_tokens=MAX_ANSWER_TOKENS)
     backend = LocalTorch(model=model, threads=1)
-    async with Controller(generator=backend, recipe=recipe) as controller:
-        async with controller.map(problems, concurrency=16) as results:
-            async for result in results:
-                result.raise_for_error()
-                graded = grade(result.text, reference=result.problem.answer, reason=result.reason)
-                steps = steps_of(result.text)
-                written.append(
-                    Written(
-                        is_right=graded.outcome == "correct",
-                        reflections=count_reflections(steps),
-                        steps=len(steps),
-                        tokens=sum(one.tokens for one in result.spans),
-                        is_cut_off=result.reason == "length",
-                    )
-                )
-    return written
+    async with (
+        Controller(generator=backend, recipe=recipe) as controller,
+        controller.map(problems, concurrency=16) as results,
+    ):
+        return [_graded(result.raise_for_error()) async for result in results]
+
+
+def _graded(result: Result) -> Written:
+    graded = grade(result.text, reference=result.problem.answer, reason=result.reason)
+    steps = steps_of(result.text)
+    return Written(
+        is_right=graded.outcome == "correct",
+        reflections=count_reflections(steps),
+        steps=len(steps),
+        tokens=sum(one.tokens for one in result.spans),
+        is_cut_off=result.reason == "length",
+    )
 
 
 def _row(scale: float, written: Sequence[Written]) -> str:
@@ -95,6 +114,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--problems", type=Path, required=True, help="lines of id, prompt, answer")
     parser.add_argument("--limit", type=int, default=400, help="only the first so many")
     parser.add_argument("--model", default="lab/generator", help="the generator it was made of")
+    parser.add_argument("--random", type=int, help="a random direction instead, of this seed")
     parser.add_argument("--scales", type=float, nargs="+", default=SCALES)
     return parser.parse_args()
 
