@@ -229,10 +229,18 @@ class Verifier(BaseModel):
 class SteererSession:
     """A steerer's memory of one problem. Synchronous; touches no model, clock or network."""
 
+    def ahead(self) -> int:
+        """Return how many units may be written before `steering` is asked again, at least 1.
+
+        Asked before each draft. It is asked sooner where the policy is.
+        """
+        return 1
+
     def steering(self, answer: str) -> Steering | None:
         """Return what is added to the generator's hidden states from here on; `None` for nothing.
 
-        Asked before each draft, while the text still thinks. Another value than the one before
+        Asked before each draft, and while a policy leaves many units alone before each unit, as
+        `ahead` says; only while the text still thinks. Another value than the one before
         has what was decoded ahead computed anew.
 
         Args:

@@ -277,7 +277,8 @@ def validate(
 @app.command()
 def ls(
     kind: Annotated[
-        Literal["policies", "verifiers", "backends", "recipes"], typer.Argument(help="What.")
+        Literal["policies", "verifiers", "steerers", "backends", "recipes"],
+        typer.Argument(help="What."),
     ],
     as_json: AsJson = False,
 ) -> None:

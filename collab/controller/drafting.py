@@ -13,6 +13,7 @@ from collab.proposals import Proposal, Token, Until
 from collab.protocols import Draft
 from collab.recipes import Recipe
 from collab.roles import GENERATOR
+from collab.signals import Steering
 
 STRETCH_TOKENS = 64
 """Longest stretch drafted in one call when no question is near: what a failure can lose."""
@@ -49,6 +50,13 @@ class Drafter:
         self._trace = committer.trace
         self._bounds = bounds
         self._is_undisturbed = False
+        self._steering: Steering | None = None
+
+    def steer(self, steering: Steering | None) -> None:
+        """Have this added to the generator's hidden states from here on."""
+        if steering != self._steering:
+            self._generator.steer(self._trace, steering)
+            self._steering = steering
 
     def leave_next_alone(self) -> None:
         """Have the next unit written without a glimpse: a mentor had nothing to say to it."""
@@ -60,6 +68,7 @@ class Drafter:
         Returns:
             The question, or why the text ended before it.
         """
+        self._ask_steerer()
         units = self._plugins.ahead(self._committer.units)
         glimpse = self._glimpse() if units == 1 else None
         if glimpse and self._bounds.room > 0 and (wish := glimpse.begin()):
@@ -68,7 +77,8 @@ class Drafter:
             )
         while (room := self._bounds.room) > 0:
             cap = max(STRETCH_TOKENS, self._recipe.unit.max_tokens)
-            until = Until(min(cap, room), self._recipe.unit, units, self._bounds.stops, glimpse)
+            together = min(units, self._plugins.steered_ahead())
+            until = Until(min(cap, room), self._recipe.unit, together, self._bounds.stops, glimpse)
             written = await self._generator.generate(
                 self._trace, "draft", until, self._recipe.sampling
             )
@@ -86,7 +96,11 @@ class Drafter:
                 await self._committer.trim(written.stop_overlap)
                 return self._bounds.reason(written)
             units -= len(cuts)
+            self._ask_steerer()
         return "length"
+
+    def _ask_steerer(self) -> None:
+        self.steer(self._plugins.steering(self._trace.text))
 
     def _glimpse(self) -> Glimpse | None:
         tokens = None if self._is_undisturbed else self._plugins.glimpse(self._committer.units)

@@ -26,7 +26,6 @@ from collab.proposals import Distribution, Proposal, Token, Until
 from collab.protocols import Case, Draft
 from collab.recipes import Recipe
 from collab.roles import GENERATOR
-from collab.signals import Steering
 from collab.trace import Decided, SpanKind, Trace, Verified
 from collab.verdicts import NOBODY, Verdict
 
@@ -54,7 +53,6 @@ class ProblemLoop:
         self._committer = committer
         self._bounds = Bounds(recipe, committer.trace)
         self._drafter = Drafter(recipe, plugins, self._generator, committer, self._bounds)
-        self._steering: Steering | None = None
 
     async def run(self) -> str:
         """Work until the problem ends; return the reason."""
@@ -77,7 +75,7 @@ class ProblemLoop:
 
     async def _answer(self, phases: Phases, thought: str) -> str:
         """Close the thinking and have one participant write the answer."""
-        self._steer(None)
+        self._drafter.steer(None)
         closing = Inject(phases.closing(self._trace.text), why=thought)
         await self._committer.inject(closing, "phases")
         writer = self._participants[phases.answer_by]
@@ -91,15 +89,9 @@ class ProblemLoop:
     def _trace(self) -> Trace:
         return self._committer.trace
 
-    def _steer(self, steering: Steering | None) -> None:
-        if steering != self._steering:
-            self._generator.steer(self._trace, steering)
-            self._steering = steering
-
     # --- draft and decide -------------------------------------------------------------------
 
     async def _turn(self) -> str:
-        self._steer(self._plugins.steering(self._trace.text))
         question = await self._drafter.draft()
         if isinstance(question, str):
             return question

@@ -1,6 +1,7 @@
 """One problem's plug-in sessions: every call to them is guarded, every answer checked."""
 
 import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
@@ -102,6 +103,20 @@ class PluginSessions:
         raise PluginCallError(
             f"policy {self.policy_name!r} returned {decision!r} from decide_before() at unit "
             f"{draft.unit}; expected Continue or Consult"
+        )
+
+    def steered_ahead(self) -> int:
+        """Return how many units may be written before the steerer is asked again."""
+        if self._steerer is None:
+            return sys.maxsize
+        name, session = self._steerer
+        with _blamed(f"steerer {name!r}", "in ahead()"):
+            ahead: object = session.ahead()
+        if isinstance(ahead, int) and ahead >= 1:
+            return ahead
+        raise PluginCallError(
+            f"steerer {name!r} returned {ahead!r} from ahead(); expected a number of units, at "
+            "least 1"
         )
 
     def steering(self, answer: str) -> Steering | None:

@@ -57,6 +57,11 @@ def check_steerer(steerer: Steerer) -> None:
             f"steering() returned {steering!r}; expected a Steering or None",
         )
         _ensure(steering == second.steering(text), "two sessions steer differently")
+        ahead: object = first.ahead()
+        _ensure(
+            isinstance(ahead, int) and ahead >= 1,
+            f"ahead() returned {ahead!r}; expected a number of units, at least 1",
+        )
 
 
 async def check_verifier(verifier: Verifier, *, hidden_size: int = 64) -> None:

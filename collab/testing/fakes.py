@@ -255,7 +255,7 @@ class FakeSession:
         return {
             one.name: self._model.states.get(piece, [0.0] * (size or 0))
             for one in self._signals.observations
-            if not one.gate.texts or any(text in piece for text in one.gate.texts)
+            if one.gate.selects(piece)
         } or None
 
     def _count_decoded(self) -> None:

@@ -16,6 +16,7 @@ from collab.protocols import Steerer, SteererSession
 from collab.signals import Gate, Observation, Steering
 from collab.testing import ALL_CAPABILITIES, FakeModel
 from collab.trace import Decided
+from collab_policies.never import Never
 
 SEEING = replace(ALL_CAPABILITIES, has_hidden_states=True, hidden_size=1, can_steer=True)
 STEPS = "So a one.\n\nSo b two.\n\nSo c three."
@@ -208,6 +209,48 @@ async def test_a_steerer_is_asked_before_each_draft_and_told_on_when_it_changes_
 
     assert generator.steered == [Steering(0, (1.0,))]
     assert result.text == STEPS
+
+
+class SteersByStep(Steerer):
+    """Steers by the number of steps so far; asked again after so many."""
+
+    ahead: int = 1
+
+    def start(self, problem: Problem, rng: random.Random) -> SteererSession:
+        return _SteersByStep(self.ahead)
+
+
+class _SteersByStep(SteererSession):
+    def __init__(self, ahead: int) -> None:
+        self._ahead = ahead
+
+    def ahead(self) -> int:
+        return self._ahead
+
+    def steering(self, answer: str) -> Steering | None:
+        return Steering(0, (1.0,), scale=float(answer.count("\n\n")))
+
+
+@pytest.mark.parametrize(("ahead", "scales"), [(1, [0, 1, 2]), (2, [0, 2]), (9, [0])])
+async def test_a_steerer_is_asked_as_often_as_it_says_where_the_policy_never_is(
+    ahead: int, scales: list[int]
+) -> None:
+    generator = FakeModel(STEPS, capabilities=SEEING)
+
+    result = await solve(
+        Never(), generator=generator, steering=SteersByStep(ahead=ahead), **STEPWISE
+    )
+
+    assert [one.scale for one in generator.steered if one] == scales
+    assert result.text == STEPS
+
+
+async def test_a_steerer_that_is_never_to_be_asked_is_an_error() -> None:
+    generator = FakeModel(STEPS, capabilities=SEEING)
+
+    result = await solve(Never(), generator=generator, steering=SteersByStep(ahead=0), **STEPWISE)
+
+    fails_with(PluginCallError, r"returned 0 from ahead\(\); expected a number of units")(result)
 
 
 async def test_a_generator_that_cannot_be_steered_is_an_error_of_the_problem() -> None:
