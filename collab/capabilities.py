@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from collab.errors import CapabilityError, ContextOverflowError
@@ -175,6 +176,15 @@ def match_needs(
     return tuple(f"{one.plugin}: {one.need.degraded}" for one in matches if one.lack)
 
 
+_MAKERS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "steering": ("extracted from", "`collab extract steering` extracts"),
+        "text": ("calibrated on", "`collab calibrate` makes"),
+    }
+)
+"""Of a fingerprint that is asked for beside an ability: how it came about, and what makes it."""
+
+
 def _lack(need: Need, models: Mapping[str, Capabilities]) -> str:
     if need.role not in models:
         return f"a participant {need.role!r}; there are: {', '.join(sorted(models))}"
@@ -183,9 +193,10 @@ def _lack(need: Need, models: Mapping[str, Capabilities]) -> str:
         return f"{need.ability}{_amount(need, model)} of the {need.role}"
     if need.fingerprint and need.fingerprint != model.fingerprint:
         found = f"is {model.fingerprint!r}" if model.fingerprint else "is unknown"
+        made, maker = _MAKERS.get(need.ability, ("trained on", "`collab train verifier` trains"))
         return (
-            f"the {need.role} that it was made for, of the fingerprint {need.fingerprint!r}; the "
-            f"fingerprint of this {need.role} {found} (make it anew for this one)"
+            f"the {need.role} that it was {made}, of the fingerprint {need.fingerprint!r}; the "
+            f"fingerprint of this {need.role} {found} ({maker} one for it)"
         )
     return ""
 

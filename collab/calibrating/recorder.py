@@ -29,15 +29,14 @@ class Recorder(Policy):
 
     Attributes:
         needs_of: What those signals need.
-        observed: The states among them.
         is_judging: Have each step judged, see `Labeller`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     needs_of: tuple[Need, ...]
-    observed: tuple[Observation, ...]
     is_judging: bool
+    _observed: tuple[Observation, ...] = PrivateAttr(default=())
     _kept: dict[str, list[SignalledStep]] = PrivateAttr(default_factory=dict)
 
     @property
@@ -48,7 +47,7 @@ class Recorder(Policy):
     @property
     def observations(self) -> Sequence[Observation]:
         """The states to keep."""
-        return self.observed
+        return self._observed
 
     @property
     def looks_beyond(self) -> int:
@@ -59,6 +58,10 @@ class Recorder(Policy):
         """Return a session that keeps the problem's steps until they are taken."""
         kept = self._kept[problem.id] = []
         return _RecorderSession(self, kept)
+
+    def observe(self, observations: Sequence[Observation]) -> None:
+        """Keep these states from now on: which, is known once the model is connected."""
+        self._observed = tuple(observations)
 
     def label(self, problem: str, *, is_bad: bool | None) -> None:
         """Say what the latest step of a problem is worth."""

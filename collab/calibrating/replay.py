@@ -9,7 +9,10 @@ from collab.decisions import Consult
 from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
 
-_ROUNDS = 30
+_ROUNDS = 12
+
+REPLAYED_STEPS = 4_000
+"""Steps that are replayed at most: a share of so many is known to a point or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,12 @@ def replay(policy: Policy, texts: Sequence[SignalledText]) -> Shares:
             asked_tokens += step.tokens * is_asked
             asked_steps += is_asked
     return Shares(asked_tokens / max(tokens, 1), asked_steps / max(steps, 1))
+
+
+def sample(texts: Sequence[SignalledText]) -> Sequence[SignalledText]:
+    """Return texts spread over all of them, with about `REPLAYED_STEPS` steps."""
+    steps = sum(len(text.steps) for text in texts)
+    return texts[:: max(1, -(-steps // REPLAYED_STEPS))]
 
 
 def boldness_for(target: float, share_of: Callable[[float], float]) -> float:

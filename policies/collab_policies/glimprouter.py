@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -11,6 +12,7 @@ from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
 from collab.recipes import Recipe
 from collab.roles import GENERATOR, MENTOR
+from collab_policies.entropy_calibrating import EntropyCalibrator
 from collab_policies.steps import StepRecipe
 
 
@@ -71,6 +73,8 @@ class GlimpRouter(StepRecipe):
         of the mentor two; a threshold of 0 can be expressed, where the published code takes it for
         1.0; an entropy that a server does not give leaves the step to the generator.
     """
+
+    calibrator: ClassVar[type[EntropyCalibrator]] = EntropyCalibrator
 
     threshold_nats: float = Field(default=1.0, ge=0, description="The mentor writes from it on.")
     top_k: int = Field(default=20, ge=2, description="Most likely tokens it is taken over.")

@@ -14,7 +14,7 @@ from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
 from collab.roles import GENERATOR, MENTOR
 from collab.signals import Observation
-from collab_policies.rank.calibration import Calibration, SignalScale, load_calibration
+from collab_policies.rank.calibration import Calibration, SignalScale, as_calibration
 from collab_policies.rank.following import RankFollower
 from collab_policies.rank.observing import observations
 from collab_policies.rank.options import RankOptions
@@ -58,7 +58,7 @@ class RankGuide(Policy):
         `weight` 0 and reading `before`, the soft rule makes GlimpRouter's choices (tested).
     """
 
-    calibration: Path | None = Field(
+    calibration: Path | Calibration | None = Field(
         default=None, description="From `collab calibrate`: layers, means, scales, thresholds."
     )
     rank: RankOptions | None = Field(
@@ -105,7 +105,7 @@ class RankGuide(Policy):
     @property
     def calibrated(self) -> Calibration | None:
         """The calibration, if one is given."""
-        return load_calibration(self.calibration) if self.calibration else None
+        return as_calibration(self.calibration)
 
     @property
     def has_rank(self) -> bool:
@@ -132,7 +132,8 @@ class RankGuide(Policy):
             if self.has_rank
             else (-1.0, -1.0)
         )
-        uncertainty = self._limit(self.uncertainty_nats, "uncertainty_nats", "uncertainty")
+        name = "uncertainty" if self.entropy == "first" else "uncertainty_mean"
+        uncertainty = self._limit(self.uncertainty_nats, "uncertainty_nats", name)
         return Limits(uncertainty, *low_ranks)
 
     def _limit(self, option: float | None, field: str, name: str) -> float:

@@ -1,10 +1,13 @@
 """The recipe `rankguide`: routing by rank and entropy, with steering where a vector is given."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
 from collab.recipes import Recipe
+from collab_policies.rank.calibrating import RankCalibrator
+from collab_policies.rank.calibration import Calibration
 from collab_policies.rank.options import RankOptions
 from collab_policies.rankguide import RankGuide, Reading, Rule, Uncertainty
 from collab_policies.steps import StepRecipe
@@ -19,7 +22,11 @@ class RankGuideRecipe(StepRecipe):
         generator does.
     """
 
-    calibration: Path | None = Field(default=None, description="From `collab calibrate`.")
+    calibrator: ClassVar[type[RankCalibrator]] = RankCalibrator
+
+    calibration: Path | Calibration | None = Field(
+        default=None, description="From `collab calibrate`."
+    )
     rank: RankOptions | None = Field(default=None, description="Instead of the calibration's.")
     reading: Reading = Field(default="after", description="Decided behind a step or before it.")
     rule: Rule = Field(default="hard", description="Three triggers, or one weighted sum.")

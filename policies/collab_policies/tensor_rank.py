@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -14,7 +14,8 @@ from collab.protocols import Draft, Policy, PolicySession
 from collab.recipes import Recipe
 from collab.roles import GENERATOR, MENTOR
 from collab.signals import Observation
-from collab_policies.rank.calibration import Calibration, load_calibration
+from collab_policies.rank.calibrating import RankCalibrator, TensorRankCalibrator
+from collab_policies.rank.calibration import Calibration, as_calibration
 from collab_policies.rank.following import RankFollower
 from collab_policies.rank.observing import observations
 from collab_policies.rank.options import RankOptions
@@ -33,7 +34,7 @@ class TensorRank(Policy):
         steps x layers x hidden along the steps, decided behind the step.
     """
 
-    calibration: Path | None = Field(
+    calibration: Path | Calibration | None = Field(
         default=None, description="From `collab calibrate`: layers, means and threshold."
     )
     rank: RankOptions | None = Field(
@@ -51,14 +52,13 @@ class TensorRank(Policy):
                 "give calibration=FILE (`collab calibrate` makes one), or rank.layers and threshold"
             )
         ensure_same_reading(self.calibrated, self.rank)
-        if self.limit < 0:
-            raise ValueError(f"a threshold of {self.limit} is never reached")
+        _ = self.limit
         return self
 
     @property
     def calibrated(self) -> Calibration | None:
         """The calibration, if one is given."""
-        return load_calibration(self.calibration) if self.calibration else None
+        return as_calibration(self.calibration)
 
     @property
     def reading(self) -> RankOptions:
@@ -159,7 +159,11 @@ class TensorRankRecipe(StepRecipe):
         RankGuide, arXiv:2604.16694; see `TensorRank` for what is inferred.
     """
 
-    calibration: Path | None = Field(default=None, description="From `collab calibrate`.")
+    calibrator: ClassVar[type[RankCalibrator]] = TensorRankCalibrator
+
+    calibration: Path | Calibration | None = Field(
+        default=None, description="From `collab calibrate`."
+    )
     rank: RankOptions | None = Field(default=None, description="Instead of the calibration's.")
     threshold: float | None = Field(default=None, ge=0, le=1, description="Asked up to it.")
 

@@ -60,7 +60,7 @@ def test_a_plugin_can_need_one_certain_model(found: str, told: str) -> None:
     with pytest.raises(CapabilityError) as raised:
         match_needs({"Mlp": [need]}, {"generator": other})
 
-    assert "the generator that it was made for, of the fingerprint 'aaaa'" in str(raised.value)
+    assert "the generator that it was trained on, of the fingerprint 'aaaa'" in str(raised.value)
     assert told in str(raised.value)
 
 
@@ -74,6 +74,6 @@ def test_a_vector_is_for_one_model_and_of_its_width() -> None:
     with pytest.raises(CapabilityError, match=r"steering \(128 numbers, found 64\) of the"):
         match_needs({"Vector": [replace(need, amount=128)]}, {"generator": steered})
     with pytest.raises(
-        CapabilityError, match=r"Vector needs the generator that it was made for, of the .*'bbbb'"
+        CapabilityError, match=r"it was extracted from, of the .*'bbbb'.*`collab extract steering`"
     ):
         match_needs({"Vector": [replace(need, fingerprint="bbbb")]}, {"generator": steered})

@@ -183,7 +183,7 @@ async def test_it_refuses_to_run_on_another_generator(tmp_path: Path) -> None:
         await run_on_the_lab(Mlp(path=path))
 
     assert (
-        "Mlp needs the generator that it was made for, of the fingerprint '0123456789abcdef'; "
+        "Mlp needs the generator that it was trained on, of the fingerprint '0123456789abcdef'; "
         f"the fingerprint of this generator is '{lab_fingerprint()}'"
     ) in str(raised.value)
 

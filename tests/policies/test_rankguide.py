@@ -269,7 +269,9 @@ async def test_a_calibration_of_another_generator_is_refused(tmp_path: Path) -> 
     path = calibration(tmp_path, fingerprint="0123456789abcdef")
     seeing = replace(ALL_CAPABILITIES, has_hidden_states=True, fingerprint="fedcba9876543210")
 
-    with pytest.raises(CapabilityError, match="made for, of the fingerprint '0123456789abcdef'"):
+    with pytest.raises(
+        CapabilityError, match="calibrated on, of the fingerprint '0123456789abcdef'"
+    ):
         await run(
             RankGuideRecipe(calibration=path).recipe(),
             FakeModel("So.", capabilities=seeing),

@@ -95,6 +95,15 @@ class Calibration(BaseModel):
         path.write_text(json.dumps(self.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
 
 
+def as_calibration(given: Path | Calibration | None) -> Calibration | None:
+    """Return a calibration that is given as it is or as a file.
+
+    Raises:
+        ConfigError: See `load_calibration`.
+    """
+    return load_calibration(given) if isinstance(given, Path) else given
+
+
 def load_calibration(path: Path) -> Calibration:
     """Return the calibration in a file; the same value while the file stays the same.
 

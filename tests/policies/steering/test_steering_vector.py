@@ -155,7 +155,7 @@ async def test_it_steers_only_the_generator_that_it_was_made_of(tmp_path: Path) 
 
     async with Controller(generator=LAB, recipe=recipe):
         pass
-    with pytest.raises(CapabilityError, match="Vector needs the generator that it was made for"):
+    with pytest.raises(CapabilityError, match="the generator that it was extracted from"):
         async with Controller(generator=LAB, recipe=other):
             pass
     with pytest.raises(CapabilityError, match=r"Vector needs steering \(3 numbers, found 64\)"):
