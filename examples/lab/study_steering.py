@@ -2,7 +2,7 @@
 
 import argparse
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot
 from pathlib import Path
@@ -20,7 +20,7 @@ from collab_policies.steering.vector_file import VECTOR_NAME, load_vector, save_
 from collab_policies.thoughts import count_reflections, steps_of
 
 SCALES = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
-HEADINGS = ("scale", "N", "accuracy (95 % interval)", "reflections", "steps", "tokens", "cut off")
+HEADINGS = ("scale", "N", "accuracy (95 % interval)", "reflections", "steps", "tokens", "won, lost")
 MAX_ANSWER_TOKENS = 240
 
 
@@ -28,11 +28,11 @@ MAX_ANSWER_TOKENS = 240
 class Written:
     """One answered problem."""
 
+    problem: str
     is_right: bool
     reflections: int
     steps: int
     tokens: int
-    is_cut_off: bool
 
 
 def main() -> None:
@@ -44,14 +44,16 @@ def main() -> None:
 
 
 def study(args: argparse.Namespace, vector: Path) -> None:
-    """Answer all problems with each scale of one vector."""
+    """Answer all problems with each scale of one vector, and once without it to compare."""
     lines = list(read_problems(args.problems))
     problems = [one for one in lines if isinstance(one, Problem)][: args.limit]
     print(_markdown(HEADINGS))
     print(_markdown(["---"] * len(HEADINGS)))
+    plain = anyio.run(answer, args.model, vector, 0.0, problems)
+    before = {one.problem: one.is_right for one in plain}
     for scale in args.scales:
-        written = anyio.run(answer, args.model, vector, scale, problems)
-        print(_row(scale, written), flush=True)
+        written = anyio.run(answer, args.model, vector, scale, problems) if scale else plain
+        print(_row(scale, written, before), flush=True)
 
 
 def random_one(args: argparse.Namespace, folder: Path) -> Path:
@@ -81,17 +83,19 @@ def _graded(result: Result) -> Written:
     graded = grade(result.text, reference=result.problem.answer, reason=result.reason)
     steps = steps_of(result.text)
     return Written(
+        problem=result.problem.id,
         is_right=graded.outcome == "correct",
         reflections=count_reflections(steps),
         steps=len(steps),
         tokens=sum(one.tokens for one in result.spans),
-        is_cut_off=result.reason == "length",
     )
 
 
-def _row(scale: float, written: Sequence[Written]) -> str:
+def _row(scale: float, written: Sequence[Written], before: Mapping[str, bool]) -> str:
     count, right = len(written), sum(one.is_right for one in written)
     low, high = wilson_interval(right, count)
+    won = sum(one.is_right and not before[one.problem] for one in written)
+    lost = sum(before[one.problem] and not one.is_right for one in written)
     cells = (
         f"{scale:g}",
         str(count),
@@ -99,7 +103,7 @@ def _row(scale: float, written: Sequence[Written]) -> str:
         f"{sum(one.reflections for one in written) / count:.3f}",
         f"{sum(one.steps for one in written) / count:.2f}",
         f"{sum(one.tokens for one in written) / count:.1f}",
-        str(sum(one.is_cut_off for one in written)),
+        f"{won}, {lost}",
     )
     return _markdown(cells)
 
