@@ -48,5 +48,5 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
         raise ValueError(f"{only_first} and {only_second} problems: a count is at least 0")
     count = only_first + only_second
     tail = sum(comb(count, successes) for successes in range(min(only_first, only_second) + 1))
-    # Divided as whole numbers, which stays exact where 2**count exceeds any float.
-    return min(1.0, 2 * tail / 2**count)
+    # Divided as whole numbers, which stays exact where the divisor exceeds any float.
+    return min(1.0, 2 * tail / (1 << count))

@@ -248,8 +248,9 @@ class RemoteSession:
     def _text_of(self, candidate: Candidate) -> str:
         """Return a candidate's text; servers that name tokens by id give none."""
         codec = self._terms.codec
-        is_named = candidate.id == NO_ID or codec is None
-        return candidate.text if is_named else codec.decode([candidate.id])
+        if codec is None or candidate.id == NO_ID:
+            return candidate.text
+        return codec.decode([candidate.id])
 
     def _drop_tail(self) -> None:
         self._tail.clear()
