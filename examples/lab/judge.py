@@ -39,17 +39,27 @@ def pairs_table(
     pairs: Sequence[Pair],
     cue: str = CUE,
 ) -> str:
-    """Return the same of branches that were met, and how often the mentor's is the right one."""
-    questions = [
+    """Return the same of branches that were met: of all, and by whose segment is the right one."""
+    parts = {
+        "all": pairs,
+        "the mentor's is right": [one for one in pairs if one.is_mentors],
+        "the generator's is right": [one for one in pairs if not one.is_mentors],
+    }
+    return "\n\n".join(
+        f"{title}\n{_table(model, tokenizer, _questions(part, cue))}"
+        for title, part in parts.items()
+        if part
+    )
+
+
+def _questions(pairs: Sequence[Pair], cue: str) -> list[tuple[str, str]]:
+    return [
         (
             pair.text + cue.format(a=pair.right, b=pair.wrong),
             pair.text + cue.format(a=pair.wrong, b=pair.right),
         )
         for pair in pairs
     ]
-    mentors = sum(pair.is_mentors for pair in pairs)
-    found = _table(model, tokenizer, questions)
-    return f"{found}\nthe right one is the mentor's: {mentors} of {len(pairs)}"
 
 
 def _table(

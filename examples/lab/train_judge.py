@@ -40,6 +40,8 @@ class Stage:
 
     Attributes:
         max_tokens: Length of the stage, in tokens of choices.
+        is_balanced: Draw the mentor's segment as the right one half of the time, however often it
+            is among the pairs, so that telling who wrote a segment earns nothing.
         synthetic_share: Share of fresh synthetic choices among all.
         choice_weight: Weight of the choices in the loss; the rest holds the model to what it was.
         rate: Peak learning rate of AdamW.
@@ -48,6 +50,7 @@ class Stage:
     """
 
     max_tokens: int
+    is_balanced: bool
     synthetic_share: float
     choice_weight: float
     rate: float
@@ -64,6 +67,7 @@ def main() -> None:
     model = AutoModelForCausalLM.from_pretrained(args.generator, dtype=torch.float32)
     stage = Stage(
         max_tokens=args.max_tokens,
+        is_balanced=args.balanced,
         synthetic_share=args.synthetic_share,
         choice_weight=args.choice_weight,
         rate=args.rate,
@@ -125,6 +129,7 @@ def _choice_batches(
     tokenizer: PreTrainedTokenizerFast, pairs: Sequence[Pair], stage: Stage
 ) -> Iterator[Batch]:
     rng = random.Random(stage.seed)
+    sides = [[one for one in pairs if one.is_mentors is side] for side in (True, False)]
     while True:
         groups = []
         for _ in range(POOL_CHOICES):
@@ -132,7 +137,8 @@ def _choice_batches(
                 problem = sample_problem(rng, rng.randint(1, MAX_OPERATIONS), split="train")
                 groups.append(choice_documents(problem, rng, stage.cue))
             else:
-                groups.append(choice_pair(rng.choice(pairs), stage.cue))
+                drawn = rng.choice(rng.choice(sides) if stage.is_balanced else pairs)
+                groups.append(choice_pair(drawn, stage.cue))
         yield from batches_of(groups, rng, tokenizer)
 
 
@@ -167,7 +173,10 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=Path, required=True, help="a file of judge_pairs.py")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--generator", type=Path, default=LAB_FOLDER / "generator")
-    parser.add_argument("--max-tokens", type=int, default=1_500_000)
+    parser.add_argument("--max-tokens", type=int, default=1_000_000)
+    parser.add_argument(
+        "--balanced", action="store_true", help="either author is right equally often"
+    )
     parser.add_argument("--synthetic-share", type=float, default=0.0)
     parser.add_argument("--choice-weight", type=float, default=0.5)
     parser.add_argument("--rate", type=float, default=1e-3)

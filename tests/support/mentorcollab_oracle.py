@@ -119,7 +119,7 @@ def mentorcollab(
                 else:
                     piece, writer = own, generator
                 is_cut = len(piece) < min(SEGMENT_TOKENS, room)
-                is_over = is_cut or (is_last and writer is generator)
+                is_over = is_cut or (is_last and writer is generator and len(piece) >= len(word))
         pieces = [*pieces, "".join(piece)][-EQUAL_PIECES:]
         if pieces == [pieces[0]] * EQUAL_PIECES:
             break
