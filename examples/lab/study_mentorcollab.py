@@ -86,11 +86,11 @@ class Measuring:
         # Never asked, the mentor is not there: whatever the verifier, that is the generator alone.
         cell = cell if cell.alone or cell.rate else GENERATOR_ALONE
         if cell not in self._known:
-            started = time.perf_counter()
+            started = time.process_time()
             anyio.run(partial(run, self._setting.config(cell)))
             rows = read_rows(self._setting.out / cell.folder)
             self._known[cell] = figures(rows, is_mentor_alone=cell == MENTOR_ALONE)
-            self._report(f"{cell.folder}: {time.perf_counter() - started:.1f} s")
+            self._report(f"{cell.folder}: {time.process_time() - started:.1f} CPU s")
         return self._known[cell]
 
 
