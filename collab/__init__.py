@@ -3,9 +3,18 @@
 from collab.controller import Controller, Finished, Result
 from collab.decisions import Consult, Continue, Finish, Inject, Mark, Verify
 from collab.limits import Budget
+from collab.phases import Phases
 from collab.problems import Problem
 from collab.proposals import Proposal, Sampling, Token, Until
-from collab.protocols import Draft, Policy, PolicySession, Verifier, VerifierSession
+from collab.protocols import (
+    Draft,
+    Policy,
+    PolicySession,
+    Steerer,
+    SteererSession,
+    Verifier,
+    VerifierSession,
+)
 from collab.recipes import Recipe
 from collab.units import StepUnit, TokenUnit, WordUnit
 from collab.verdicts import NOBODY, Abstain, Verdict
@@ -24,6 +33,7 @@ __all__ = [
     "Finished",
     "Inject",
     "Mark",
+    "Phases",
     "Policy",
     "PolicySession",
     "Problem",
@@ -31,6 +41,8 @@ __all__ = [
     "Recipe",
     "Result",
     "Sampling",
+    "Steerer",
+    "SteererSession",
     "StepUnit",
     "Token",
     "TokenUnit",

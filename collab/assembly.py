@@ -12,7 +12,7 @@ from collab.errors import ConfigError
 from collab.math_equality import ensure_math_verify
 from collab.plugins import Kind, build
 from collab.prices import prices_of
-from collab.protocols import Policy, Verifier
+from collab.protocols import Policy, Steerer, Verifier
 from collab.recipes import Recipe, RecipeFactory, made
 from collab.roles import GENERATOR
 from collab.seam import ConsultationBackend
@@ -77,6 +77,8 @@ def build_recipe(config: RunConfig) -> Recipe:
         stop_strings=config.stop_strings,
         repeat_limit=config.repeat_limit,
         sampling=config.sampling,
+        phases=config.phases,
+        steering=cast(Steerer, _build("steerers", config.steering)) if config.steering else None,
     )
 
 

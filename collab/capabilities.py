@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from collab.errors import CapabilityError, ContextOverflowError
@@ -38,6 +39,7 @@ class Capabilities:
         usage: Whether token counts are the engine's own or estimated.
         context_tokens: Longest text, prompt included; `None` if unknown.
         hidden_size: Width of hidden states that can be read behind given text; `None` for none.
+        blocks: Layers whose input can be read or steered; `None` if unknown.
         fingerprint: Of weights and configuration: equal ones are equal models; empty if unknown.
     """
 
@@ -52,6 +54,7 @@ class Capabilities:
     usage: Literal["exact", "estimated"] = "exact"
     context_tokens: int | None = None
     hidden_size: int | None = None
+    blocks: int | None = None
     fingerprint: str = ""
 
     def ensure_prompt_fits(self, tokens: int, name: str) -> None:
@@ -87,7 +90,7 @@ class Capabilities:
             case "hidden_states":
                 return self.has_hidden_states and amount in (0, self.hidden_size)
             case "steering":
-                return self.can_steer
+                return self.can_steer and amount in (0, self.hidden_size)
             case "cancel":
                 return self.can_cancel
 
@@ -99,7 +102,8 @@ class Need:
     Attributes:
         role: The participant.
         ability: What it has to be able to do; `text` is what every model can.
-        amount: How much of it, such as the k of top-k entropy; of hidden states their width.
+        amount: How much of it, such as the k of top-k entropy; of hidden states and of what is
+            added to them, their width.
         degraded: Name of what the plug-in does without it; empty if it cannot do without.
         fingerprint: Of the only model that will do; empty for any.
     """
@@ -172,6 +176,15 @@ def match_needs(
     return tuple(f"{one.plugin}: {one.need.degraded}" for one in matches if one.lack)
 
 
+_MAKERS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "steering": ("extracted from", "`collab extract steering` extracts"),
+        "text": ("calibrated on", "`collab calibrate` makes"),
+    }
+)
+"""Of a fingerprint that is asked for beside an ability: how it came about, and what makes it."""
+
+
 def _lack(need: Need, models: Mapping[str, Capabilities]) -> str:
     if need.role not in models:
         return f"a participant {need.role!r}; there are: {', '.join(sorted(models))}"
@@ -180,9 +193,10 @@ def _lack(need: Need, models: Mapping[str, Capabilities]) -> str:
         return f"{need.ability}{_amount(need, model)} of the {need.role}"
     if need.fingerprint and need.fingerprint != model.fingerprint:
         found = f"is {model.fingerprint!r}" if model.fingerprint else "is unknown"
+        made, maker = _MAKERS.get(need.ability, ("trained on", "`collab train verifier` trains"))
         return (
-            f"the {need.role} that it was trained on, of the fingerprint {need.fingerprint!r}; the "
-            f"fingerprint of this {need.role} {found} (`collab train verifier` trains one for it)"
+            f"the {need.role} that it was {made}, of the fingerprint {need.fingerprint!r}; the "
+            f"fingerprint of this {need.role} {found} ({maker} one for it)"
         )
     return ""
 
@@ -190,9 +204,10 @@ def _lack(need: Need, models: Mapping[str, Capabilities]) -> str:
 def _amount(need: Need, model: Capabilities) -> str:
     if not need.amount:
         return ""
-    if need.ability != "hidden_states":
+    if need.ability not in ("hidden_states", "steering"):
         return f" (k={need.amount})"
-    found = f", found {model.hidden_size}" if model.hidden_size else ""
+    is_other = model.hidden_size not in (None, need.amount)
+    found = f", found {model.hidden_size}" if is_other else ""
     return f" ({need.amount} numbers{found})"
 
 

@@ -20,6 +20,7 @@ from pydantic import (
 
 from collab.grading import Extraction, Grader
 from collab.limits import Budget
+from collab.phases import Phases
 from collab.problem_sources import ProblemSource
 from collab.proposals import Sampling, Until
 from collab.roles import GENERATOR, MENTOR
@@ -36,6 +37,8 @@ COMPOSED_KEYS = (
     "stop_strings",
     "repeat_limit",
     "sampling",
+    "phases",
+    "steering",
 )
 """What a named recipe decides itself, so that it cannot be given beside one."""
 
@@ -140,6 +143,12 @@ class RunConfig(BaseModel):
     stop_strings: tuple[str, ...] = Field(default=(), description="Texts that end an answer.")
     repeat_limit: int = Field(default=0, ge=0, description="End at so many equal units; 0 never.")
     sampling: Sampling = Field(default=Sampling(), description="Greedy unless asked otherwise.")
+    phases: Phases | None = Field(
+        default=None, description="Where thinking ends and who answers; one phase without."
+    )
+    steering: PluginConfig | None = Field(
+        default=None, description="Added to the generator's hidden states while it thinks."
+    )
     problems: ProblemSource | None = Field(
         default=None, description="A file, a data set, or {source: PLACE, option: value, ...}."
     )

@@ -1,8 +1,8 @@
 """Finding plug-ins: installed ones by name, others as `module:Class` or `file.py:Class`.
 
 Installed plug-ins are entry points of the groups `collab.policies`, `collab.verifiers`,
-`collab.backends` and `collab.recipes`, ours and strangers' alike. Nothing is imported before it
-is named.
+`collab.steerers`, `collab.backends` and `collab.recipes`, ours and strangers' alike. Nothing is
+imported before it is named.
 """
 
 import difflib
@@ -29,18 +29,20 @@ from collab.errors import (
 )
 from collab.texts import without_credentials
 
-Kind = Literal["policies", "verifiers", "backends", "recipes"]
-KINDS: tuple[Kind, ...] = ("policies", "verifiers", "backends", "recipes")
+Kind = Literal["policies", "verifiers", "steerers", "backends", "recipes"]
+KINDS: tuple[Kind, ...] = ("policies", "verifiers", "steerers", "backends", "recipes")
 
 _SINGULAR: dict[Kind, str] = {
     "policies": "policy",
     "verifiers": "verifier",
+    "steerers": "steerer",
     "backends": "backend",
     "recipes": "recipe",
 }
 _SHAPES: dict[Kind, tuple[str, ...]] = {
-    "policies": ("start", "needs", "entropy_top_k"),
+    "policies": ("start", "needs", "entropy_top_k", "observations", "looks_beyond"),
     "verifiers": ("start", "needs", "reads_look_ahead"),
+    "steerers": ("start", "needs"),
     "backends": ("connect", "price", "view"),
     "recipes": ("recipe",),
 }

@@ -1,8 +1,8 @@
-"""The protocols of policies and verifiers.
+"""The protocols of policies, verifiers and steerers.
 
 A plug-in is a frozen pydantic value: its fields are its options. Memory of one problem lives in
-the session that `start` returns. `Policy` and `Verifier` are bases for such values; any object of
-the same shape will do. Backends are in `collab.seam`.
+the session that `start` returns. `Policy`, `Verifier` and `Steerer` are bases for such values; any
+object of the same shape will do. Backends are in `collab.seam`.
 """
 
 import random
@@ -16,6 +16,7 @@ from collab.capabilities import Need
 from collab.decisions import Decision, Mark
 from collab.problems import Problem
 from collab.proposals import Distribution, Proposal, Token
+from collab.signals import Observation, Steering
 from collab.verdicts import Abstain, Verdict
 
 
@@ -29,6 +30,8 @@ class Draft:
         mark: Where it starts in the trace.
         answer: The answer up to there.
         is_last: Whether the generator ends its text with this unit.
+        is_partial: Whether these are only the unit's first tokens, as `decide_before` sees them.
+        beyond: What stands behind the unit, as far as `Policy.looks_beyond` asks for it.
     """
 
     proposal: Proposal
@@ -36,6 +39,8 @@ class Draft:
     mark: Mark
     answer: str = field(repr=False)
     is_last: bool = False
+    is_partial: bool = False
+    beyond: tuple[Token, ...] = ()
 
     @property
     def text(self) -> str:
@@ -60,6 +65,24 @@ class PolicySession:
         """
         return 1
 
+    def glimpse(self) -> int | None:
+        """Return after how many tokens of the next unit `decide_before` is asked.
+
+        `None`: not at all. 0: before the generator is called. A unit that is complete or over
+        before so many tokens is asked about as it is; one without any token is not. Asked before
+        each draft of a single unit, see `ahead`.
+        """
+        return None
+
+    def decide_before(self, draft: Draft) -> Decision:
+        """Return who writes a unit, of which `draft` holds the first tokens.
+
+        `Continue` has the generator write on in the same call, and `decide` is asked behind the
+        unit; `Consult` has a mentor write instead. Nothing else is allowed here. Called where the
+        model runs, so quick and without waiting.
+        """
+        raise NotImplementedError
+
     def decide(self, draft: Draft) -> Decision:
         """Return what should happen with `draft`."""
         raise NotImplementedError
@@ -82,6 +105,20 @@ class Policy(BaseModel):
     def entropy_top_k(self) -> int:
         """The k of the generator's entropies that drafts carry; 0 for none."""
         return max((need.amount for need in self.needs if need.ability == "entropy"), default=0)
+
+    @property
+    def observations(self) -> Sequence[Observation]:
+        """The generator's hidden states that its tokens carry, where it hands them over."""
+        return ()
+
+    @property
+    def looks_beyond(self) -> int:
+        """How many tokens behind a unit are written before `decide`, see `Draft.beyond`.
+
+        The first one carries the state at the unit's own last token. They cost nothing where the
+        draft stands, and are left out where the generator hands over no states.
+        """
+        return 0
 
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:
         """Return the session of one problem; `rng` is that problem's own random stream."""
@@ -185,5 +222,43 @@ class Verifier(BaseModel):
         return True
 
     def start(self, problem: Problem, rng: random.Random) -> VerifierSession:
+        """Return the session of one problem; `rng` is that problem's own random stream."""
+        raise NotImplementedError
+
+
+class SteererSession:
+    """A steerer's memory of one problem. Synchronous; touches no model, clock or network."""
+
+    def ahead(self) -> int:
+        """Return how many units may be written before `steering` is asked again, at least 1.
+
+        Asked before each draft. It is asked sooner where the policy is.
+        """
+        return 1
+
+    def steering(self, answer: str) -> Steering | None:
+        """Return what is added to the generator's hidden states from here on; `None` for nothing.
+
+        Asked before each draft, and while a policy leaves many units alone before each unit, as
+        `ahead` says; only while the text still thinks. Another value than the one before
+        has what was decoded ahead computed anew.
+
+        Args:
+            answer: The text so far.
+        """
+        raise NotImplementedError
+
+
+class Steerer(BaseModel):
+    """Base of steerers: what keeps the generator on its way?"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def needs(self) -> Sequence[Need]:
+        """What this steerer asks of the models: of the generator, `steering`."""
+        return ()
+
+    def start(self, problem: Problem, rng: random.Random) -> SteererSession:
         """Return the session of one problem; `rng` is that problem's own random stream."""
         raise NotImplementedError

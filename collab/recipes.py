@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from collab.capabilities import Need
-from collab.errors import PluginError
+from collab.errors import ConfigError, PluginError
+from collab.phases import Phases
 from collab.proposals import Sampling, Until
-from collab.protocols import Policy, Verifier
+from collab.protocols import Policy, Steerer, Verifier
 from collab.units import Unit, WordUnit
 
 _WORD = WordUnit()
@@ -29,6 +30,8 @@ class Recipe:
         stop_strings: Texts that end the answer; they are not part of it.
         repeat_limit: End at this many equal units in a row, the last not committed; 0 never.
         sampling: How both models draw tokens.
+        phases: Where thinking ends and who writes the answer; `None` for texts of one phase.
+        steering: What is added to the generator's hidden states while it thinks.
         name: For the record.
     """
 
@@ -40,7 +43,18 @@ class Recipe:
     stop_strings: tuple[str, ...] = ()
     repeat_limit: int = 0
     sampling: Sampling = _GREEDY
+    phases: Phases | None = None
+    steering: Steerer | None = None
     name: str = "custom"
+
+    def __post_init__(self) -> None:
+        """Refuse phases that leave no token to think."""
+        if self.phases and self.phases.answer_tokens >= self.max_answer_tokens:
+            raise ConfigError(
+                f"of {self.max_answer_tokens:,} tokens (max_answer_tokens), "
+                f"{self.phases.answer_tokens:,} are kept for the answer (phases.answer_tokens), so "
+                "none is left to think"
+            )
 
     @property
     def needs(self) -> Mapping[str, Sequence[Need]]:
@@ -50,7 +64,8 @@ class Recipe:
             PluginError: A plug-in fails to say what it needs.
         """
         needs: dict[str, list[Need]] = {}
-        plugins: tuple[Policy | Verifier, ...] = (self.policy, *self.verifiers)
+        steerers = (self.steering,) if self.steering else ()
+        plugins: tuple[Policy | Verifier | Steerer, ...] = (self.policy, *self.verifiers, *steerers)
         for plugin in plugins:
             name = type(plugin).__name__
             try:
@@ -62,6 +77,8 @@ class Recipe:
             if strange := [need for need in wanted if not isinstance(need, Need)]:
                 raise PluginError(f"{name} says that it needs {strange[0]!r}, which is no Need")
             needs.setdefault(name, []).extend(wanted)
+        if self.phases:
+            needs.setdefault("phases", []).append(Need(self.phases.answer_by, "text"))
         return needs
 
 

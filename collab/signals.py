@@ -23,9 +23,19 @@ class Gate:
     Attributes:
         texts: A position is selected if its token's text contains one of these, such as a blank
             line for the ends of steps.
+        is_exact: Its token's text has to be one of these instead.
     """
 
     texts: tuple[str, ...] = ()
+    is_exact: bool = False
+
+    def selects(self, token: str) -> bool:
+        """Whether it selects positions where a token of this text stands."""
+        if not self.texts:
+            return True
+        if self.is_exact:
+            return token in self.texts
+        return any(text in token for text in self.texts)
 
 
 EVERYWHERE = Gate()

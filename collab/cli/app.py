@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from collab import __version__
-from collab.cli.flags import PairFlags, RunFlags, TrainFlags
+from collab.cli.flags import CalibrateFlags, PairFlags, RunFlags, TrainFlags
 from collab.errors import CollabError, ConfigError
 
 DONE, SOME_FAILED, CANNOT, BUDGET_REACHED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -246,6 +246,53 @@ def verifier(
 
 
 @app.command()
+def calibrate(
+    pair: Pair = None,
+    recipe: RecipeName = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    prices: Prices = None,
+    problems: Problems = None,
+    limit: Limit = None,
+    concurrency: Concurrency = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="For signals and calibration; the same command there goes on."),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="How much of the mentor: 10%, 0.1, or dollars.")
+    ] = "10%",
+    by: Annotated[
+        Literal["share", "steps", "cost"],
+        typer.Option(help="Share of tokens, share of steps, or US dollars per problem."),
+    ] = "share",
+    labels: Annotated[
+        str | None,
+        typer.Option(help="A verifier that says which steps are bad: step-score, step-trial."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Most runs of the pair.")] = 4,
+    as_json: AsJson = False,
+) -> None:
+    """Set a recipe's thresholds for a wanted mentor share, on held-out problems."""
+    flags = RunFlags(
+        pair=PairFlags(
+            pair=pair,
+            recipe=recipe or "rankguide",
+            seed=seed,
+            prices=prices,
+            settings=settings or (),
+        ),
+        problems=problems,
+        limit=limit,
+        concurrency=concurrency,
+        out=out,
+    )
+    calibrating = CalibrateFlags(target=target, by=by, labels=labels, rounds=rounds)
+    with _exit_codes():
+        raise typer.Exit(_module("calibrate").execute(flags, calibrating, as_json=as_json))
+
+
+@app.command()
 def validate(
     config: Annotated[Path, typer.Argument(help="A YAML file.")],
     load: Annotated[
@@ -277,7 +324,8 @@ def validate(
 @app.command()
 def ls(
     kind: Annotated[
-        Literal["policies", "verifiers", "backends", "recipes"], typer.Argument(help="What.")
+        Literal["policies", "verifiers", "steerers", "backends", "recipes"],
+        typer.Argument(help="What."),
     ],
     as_json: AsJson = False,
 ) -> None:

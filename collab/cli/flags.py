@@ -53,6 +53,23 @@ class TrainFlags:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrateFlags:
+    """Flags of `calibrate` alone.
+
+    Attributes:
+        target: As it was written, such as `10%`.
+        by: What the target counts.
+        labels: The verifier that says which steps are bad, if one is asked.
+        rounds: Most runs of the pair.
+    """
+
+    target: str
+    by: str
+    labels: str | None
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFlags:
     """Flags of `run` alone. What is not given is left out."""
 

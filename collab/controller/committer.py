@@ -7,6 +7,7 @@ from itertools import pairwise
 from collab.controller.participant import Participant
 from collab.decisions import Inject, Mark
 from collab.proposals import Proposal
+from collab.roles import GENERATOR
 from collab.trace import Span, SpanKind, Trace, TraceEvent
 
 Emit = Callable[[TraceEvent], Awaitable[None]]
@@ -65,6 +66,11 @@ class Committer:
             self.units += 1
         await self._commit_tokens(written.part(0, kept), kind)
         return is_whole
+
+    async def commit_answer(self, proposal: Proposal) -> None:
+        """Commit what one participant wrote as the answer, whatever stood before it."""
+        kind: SpanKind = "draft" if proposal.author == GENERATOR else "consultation"
+        await self._commit_tokens(proposal, kind)
 
     async def inject(self, decision: Inject, author: str) -> None:
         """Commit a policy's own text."""

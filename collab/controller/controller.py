@@ -255,7 +255,7 @@ class Controller:
             if bound := self.budget.spent(work.ledger.usage, next_role=role):
                 raise BudgetReached(bound)
 
-        generator_signals = Signals(entropy_top_k=self.recipe.policy.entropy_top_k)
+        signals = {GENERATOR: self._generator_signals()}
         participants: dict[str, Participant] = {}
         trace_tags = self._backends[GENERATOR].view.thinking
         async with AsyncExitStack() as stack:
@@ -265,7 +265,7 @@ class Controller:
                     model.open(
                         View(role, work.problem.prompt, backend.view),
                         seed=self._rng(work.problem, role).getrandbits(63),
-                        signals=generator_signals if role == GENERATOR else NO_SIGNALS,
+                        signals=signals.get(role, NO_SIGNALS),
                     )
                 )
                 metered = MeteredSession(
@@ -277,9 +277,21 @@ class Controller:
                     guard=guard,
                 )
                 participants[role] = Participant(
-                    role, metered, own_tags=backend.view.thinking, trace_tags=trace_tags
+                    role,
+                    metered,
+                    own_tags=backend.view.thinking,
+                    trace_tags=trace_tags,
+                    is_observed=bool(signals.get(role, NO_SIGNALS).observations),
                 )
             yield participants
+
+    def _generator_signals(self) -> Signals:
+        policy = self.recipe.policy
+        can_observe = self._models[GENERATOR].capabilities.has_hidden_states
+        return Signals(
+            entropy_top_k=policy.entropy_top_k,
+            observations=tuple(policy.observations) if can_observe else (),
+        )
 
     def _rng(self, problem: Problem, stream: str) -> random.Random:
         """Return a problem's own random stream, the same whatever runs beside it."""

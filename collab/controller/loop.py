@@ -1,4 +1,7 @@
-"""The way of one problem: draft, decide, consult, verify, commit; again until it ends."""
+"""The way of one problem: draft, decide, consult, verify, commit; again until it ends.
+
+With phases, what ends the thinking begins the answer; see `collab.phases`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,13 +12,16 @@ from typing import assert_never
 import anyio.lowlevel
 
 from collab.concurrency import concurrently
+from collab.controller.bounds import THOUGHT, Bounds
 from collab.controller.committer import Committer
+from collab.controller.drafting import Drafter
 from collab.controller.participant import Participant
 from collab.controller.plugins import PluginSessions
 from collab.decisions import Consult, Continue, Decision, Finish, Inject, Verify
 from collab.errors import PluginCallError
 from collab.limits import BudgetReached
 from collab.observability import log_event
+from collab.phases import Phases
 from collab.proposals import Distribution, Proposal, Token, Until
 from collab.protocols import Case, Draft
 from collab.recipes import Recipe
@@ -23,14 +29,11 @@ from collab.roles import GENERATOR
 from collab.trace import Decided, SpanKind, Trace, Verified
 from collab.verdicts import NOBODY, Verdict
 
-STRETCH_TOKENS = 64
-"""Longest stretch drafted in one call when no question is near: what a failure can lose."""
-
 TURNS_PER_TOKEN = 4
 """Turns that a problem may take for each token of its longest answer. A turn commits at least one
 unless a policy takes text back, so only one that does so again and again gets there."""
 
-_FINAL_STOPS = frozenset({"eos", "stop_string", "context"})
+_ENDS_OF_THINKING = frozenset({THOUGHT, "repeat", "length", "turns"})
 
 
 class ProblemLoop:
@@ -48,66 +51,54 @@ class ProblemLoop:
         self._participants = participants
         self._generator = participants[GENERATOR]
         self._committer = committer
+        self._bounds = Bounds(recipe, committer.trace)
+        self._drafter = Drafter(recipe, plugins, self._generator, committer, self._bounds)
 
     async def run(self) -> str:
         """Work until the problem ends; return the reason."""
-        turns = TURNS_PER_TOKEN * self._recipe.max_answer_tokens
         try:
-            for _ in range(turns):
-                # Neither a fake nor a policy that only takes back may keep the event loop.
-                await anyio.lowlevel.checkpoint()
-                if reason := await self._turn():
-                    return reason
+            reason = await self._write()
+            phases = self._recipe.phases
+            if phases is not None and reason in _ENDS_OF_THINKING:
+                return await self._answer(phases, reason)
         except BudgetReached as reached:
             return reached.reason
+        return reason
+
+    async def _write(self) -> str:
+        for _ in range(TURNS_PER_TOKEN * self._recipe.max_answer_tokens):
+            # Neither a fake nor a policy that only takes back may keep the event loop.
+            await anyio.lowlevel.checkpoint()
+            if reason := await self._turn():
+                return reason
         return "turns"
+
+    async def _answer(self, phases: Phases, thought: str) -> str:
+        """Close the thinking and have one participant write the answer."""
+        self._drafter.steer(None)
+        closing = Inject(phases.closing(self._trace.text), why=thought)
+        await self._committer.inject(closing, "phases")
+        writer = self._participants[phases.answer_by]
+        until = Until(phases.answer_tokens, stop_strings=self._recipe.stop_strings)
+        written = await writer.generate(self._trace, "answer", until, self._recipe.sampling)
+        await self._committer.commit_answer(written)
+        await self._committer.trim(written.stop_overlap)
+        return written.stop
 
     @property
     def _trace(self) -> Trace:
         return self._committer.trace
 
-    @property
-    def _room(self) -> int:
-        return self._recipe.max_answer_tokens - self._trace.tokens
-
     # --- draft and decide -------------------------------------------------------------------
 
     async def _turn(self) -> str:
-        draft, reason = await self._draft()
-        if draft is None:
-            return reason
-        decision = self._plugins.decide(draft)
+        question = await self._drafter.draft()
+        if isinstance(question, str):
+            return question
+        draft = question.draft
+        decision = question.answer or self._plugins.decide(draft)
         await self._committer.record(Decided(decision, draft.text, draft.unit))
         return await self._act(decision, draft)
-
-    async def _draft(self) -> tuple[Draft | None, str]:
-        """Write up to the next question; commit what comes before it.
-
-        Returns:
-            The unit to ask about, or `None` and why the problem ended before it.
-        """
-        units = self._plugins.ahead(self._committer.units)
-        while (room := self._room) > 0:
-            cap = max(STRETCH_TOKENS, self._recipe.unit.max_tokens)
-            until = Until(min(cap, room), self._recipe.unit, units, self._recipe.stop_strings)
-            written = await self._generator.generate(
-                self._trace, "draft", until, self._recipe.sampling
-            )
-            cuts, is_over = _unit_ends(written, is_capped=room > cap)
-            before = cuts[: units - 1]
-            if not await self._committer.commit_units(written, before):
-                return None, "repeat"
-            if len(cuts) == units:
-                asked = written.part(before[-1] if before else 0, cuts[-1])
-                return self._as_draft(asked, is_last=is_over), ""
-            if is_over:
-                await self._committer.trim(written.stop_overlap)
-                return None, written.stop
-            units -= len(cuts)
-        return None, "length"
-
-    def _as_draft(self, proposal: Proposal, *, is_last: bool) -> Draft:
-        return Draft(proposal, self._committer.units, self._trace.mark, self._trace.text, is_last)
 
     async def _act(self, decision: Decision, draft: Draft) -> str:
         match decision:
@@ -130,7 +121,7 @@ class ProblemLoop:
     async def _commit_draft(self, draft: Draft) -> str:
         if not await self._committer.commit(draft.proposal, "draft"):
             return "repeat"
-        return draft.proposal.stop if draft.is_last else ""
+        return self._bounds.reason(draft.proposal) if draft.is_last else ""
 
     # --- consult ----------------------------------------------------------------------------
 
@@ -153,11 +144,14 @@ class ProblemLoop:
         if verdict.stands == NOBODY:
             return await self._redo(decision)
         winner = proposals[verdict.stands]
-        if not winner.tokens and not self._is_final(winner):
+        if not winner.tokens and not self._bounds.is_final(winner):
+            if draft.is_partial:
+                self._drafter.leave_next_alone()
+                return ""
             return await self._commit_draft(draft)
         # A segment can be shorter than the draft, whose end is then not reached.
         is_end = draft.is_last and len(own.tokens) >= len(draft.proposal.tokens)
-        end = draft.proposal.stop if is_end else ""
+        end = self._bounds.reason(draft.proposal) if is_end else ""
         return await self._commit_verdict(verdict, proposals, own_end=end)
 
     async def _propose(
@@ -209,8 +203,8 @@ class ProblemLoop:
     def _segment(self, decision: Consult) -> Until:
         segment = self._recipe.segment
         tokens = decision.max_tokens or segment.max_tokens
-        stops = segment.stop_strings + self._recipe.stop_strings
-        return replace(segment, max_tokens=min(tokens, self._room), stop_strings=stops)
+        stops = segment.stop_strings + self._bounds.stops
+        return replace(segment, max_tokens=min(tokens, self._bounds.room), stop_strings=stops)
 
     async def _roll_back(self, decision: Consult) -> None:
         mark = decision.back_to
@@ -248,9 +242,9 @@ class ProblemLoop:
         self, role: str, proposal: Proposal, max_tokens: int, *, seed: int | None = None
     ) -> Proposal:
         """Have a participant write on behind a proposal, on a fork; see `Handles`."""
-        if self._is_final(proposal):
+        if self._bounds.is_final(proposal):
             return replace(proposal.part(len(proposal.tokens)), author=role)
-        room = min(max_tokens, self._room - len(proposal.tokens))
+        room = min(max_tokens, self._bounds.left - len(proposal.tokens))
         if room < 1:
             return Proposal(role, (), "length")
         until = Until(room, stop_strings=self._recipe.stop_strings)
@@ -270,28 +264,9 @@ class ProblemLoop:
         kind: SpanKind = "draft" if verdict.stands == GENERATOR else "consultation"
         if not await self._committer.commit(part, kind):
             return "repeat"
-        await self._committer.trim(winner.stop_overlap if self._is_final(winner) else 0)
+        await self._committer.trim(winner.stop_overlap if self._bounds.is_final(winner) else 0)
         if len(part.tokens) < len(winner.tokens):
             return ""
-        if self._is_final(winner):
-            return winner.stop
+        if self._bounds.is_final(winner):
+            return self._bounds.reason(winner)
         return own_end if verdict.stands == GENERATOR else ""
-
-    def _is_final(self, proposal: Proposal) -> bool:
-        """Whether the text is over behind it: a segment's own stop strings end only the segment."""
-        if proposal.stop == "stop_string":
-            return proposal.stop_string in self._recipe.stop_strings
-        return proposal.stop in _FINAL_STOPS
-
-
-def _unit_ends(written: Proposal, *, is_capped: bool) -> tuple[list[int], bool]:
-    """Return where the units of a draft end, and whether the text is over with them.
-
-    When the text is over, an incomplete unit at its end counts as one. When only the stretch's
-    cap was reached (`is_capped`), it does not: it is written on in the next call.
-    """
-    cuts = list(written.cuts)
-    is_over = written.stop in _FINAL_STOPS or (written.stop == "length" and not is_capped)
-    if is_over and len(written.tokens) > (cuts[-1] if cuts else 0):
-        cuts.append(len(written.tokens))
-    return cuts, is_over

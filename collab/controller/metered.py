@@ -20,6 +20,7 @@ from collab.seam import (
     Session,
     SessionMark,
 )
+from collab.signals import Steering
 from collab.telemetry import Asked, CallSpan, traced_call
 from collab.usage import Call, CallOutcome, Ledger, Price, Purpose
 
@@ -158,6 +159,11 @@ class MeteredSession:
             return followed
         self._forget_proposal()
         return self._session.append(text)
+
+    def steer(self, steering: Steering | None) -> None:
+        """Add a vector to hidden states from here on; what was decoded ahead is dropped."""
+        self._forget_proposal()
+        self._session.steer(steering)
 
     def rollback(self, mark: SessionMark) -> None:
         """Move the head back."""

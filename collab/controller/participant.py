@@ -6,6 +6,7 @@ from dataclasses import replace
 from collab.controller.metered import MeteredSession
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.seam import SessionMark
+from collab.signals import Steering
 from collab.trace import Span, Trace
 from collab.usage import Purpose
 from collab.views import ThinkingTags, translate_pieces, translate_tags
@@ -17,6 +18,10 @@ class Participant:
     Spans by others are spliced in lazily, right before the next call; what the participant wrote
     itself is committed as its own tokens. Texts in the trace carry the generator's thinking
     tags; they are translated in both directions here.
+
+    Attributes:
+        name: As traces and ledgers call it.
+        is_observed: Whether its tokens carry hidden states.
     """
 
     def __init__(
@@ -26,8 +31,10 @@ class Participant:
         *,
         own_tags: ThinkingTags | None,
         trace_tags: ThinkingTags | None,
+        is_observed: bool = False,
     ) -> None:
         self.name = name
+        self.is_observed = is_observed
         self._session = session
         self._own_tags = own_tags
         self._trace_tags = trace_tags
@@ -43,8 +50,15 @@ class Participant:
     ) -> Proposal:
         """Return what this participant would write next."""
         self.catch_up(trace)
+        stops = {self._outward(stop): stop for stop in until.stop_strings}
+        until = replace(until, stop_strings=tuple(stops))
         proposal = await self._session.generate(purpose, until, sampling)
-        return replace(proposal, author=self.name, tokens=self._inward(proposal.tokens))
+        return replace(
+            proposal,
+            author=self.name,
+            tokens=self._inward(proposal.tokens),
+            stop_string=stops.get(proposal.stop_string, proposal.stop_string),
+        )
 
     async def judge(self, trace: Trace, question: str, labels: Sequence[str]) -> Distribution:
         """Return label probabilities behind the trace and `question`."""
@@ -77,6 +91,11 @@ class Participant:
             text, until, sampling, is_cut=behind.is_cut, seed=seed
         )
         return replace(proposal, author=self.name, tokens=self._inward(proposal.tokens))
+
+    def steer(self, trace: Trace, steering: Steering | None) -> None:
+        """Add a vector to this participant's hidden states from the end of the trace on."""
+        self.catch_up(trace)
+        self._session.steer(steering)
 
     def adopt(self, tokens: int, cut_text: str | None = None) -> tuple[int, ...]:
         """Commit `tokens` of what this participant just wrote, as the span about to be recorded.

@@ -1,6 +1,7 @@
 """One problem's plug-in sessions: every call to them is guarded, every answer checked."""
 
 import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
@@ -9,14 +10,22 @@ import anyio
 from pydantic import ValidationError
 
 from collab.concurrency import is_asked_to_stop
-from collab.decisions import Decision
+from collab.decisions import Consult, Continue, Decision
 from collab.errors import CollabError, PluginCallError, ProblemError
 from collab.limits import BudgetReached
 from collab.plugins import explain
 from collab.problems import Problem
 from collab.proposals import Token
-from collab.protocols import Case, Draft, Handles, PolicySession, VerifierSession
+from collab.protocols import (
+    Case,
+    Draft,
+    Handles,
+    PolicySession,
+    SteererSession,
+    VerifierSession,
+)
 from collab.recipes import Recipe
+from collab.signals import Steering
 from collab.verdicts import NOBODY, Abstain, Verdict
 
 
@@ -32,10 +41,12 @@ class PluginSessions:
         policy: PolicySession,
         policy_name: str,
         verifiers: Sequence[tuple[str, VerifierSession]],
+        steerer: tuple[str, SteererSession] | None = None,
     ) -> None:
         self.policy_name = policy_name
         self._policy = policy
         self._verifiers = verifiers
+        self._steerer = steerer
 
     @classmethod
     def start(cls, recipe: Recipe, problem: Problem, rng: Callable[[str], random.Random]) -> Self:
@@ -54,7 +65,7 @@ class PluginSessions:
                 session = verifier.start(problem, rng(f"verifier-{number}"))
             _ensure_session(f"verifier {name!r}", session, VerifierSession)
             verifiers.append((name, session))
-        return cls(policy, policy_name, verifiers)
+        return cls(policy, policy_name, verifiers, _start_steerer(recipe, problem, rng))
 
     @property
     def has_verifiers(self) -> bool:
@@ -70,6 +81,55 @@ class PluginSessions:
         raise PluginCallError(
             f"policy {self.policy_name!r} returned {ahead!r} from ahead() at unit {unit}; "
             "expected a number of units, at least 1"
+        )
+
+    def glimpse(self, unit: int) -> int | None:
+        """Return after how many tokens the policy is asked who writes a unit."""
+        with self._asking(unit):
+            tokens: object = self._policy.glimpse()
+        if tokens is None or (isinstance(tokens, int) and tokens >= 0):
+            return tokens
+        raise PluginCallError(
+            f"policy {self.policy_name!r} returned {tokens!r} from glimpse() at unit {unit}; "
+            "expected None or a number of tokens, at least 0"
+        )
+
+    def decide_before(self, draft: Draft) -> Continue | Consult:
+        """Return who writes the unit that begins with `draft`."""
+        with self._asking(draft.unit):
+            decision: object = self._policy.decide_before(draft)
+        if isinstance(decision, Continue | Consult):
+            return decision
+        raise PluginCallError(
+            f"policy {self.policy_name!r} returned {decision!r} from decide_before() at unit "
+            f"{draft.unit}; expected Continue or Consult"
+        )
+
+    def steered_ahead(self) -> int:
+        """Return how many units may be written before the steerer is asked again."""
+        if self._steerer is None:
+            return sys.maxsize
+        name, session = self._steerer
+        with _blamed(f"steerer {name!r}", "in ahead()"):
+            ahead: object = session.ahead()
+        if isinstance(ahead, int) and ahead >= 1:
+            return ahead
+        raise PluginCallError(
+            f"steerer {name!r} returned {ahead!r} from ahead(); expected a number of units, at "
+            "least 1"
+        )
+
+    def steering(self, answer: str) -> Steering | None:
+        """Return what is added to the generator's hidden states from here on."""
+        if self._steerer is None:
+            return None
+        name, session = self._steerer
+        with _blamed(f"steerer {name!r}", f"behind {len(answer):,} characters"):
+            steering: object = session.steering(answer)
+        if steering is None or isinstance(steering, Steering):
+            return steering
+        raise PluginCallError(
+            f"steerer {name!r} returned {steering!r}; expected a Steering or None"
         )
 
     def decide(self, draft: Draft) -> Decision:
@@ -112,6 +172,18 @@ class PluginSessions:
     def _asking(self, unit: int) -> Iterator[None]:
         with _blamed(f"policy {self.policy_name!r}", f"at unit {unit}"):
             yield
+
+
+def _start_steerer(
+    recipe: Recipe, problem: Problem, rng: Callable[[str], random.Random]
+) -> tuple[str, SteererSession] | None:
+    if recipe.steering is None:
+        return None
+    name = type(recipe.steering).__name__
+    with _blamed(f"steerer {name!r}", "in start()", passing=(ProblemError,)):
+        session = recipe.steering.start(problem, rng("steerer"))
+    _ensure_session(f"steerer {name!r}", session, SteererSession)
+    return name, session
 
 
 async def _ask_verifier(

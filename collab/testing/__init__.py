@@ -5,6 +5,7 @@ from collab.testing.checks import (
     check_backend,
     check_policy,
     check_recipe,
+    check_steerer,
     check_verifier,
 )
 from collab.testing.fakes import ALL_CAPABILITIES, FakeBackend, FakeModel, FakeSession, pieces
@@ -18,6 +19,7 @@ __all__ = [
     "check_backend",
     "check_policy",
     "check_recipe",
+    "check_steerer",
     "check_verifier",
     "pieces",
 ]

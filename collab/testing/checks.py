@@ -8,17 +8,19 @@ Each raises `ConformanceError` with one sentence. They are meant for the first t
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 
-from collab.decisions import Decision, Mark
+from collab.decisions import Consult, Continue, Decision, Mark
 from collab.problems import Problem
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.protocols import Case, Draft, Policy, Verifier
+from collab.protocols import Case, Draft, Policy, PolicySession, Steerer, Verifier
 from collab.recipes import Recipe, RecipeFactory
 from collab.roles import GENERATOR, MENTOR
 from collab.seam import ConsultationBackend, ObservedSession, Session
+from collab.signals import Steering
 from collab.verdicts import NOBODY, Abstain, Verdict
 from collab.views import View
 
@@ -40,6 +42,26 @@ def check_policy(policy: Policy) -> None:
         start(_PROBLEM, random.Random(0)) is not start(_PROBLEM, random.Random(0)),
         "start() returns the same session twice; memory of one problem would leak into another",
     )
+
+
+def check_steerer(steerer: Steerer) -> None:
+    """Check that `steerer` is a frozen value whose sessions answer alike."""
+    _check_value(steerer)
+    texts = ["", "So one.", "So one.\n\nWait, two.\n\n"]
+    first, second = (steerer.start(_PROBLEM, random.Random(0)) for _ in range(2))
+    _ensure(first is not second, "start() returns the same session twice")
+    for text in texts:
+        steering: object = first.steering(text)
+        _ensure(
+            steering is None or isinstance(steering, Steering),
+            f"steering() returned {steering!r}; expected a Steering or None",
+        )
+        _ensure(steering == second.steering(text), "two sessions steer differently")
+        ahead: object = first.ahead()
+        _ensure(
+            isinstance(ahead, int) and ahead >= 1,
+            f"ahead() returned {ahead!r}; expected a number of units, at least 1",
+        )
 
 
 async def check_verifier(verifier: Verifier, *, hidden_size: int = 64) -> None:
@@ -187,11 +209,27 @@ def _decisions(policy: Policy) -> list[Decision]:
         unit += ahead
         if ahead > 2_000:
             break
+        if ahead == 1 and (wish := _wish(session, unit - 1)):
+            decisions.append(wish)
+            continue
         decision: object = session.decide(_draft(unit - 1))
         if not isinstance(decision, get_args(Decision)):
             raise ConformanceError(f"decide() returned {decision!r}, which is no decision")
         decisions.append(decision)
     return decisions
+
+
+def _wish(session: PolicySession, unit: int) -> Consult | None:
+    tokens: object = session.glimpse()
+    if tokens is None:
+        return None
+    _ensure(
+        isinstance(tokens, int) and tokens >= 0, f"glimpse() returned {tokens!r}, not None or >= 0"
+    )
+    decision: object = session.decide_before(replace(_draft(unit), is_partial=True))
+    if not isinstance(decision, Continue | Consult):
+        raise ConformanceError(f"decide_before() returned {decision!r}, not Continue or Consult")
+    return decision if isinstance(decision, Consult) else None
 
 
 def _draft(unit: int) -> Draft:

@@ -14,7 +14,7 @@ from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.scanning import ProposalBuilder
 from collab.seam import Backend, Meter, Model, SessionMark
-from collab.signals import NO_SIGNALS, Signals, Steering
+from collab.signals import NO_SIGNALS, Observed, Signals, Steering
 from collab.views import View
 
 _PIECES = re.compile(r"\n\n|\s?\w+|\s?[^\w\s]|\s")
@@ -47,7 +47,9 @@ class FakeModel:
         labels: Probabilities it gives to labels when judging; missing ones have 0.
         entropies: Entropy in nats by token text; others have 0.
         states: Hidden states by the text that they are asked for behind, in any layer; of other
-            texts they are zeros. Its `capabilities` have to say their `hidden_size`.
+            texts they are zeros. Tokens carry the one of the piece before them, without a
+            reduction. Its `capabilities` have to say their `hidden_size`.
+        steered: What its sessions were steered with, if its `capabilities` say that it can be.
         fails_at: Raise `ModelCallError` at this call, counted from 0; -1 for never.
         is_stuck: Never finish a call, until cancelled.
         capabilities: What it claims to be able to do.
@@ -62,6 +64,7 @@ class FakeModel:
     labels: Mapping[str, float] = field(default_factory=dict)
     entropies: Mapping[str, float] = field(default_factory=dict)
     states: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    steered: list[Steering | None] = field(default_factory=list)
     fails_at: int = -1
     is_stuck: bool = False
     name: str = "fake"
@@ -79,7 +82,7 @@ class FakeModel:
         self.capabilities.ensure_prompt_fits(len(pieces(view.prompt)), self.name)
         self.open_sessions += 1
         try:
-            yield FakeSession(self, view.participant, view.prompt)
+            yield FakeSession(self, view.participant, view.prompt, signals)
         finally:
             self.open_sessions -= 1
 
@@ -105,11 +108,14 @@ class _FakeMark:
 class FakeSession:
     """A live text of pieces, with decoded pieces behind its head."""
 
-    def __init__(self, model: FakeModel, author: str, prompt: str) -> None:
+    def __init__(
+        self, model: FakeModel, author: str, prompt: str, signals: Signals = NO_SIGNALS
+    ) -> None:
         self.meter = Meter()
         self._model = model
         self._author = author
         self._prompt = prompt
+        self._signals = signals
         self._pieces: list[str] = []
         self._tail: list[Token] = []
         self._tail_is_final = False
@@ -140,13 +146,13 @@ class FakeSession:
         return builder.build(self._author, replayed=replayed)
 
     async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
-        """Return the scripted label probabilities; the likeliest token is one of these labels."""
+        """Return the scripted label probabilities; the likeliest is one of them, if any."""
         await self._begin_call(len(pieces(question)))
         self._count_decoded()
         scripted = self._model.labels
         return Distribution(
             {label: scripted.get(label, 0.0) for label in labels},
-            likeliest=max(scripted, key=scripted.__getitem__, default=None),
+            likeliest=max(scripted, key=scripted.__getitem__, default=""),
         )
 
     async def score(self, text: str) -> tuple[Token, ...]:
@@ -188,13 +194,16 @@ class FakeSession:
         self._computed = min(self._computed, len(pieces(self._prompt)) + len(self._pieces))
 
     def steer(self, steering: Steering | None) -> None:
-        """Refuse: a fake has no hidden states."""
-        raise ModelCallError(f"{self._model.name!r} cannot be steered")
+        """Take note of it; nothing that is written changes."""
+        if not self._model.capabilities.can_steer:
+            raise ModelCallError(f"{self._model.name!r} cannot be steered")
+        self._drop_tail()
+        self._model.steered.append(steering)
 
     @asynccontextmanager
     async def fork(self) -> AsyncIterator["FakeSession"]:
         """Return a copy."""
-        twin = FakeSession(self._model, self._author, self._prompt)
+        twin = FakeSession(self._model, self._author, self._prompt, self._signals)
         twin._pieces, twin._tail = list(self._pieces), list(self._tail)
         twin._tail_is_final, twin._computed = self._tail_is_final, self._computed
         self._model.open_sessions += 1
@@ -233,10 +242,25 @@ class FakeSession:
                 break
             piece = answer[place]
             entropy = self._model.entropies.get(piece, 0.0)
-            token = Token(place, piece, logprob=0.0, entropy_nats=entropy, margin=1.0)
+            token = Token(
+                place,
+                piece,
+                logprob=0.0,
+                entropy_nats=entropy,
+                margin=1.0,
+                observed=self._observed_behind(answer[place - 1] if place else self._prompt),
+            )
             self._tail.append(token)
             self._computed += 1
             builder.feed(token)
+
+    def _observed_behind(self, piece: str) -> Observed | None:
+        size = self._model.capabilities.hidden_size
+        return {
+            one.name: self._model.states.get(piece, [0.0] * (size or 0))
+            for one in self._signals.observations
+            if one.gate.selects(piece)
+        } or None
 
     def _count_decoded(self) -> None:
         self._model.decoded += 1

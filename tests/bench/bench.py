@@ -14,6 +14,7 @@ from bench_decode import measure_decoding
 from bench_latency import measure_latency
 from bench_limit import measure_limit
 from bench_mentorcollab import measure_mentorcollab
+from bench_rank import measure_rank
 from bench_remote import measure_remote
 from bench_sessions import measure_sessions
 from rich.console import Console
@@ -27,6 +28,7 @@ BENCHMARKS: tuple[Callable[[], dict[str, float]], ...] = (
     measure_remote,
     measure_latency,
     measure_mentorcollab,
+    measure_rank,
 )
 
 

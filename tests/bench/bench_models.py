@@ -55,6 +55,17 @@ def small_model(dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     return _neutral(AutoModelForCausalLM.from_config(SMALL, dtype=dtype))
 
 
+def thin_model() -> PreTrainedModel:
+    """Return a random Qwen3 of as many blocks as the small one, but only 64 wide."""
+    torch.manual_seed(1)
+    config = Qwen3Config(
+        **SMALL.to_dict()
+        | {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 2, "vocab_size": 512}
+        | {"num_key_value_heads": 1, "head_dim": 32}
+    )
+    return _neutral(AutoModelForCausalLM.from_config(config, dtype=torch.float32))
+
+
 def tasks(model: PreTrainedModel, count: int, shortest: int, longest: int) -> list[Task]:
     """Return `count` prompts of 300 to 600 random tokens with answers of unequal length."""
     rng = random.Random(count)

@@ -46,7 +46,11 @@ class Silent(Policy):
     ("session", "message"),
     [
         (KeyError("oops"), r"policy 'Silent' raised in start\(\): KeyError: 'oops'"),
-        (None, r"returned None from start\(\); expected a session with ahead, decide, learn"),
+        (
+            None,
+            r"returned None from start\(\); expected a session with ahead, glimpse, decide_before, "
+            "decide, learn",
+        ),
     ],
 )
 async def test_a_policy_without_a_session_is_named(session: object, message: str) -> None:

@@ -62,3 +62,18 @@ def test_a_plugin_can_need_one_certain_model(found: str, told: str) -> None:
 
     assert "the generator that it was trained on, of the fingerprint 'aaaa'" in str(raised.value)
     assert told in str(raised.value)
+
+
+def test_a_vector_is_for_one_model_and_of_its_width() -> None:
+    steered = replace(DEEP, can_steer=True)
+    need = Need("generator", "steering", 64, fingerprint="aaaa")
+
+    assert match_needs({"Vector": [need]}, {"generator": steered}) == ()
+    with pytest.raises(CapabilityError, match=r"Vector needs steering \(64 numbers\) of the"):
+        match_needs({"Vector": [need]}, {"generator": DEEP})
+    with pytest.raises(CapabilityError, match=r"steering \(128 numbers, found 64\) of the"):
+        match_needs({"Vector": [replace(need, amount=128)]}, {"generator": steered})
+    with pytest.raises(
+        CapabilityError, match=r"it was extracted from, of the .*'bbbb'.*`collab extract steering`"
+    ):
+        match_needs({"Vector": [replace(need, fingerprint="bbbb")]}, {"generator": steered})

@@ -87,7 +87,7 @@ class LocalModel:
         self.engine = Engine(
             loaded.model,
             CacheMemory(loaded.cache_tokens),
-            HiddenStates(loaded.model, codec.ids_containing),
+            HiddenStates(loaded.model, codec.ids_of),
             chunk_tokens=chunk_tokens,
             threads=threads,
         )
@@ -112,6 +112,7 @@ class LocalModel:
             can_cancel=True,
             context_tokens=loaded.context_tokens,
             hidden_size=self.engine.hidden.hidden_size,
+            blocks=self.engine.hidden.blocks,
             fingerprint=fingerprint(loaded.model),
         )
 

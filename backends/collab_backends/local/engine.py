@@ -20,6 +20,7 @@ from collab_backends.local.memory import CacheMemory
 from collab_backends.local.scheduler import Scheduler, Share
 from collab_backends.local.signals import Reading, Rows
 from collab_backends.local.steering import HiddenStates, Observer, token_id
+from collab_backends.local.turns import turns_of
 
 _TURNS = 5
 """Turns of the event loop that the thread waits after handing over results, so that the
@@ -63,6 +64,7 @@ class Engine:
         self.decoded = 0
         self.forwards = 0
         self._model = model
+        self._turns = turns_of(model)
         self._threads = threads
         self._scheduler = Scheduler(memory, chunk_tokens)
         self._arrived: deque[Job] = deque()
@@ -180,7 +182,10 @@ class Engine:
             for job in failed:
                 job.progress.fail("planning the pass", error)
             return [*self._leaving, *failed]
-        return [*self._leaving, *(self._forward_split(shares) if shares else ())]
+        if not shares:
+            return self._leaving
+        with self._turns:
+            return [*self._leaving, *self._forward_split(shares)]
 
     def _forward_split(self, shares: Sequence[Share]) -> list[Job]:
         """Make the pass; where it fails, in halves: only jobs that fail alone have failed."""

@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
 from collab.errors import ConfigError, ModelCallError
-from collab.signals import Observation, Reduction, Steering
+from collab.signals import Gate, Observation, Reduction, Steering
 
 _ID_BITS = 32
 _ID_MASK = (1 << _ID_BITS) - 1
@@ -76,16 +76,16 @@ class HiddenStates:
 
     Args:
         model: The model; hooks are put on its blocks when they are first needed.
-        ids_containing: Returns the ids of the tokens whose text contains one of the given ones.
+        ids_of: Returns the ids of the tokens that a gate selects.
     """
 
     def __init__(
         self,
         model: PreTrainedModel,
-        ids_containing: Callable[[tuple[str, ...]], frozenset[int]],
+        ids_of: Callable[[Gate], frozenset[int]],
     ) -> None:
         self._model = model
-        self._ids_containing = ids_containing
+        self._ids_of = ids_of
         self._blocks = _blocks(model)
         self._hooks: dict[int, RemovableHandle] = {}
         # Alive as long as a session holds them; numbers are never given again.
@@ -102,6 +102,11 @@ class HiddenStates:
     def hidden_size(self) -> int:
         """Width of a hidden state."""
         return int(self._model.config.get_text_config().hidden_size)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks the model has."""
+        return len(self._blocks)
 
     def layer(self, number: int) -> int:
         """Return a layer's number; below 0 it counts from the end, -1 is behind the final norm.
@@ -126,11 +131,11 @@ class HiddenStates:
         self._check_layer(observation.layer, len(self._blocks))
         if (known := self._observers.get(observation)) is not None:
             return known
-        texts = observation.gate.texts
+        gate = observation.gate
         observer = Observer(
             observation.name,
             observation.layer,
-            self._ids_containing(texts) if texts else None,
+            self._ids_of(gate) if gate.texts else None,
             observation.only_last,
             observation.reduction,
         )
@@ -150,8 +155,7 @@ class HiddenStates:
         if (known := self._by_name.get(name)) is not None:
             return known
         self._count += 1
-        texts = steering.gate.texts
-        ids = self._ids_containing(texts) if texts else None
+        ids = self._ids_of(steering.gate) if steering.gate.texts else None
         steer = Steer(self._count, steering.layer, vector, ids)
         self._steers[steer.number] = self._by_name[name] = steer
         return steer

@@ -11,6 +11,7 @@ from tokenizers.decoders import DecodeStream
 from transformers import PreTrainedTokenizerFast
 
 from collab.errors import InvalidPromptError, ModelLoadError
+from collab.signals import Gate
 from collab.views import View, ViewOptions
 
 _TAIL_TOKENS = 8
@@ -46,7 +47,7 @@ class TextCodec:
         self._tokenizer = tokenizer
         self._backend: Tokenizer = tokenizer.backend_tokenizer
         self._texts: list[str] | None = None
-        self._containing: dict[tuple[str, ...], frozenset[int]] = {}
+        self._gated: dict[Gate, frozenset[int]] = {}
         self._specials = tuple(
             token.content for token in tokenizer.added_tokens_decoder.values() if token.special
         )
@@ -139,22 +140,19 @@ class TextCodec:
         now = self.decode([*ids[start : splice.kept], *splice.added])
         return now == self.decode(ids[start:]) + text
 
-    def ids_containing(self, texts: Sequence[str]) -> frozenset[int]:
-        """Return the ids of all tokens whose text contains one of `texts`."""
-        texts = tuple(texts)
-        if texts in self._containing:
-            return self._containing[texts]
+    def ids_of(self, gate: Gate) -> frozenset[int]:
+        """Return the ids of all tokens that a gate selects."""
+        if gate in self._gated:
+            return self._gated[gate]
         if self._texts is None:
             count = self._backend.get_vocab_size(with_added_tokens=True)
             self._texts = self._backend.decode_batch(
                 [[number] for number in range(count)], skip_special_tokens=False
             )
-        self._containing[texts] = frozenset(
-            number
-            for number, token in enumerate(self._texts)
-            if any(text in token for text in texts)
+        self._gated[gate] = frozenset(
+            number for number, token in enumerate(self._texts) if gate.selects(token)
         )
-        return self._containing[texts]
+        return self._gated[gate]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`, special tokens included."""

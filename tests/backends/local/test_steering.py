@@ -4,6 +4,7 @@ import copy
 import gc
 import math
 from array import array
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -16,7 +17,7 @@ from collab.proposals import Until
 from collab.signals import Gate, Observation, Reduction, Signals, Steering
 from collab.units import WordUnit
 from collab_backends.local.session import LocalSession
-from collab_backends.local.tokens import Splice
+from collab_backends.local.tokens import Splice, TextCodec
 
 TOKENIZER = make_tokenizer()
 LAYERS, WIDTH = 4, 64
@@ -95,6 +96,24 @@ async def test_a_gate_selects_the_tokens_behind_a_delimiter() -> None:
     # The prompt ends with a full stop: the first token was drawn from the state at it.
     assert list(behind.tokens[0].observed or {}) == ["state"]
     assert elsewhere.tokens[0].observed == {}
+
+
+async def test_an_exact_gate_selects_only_tokens_that_are_its_text() -> None:
+    gates = {"part": Gate(("n",)), "whole": Gate(("n",), is_exact=True)}
+    signals = Signals(
+        observations=tuple(Observation(name, 1, gate) for name, gate in gates.items())
+    )
+    ids = {name: TextCodec(TOKENIZER, "random").ids_of(gate) for name, gate in gates.items()}
+
+    async with serving(make_model(), TOKENIZER) as model:
+        async with session(model, PROMPT, signals=signals) as live:
+            proposal = await live.generate(Until(40), GREEDY)
+
+    assert len(ids["whole"]) == 1
+    assert ids["whole"] < ids["part"]
+    for before, token in pairwise(proposal.tokens):
+        expected = {name for name, found in ids.items() if before.id in found}
+        assert set(token.observed or {}) == expected
 
 
 async def test_only_the_last_state_of_a_call_is_handed_over_where_that_is_asked() -> None:
@@ -268,6 +287,58 @@ async def test_steered_texts_equal_a_plain_model_with_the_same_hook(
         expected = steered_ids(plain, ids, 12, steering or neutral, len(ids) - 1)
         assert written[number] == expected
     assert len({tuple(one) for one in written.values()}) > 1, "steering changed nothing at all"
+
+
+@pytest.mark.parametrize("gate", [Gate(), Gate(("\n\n",)), Gate(("\n\n",), is_exact=True)])
+async def test_a_block_is_given_the_vector_at_gated_positions_and_nothing_more_elsewhere(
+    gate: Gate,
+) -> None:
+    added, scale = vector(5), -0.5
+    pieces = ["So", " it is 7", ".\n\n", "Wait", "\n\n", "So\n"]
+    gated = 0
+
+    async with serving(make_model(), TOKENIZER) as model:
+        ids = model.seat.codec.ids_of(gate)
+        async with session(model, PROMPT) as plain, session(model, PROMPT) as steered:
+            steered.steer(Steering(2, added, scale, gate))
+            for piece in pieces:
+                plain.append(piece)
+                steered.append(piece)
+                before, after = [await live.observe("", 2) for live in (plain, steered)]
+                is_gated = steered.ids[-1] in ids
+                gated += is_gated
+                for number, (was, has) in enumerate(zip(before, after, strict=True)):
+                    expected = scale * added[number] if is_gated else 0.0
+                    assert has - was == pytest.approx(expected, abs=1e-6)
+
+    assert gated > 0
+
+
+async def test_texts_with_different_vectors_in_one_batch_are_each_as_alone() -> None:
+    gates = [Gate(), Gate(("e", ".")), Gate(("e",)), Gate()]
+    steerings = [
+        Steering(layer, vector(layer), 1.0, gate)
+        for layer, gate in zip((1, 2, 2, 3), gates, strict=True)
+    ]
+    together: dict[int, list[int]] = {}
+
+    async with serving(make_model(), TOKENIZER) as model:
+
+        async def steered(number: int) -> list[int]:
+            async with session(model, f"{number} {PROMPT}") as live:
+                live.steer(steerings[number])
+                return await write(live, 16)
+
+        async def keep(number: int) -> None:
+            together[number] = await steered(number)
+
+        alone = [await steered(number) for number in range(len(steerings))]
+        model.engine.memory.drop_resting()
+        async with anyio.create_task_group() as group:
+            for number in range(len(steerings)):
+                group.start_soon(keep, number)
+
+    assert [together[number] for number in range(len(steerings))] == alone
 
 
 async def test_what_was_steered_stays_so_when_it_is_computed_again() -> None:

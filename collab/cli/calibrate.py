@@ -1,0 +1,158 @@
+"""`collab calibrate`: thresholds of a recipe for a wanted share, from held-out problems."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import cast
+
+import anyio
+from pydantic import BaseModel, JsonValue
+from rich.console import Console
+from rich.table import Table
+
+from collab.calibrating.aiming import Kind, Target
+from collab.calibrating.calibrate import (
+    CalibrationReport,
+    Plan,
+    RecipeFamily,
+    calibrate,
+)
+from collab.calibrating.calibrator import Calibrator
+from collab.cli.flags import CalibrateFlags, RunFlags
+from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
+from collab.cli.progress import shown_progress
+from collab.cli.terminal import percent
+from collab.config import PluginConfig, RunConfig
+from collab.config_files import load_config
+from collab.errors import ConfigError
+from collab.plugins import build, find
+from collab.protocols import Verifier
+
+
+def execute(flags: RunFlags, calibrating: CalibrateFlags, *, as_json: bool) -> int:
+    """Record what is missing, set thresholds, print what is to be expected, return the exit code.
+
+    Raises:
+        ConfigError: It cannot be begun or gone on with; what was recorded is kept.
+    """
+    own, others = split_settings(flags.pair.settings, "calibrator")
+    labels, others = split_settings(others, "labels")
+    config = load_config(None, flags.values, others)
+    named = config.recipe or PluginConfig(use="rankguide")
+    family = RecipeFamily(find("recipes", named.use), named.options)
+    calibrator = _build_calibrator(named.use, family.factory, own)
+    plan = Plan(_target(calibrating), _judge(calibrating.labels, labels), calibrating.rounds)
+    config = config.model_copy(update={"recipe": named})
+    try:
+        with shown_progress("problems") as report:
+            work = partial(calibrate, config, family, calibrator, plan, on_progress=report)
+            found = anyio.run(work)
+    except KeyboardInterrupt:
+        print(
+            f"interrupted; what was recorded is on disk in {config.out}; run the same command "
+            "again to go on",
+            file=sys.stderr,
+        )
+        return 130
+    _print(found, named.use, config, as_json=as_json)
+    return 0
+
+
+def _build_calibrator(name: str, factory: type[BaseModel], settings: list[str]) -> Calibrator:
+    calibrator = part_of(factory, "calibrator", Calibrator)
+    if calibrator is None:
+        listed = ", ".join(installed_with("recipes", "calibrator"))
+        raise ConfigError(f"the recipe {name!r} cannot be calibrated; those that can: {listed}")
+    return build_part(calibrator, "calibrator", name, settings, {})
+
+
+def _judge(labels: str | None, settings: list[str]) -> Verifier | None:
+    if labels is None:
+        if settings:
+            raise ConfigError(f"setting {settings[0]!r} needs --labels, which names a verifier")
+        return None
+    made = find("verifiers", labels)
+    options = build_part(made, "labels", labels, settings, {}).model_dump()
+    return cast(Verifier, build("verifiers", labels, options))
+
+
+def _target(flags: CalibrateFlags) -> Target:
+    """Return the target that was asked for.
+
+    Raises:
+        ConfigError: It is no number, or none that could be meant.
+    """
+    text = flags.target.strip()
+    try:
+        value = float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
+    except ValueError as error:
+        raise ConfigError(f"the target {text!r} is no number; such as 10% or 0.1") from error
+    if flags.by == "cost":
+        if value <= 0 or text.endswith("%"):
+            raise ConfigError(f"a cost of {text!r}: give US dollars per problem, above 0")
+    elif not 0 <= value <= 1:
+        raise ConfigError(f"a share of {text!r}: give one from 0% to 100%, such as 10% or 0.1")
+    return Target(cast(Kind, flags.by), value)
+
+
+# --- printing ---------------------------------------------------------------------------------
+
+
+def _print(found: CalibrationReport, recipe: str, config: RunConfig, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(_as_json(found), indent=2))
+        return
+    console = Console(width=120)
+    bad = "" if found.bad_steps is None else f", {found.bad_steps:,} of them bad"
+    console.print(f"recorded     {found.problems:,} problems, {found.steps:,} steps{bad}")
+    curve = ", ".join(f"{wanted} {share:.1%}" for wanted, share in found.expected.items())
+    console.print(f"expected     {curve}  (wanted share, replayed)")
+    for row in _tellings(found):
+        console.print(row)
+    console.print(
+        f"reached      {_told(found.aim.reached, found.target)} for a wanted "
+        f"{_told(found.target.value, found.target)}, in {found.aim.rounds} runs of the pair"
+    )
+    if abs(found.aim.reached - found.target.value) > max(0.05 * (found.target.kind != "cost"), 0):
+        console.print(
+            "             the target cannot be reached with this recipe on these problems; this is "
+            "the nearest",
+        )
+    for name, value in found.options.items():
+        console.print(f"use          --recipe {recipe} --set recipe.{name}={value}", soft_wrap=True)
+
+
+def _tellings(found: CalibrationReport) -> list[Table]:
+    if not found.telling:
+        return []
+    table = Table("signal", "AUROC of a bad step", "95 % interval", "same index", "steps")
+    for name, one in found.telling.items():
+        within = "-" if one.within_index is None else f"{one.within_index:.3f}"
+        low, high = one.interval
+        table.add_row(
+            name, f"{one.auroc:.3f}", f"{low:.3f} to {high:.3f}", within, f"{one.steps:,}"
+        )
+    return [table]
+
+
+def _told(value: float, target: Target) -> str:
+    return f"${value:.6g} per problem" if target.kind == "cost" else percent(value)
+
+
+def _as_json(found: CalibrationReport) -> Mapping[str, JsonValue]:
+    return {
+        "target": {"kind": found.target.kind, "value": found.target.value},
+        "reached": found.aim.reached,
+        "rounds": found.aim.rounds,
+        "expected": dict(found.expected),
+        "telling": {
+            name: {**asdict(one), "interval": list(one.interval)}
+            for name, one in found.telling.items()
+        },
+        "problems": found.problems,
+        "steps": found.steps,
+        "bad_steps": found.bad_steps,
+        "options": dict(found.options),
+    }

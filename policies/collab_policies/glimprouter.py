@@ -1,0 +1,91 @@
+"""GlimpRouter: one look at a step's first token says who writes the step."""
+
+import random
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from collab.capabilities import Need
+from collab.decisions import Consult, Continue, Decision
+from collab.problems import Problem
+from collab.protocols import Draft, Policy, PolicySession
+from collab.recipes import Recipe
+from collab.roles import GENERATOR, MENTOR
+from collab_policies.entropy_calibrating import EntropyCalibrator
+from collab_policies.steps import StepRecipe
+
+
+class FirstTokenEntropy(Policy):
+    """Have a mentor write the steps whose first token the generator is unsure of.
+
+    The entropy is taken over the `top_k` likeliest tokens, renormalised, in nats. The token is kept
+    where the generator goes on.
+
+    References:
+        GlimpRouter, arXiv:2601.05110. Its code keys the top 20 by text, so equal texts fall
+        together; here they are told apart by id.
+    """
+
+    threshold_nats: float = Field(default=1.0, ge=0, description="A mentor writes from it on.")
+    top_k: int = Field(default=20, ge=2, description="Most likely tokens it is taken over.")
+    first_steps: int = Field(default=0, ge=0, description="So many steps are always a mentor's.")
+    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+
+    @property
+    def needs(self) -> Sequence[Need]:
+        """Top-k log-probabilities of the generator, and the mentor."""
+        return (Need(GENERATOR, "entropy", self.top_k), Need(self.mentor, "text"))
+
+    def start(self, problem: Problem, rng: random.Random) -> PolicySession:
+        """Return a session that counts steps."""
+        return _GlimpseSession(self)
+
+
+class _GlimpseSession(PolicySession):
+    def __init__(self, policy: FirstTokenEntropy) -> None:
+        self._policy = policy
+        self._steps = 0
+        self._entropy: float | None = None
+
+    def glimpse(self) -> int:
+        return 0 if self._steps < self._policy.first_steps else 1
+
+    def decide_before(self, draft: Draft) -> Decision:
+        self._steps += 1
+        if self._steps <= self._policy.first_steps:
+            return Consult(self._policy.mentor, why="first steps")
+        self._entropy = draft.tokens[0].entropy_nats
+        if self._entropy is not None and self._entropy >= self._policy.threshold_nats:
+            return Consult(self._policy.mentor, why="unsure", signal=self._entropy)
+        return Continue()
+
+    def decide(self, draft: Draft) -> Decision:
+        return Continue(why="sure", signal=self._entropy)
+
+
+class GlimpRouter(StepRecipe):
+    """The generator writes a step unless its first token makes it unsure; the mentor answers.
+
+    References:
+        GlimpRouter, arXiv:2601.05110. Deviations: the token looked at is kept, where the published
+        code throws it away and draws it again, so a step of the generator is one call and a step
+        of the mentor two; a threshold of 0 can be expressed, where the published code takes it for
+        1.0; an entropy that a server does not give leaves the step to the generator.
+    """
+
+    calibrator: ClassVar[type[EntropyCalibrator]] = EntropyCalibrator
+
+    threshold_nats: float = Field(default=1.0, ge=0, description="The mentor writes from it on.")
+    top_k: int = Field(default=20, ge=2, description="Most likely tokens it is taken over.")
+    first_steps: int = Field(default=0, ge=0, description="So many steps are the mentor's.")
+
+    def recipe(self) -> Recipe:
+        """Return the recipe."""
+        policy = FirstTokenEntropy(
+            threshold_nats=self.threshold_nats,
+            top_k=self.top_k,
+            first_steps=self.first_steps,
+            mentor=self.mentor,
+        )
+        return self.composed("glimprouter", policy)

@@ -1,0 +1,151 @@
+"""Speculative Thinking: where a step begins with doubt, the mentor begins it instead."""
+
+import random
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from collab.capabilities import Need
+from collab.decisions import Consult, Continue, Decision, Inject
+from collab.problems import Problem
+from collab.proposals import Until
+from collab.protocols import Case, Draft, Handles, Policy, PolicySession, Verifier, VerifierSession
+from collab.recipes import Recipe
+from collab.roles import GENERATOR, MENTOR
+from collab.units import StepUnit
+from collab.verdicts import Abstain, Verdict
+from collab_policies.steps import StepRecipe
+
+Mood = Literal["none", "reflection", "verification", "conclusion"]
+
+_WORDS: dict[Mood, re.Pattern[str]] = {
+    "reflection": re.compile(r"\b(wait|alternatively|hold on|another|hmm+)\b", re.IGNORECASE),
+    "verification": re.compile(r"\b(verify|check|make sure|confirm|think again)\b", re.IGNORECASE),
+    "conclusion": re.compile(r"\b(so the answer|the answer is|final answer)\b", re.IGNORECASE),
+}
+RECAP = "Let me check whether the steps so far are right.\n\n"
+
+
+def mood_of(text: str) -> Mood:
+    """Return what the beginning of a step is about to do, told by its words."""
+    return next((mood for mood, words in _WORDS.items() if words.search(text)), "none")
+
+
+class StepMood(Policy):
+    """Ask a mentor where a step begins by looking back, checking or concluding.
+
+    Only the first `look_ahead` tokens of a step are read, and kept where it goes on. Behind
+    `patience` steps that look back, a recap is put in and a mentor writes `rescue_tokens`; both
+    numbers grow each time, up to a bound.
+
+    References:
+        Speculative Thinking, arXiv:2504.12329: 20 tokens ahead; recap behind 15, then 20, 25 up to
+        30 such steps, with 125, then 150 up to 200 tokens. Its recap branch fails in one variant of
+        the published code. Words and recap are worded anew.
+    """
+
+    look_ahead: int = Field(default=20, ge=1, description="Tokens of a step that are read.")
+    patience: int = Field(default=15, ge=1, description="Steps that look back before a recap.")
+    rescue_tokens: int = Field(default=125, ge=1, description="A mentor's tokens behind it.")
+    recap: str = Field(default=RECAP, min_length=1, description="What is put in.")
+    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+
+    @property
+    def needs(self) -> Sequence[Need]:
+        """The mentor."""
+        return (Need(self.mentor, "text"),)
+
+    def start(self, problem: Problem, rng: random.Random) -> PolicySession:
+        """Return a session that counts steps that look back."""
+        return _MoodSession(self)
+
+
+class _MoodSession(PolicySession):
+    def __init__(self, policy: StepMood) -> None:
+        self._policy = policy
+        self._patience, self._rescue = policy.patience, policy.rescue_tokens
+        self._negative = 0
+        self._is_rescued = False
+
+    def glimpse(self) -> int:
+        return 0 if self._is_rescued else self._policy.look_ahead
+
+    def decide_before(self, draft: Draft) -> Decision:
+        mentor = self._policy.mentor
+        if self._is_rescued:
+            self._is_rescued = False
+            rescue, self._rescue = self._rescue, min(self._rescue + 25, 200)
+            return Consult(mentor, max_tokens=rescue, why="recap")
+        if draft.answer and not draft.answer.endswith("\n\n"):
+            return Continue(why="within a step")
+        mood = mood_of(draft.text)
+        self._negative += mood in ("reflection", "verification")
+        return Continue() if mood == "none" else Consult(mentor, why=mood)
+
+    def decide(self, draft: Draft) -> Decision:
+        if self._negative < self._patience:
+            return Continue()
+        self._negative, self._patience = 0, min(self._patience + 5, 30)
+        self._is_rescued = True
+        return Inject(self._policy.recap, why="looked back too often")
+
+
+class Moods(Verifier):
+    """Take a mentor's beginning of a step where it is of another mood than the generator's.
+
+    References:
+        Speculative Thinking, arXiv:2504.12329. A mentor's recap stands in any case.
+    """
+
+    is_mentor_preferred: bool = Field(
+        default=False, description="Take the mentor's whatever it says."
+    )
+
+    def start(self, problem: Problem, rng: random.Random) -> VerifierSession:
+        """Return a session; it has no memory."""
+        return _MoodsSession(self)
+
+
+class _MoodsSession(VerifierSession):
+    def __init__(self, options: Moods) -> None:
+        self._options = options
+
+    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+        if not case.mentor:
+            return Abstain("no proposal to compare")
+        own, offered = (mood_of(case.proposals[one].text) for one in (GENERATOR, case.mentor))
+        is_rescue = not case.draft.tokens
+        if is_rescue or self._options.is_mentor_preferred or own != offered:
+            return Verdict(case.mentor, why=offered)
+        return Verdict(GENERATOR, why=own)
+
+
+class SpeculativeThinking(StepRecipe):
+    """Steps that begin with doubt are begun by the mentor, 20 tokens long.
+
+    References:
+        Speculative Thinking, arXiv:2504.12329; see `StepMood` and `Moods`.
+    """
+
+    look_ahead: int = Field(default=20, ge=1, description="Tokens of a step that are read.")
+    patience: int = Field(default=15, ge=1, description="Steps that look back before a recap.")
+    rescue_tokens: int = Field(default=125, ge=1, description="The mentor's tokens behind it.")
+    is_mentor_preferred: bool = Field(default=False, description="Take the mentor's always.")
+
+    def recipe(self) -> Recipe:
+        """Return the recipe."""
+        policy = StepMood(
+            look_ahead=self.look_ahead,
+            patience=self.patience,
+            rescue_tokens=self.rescue_tokens,
+            mentor=self.mentor,
+        )
+        segment = Until(self.look_ahead, StepUnit(max_tokens=self.look_ahead))
+        return self.composed(
+            "speculative-thinking",
+            policy,
+            verifiers=(Moods(is_mentor_preferred=self.is_mentor_preferred),),
+            segment=segment,
+        )

@@ -1,0 +1,94 @@
+"""The verifier `step-trial`: a step is bad if the right answer gets rarer behind it."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from pydantic import Field
+
+from collab.capabilities import Need
+from collab.concurrency import concurrently
+from collab.errors import ContextOverflowError, NoReferenceError
+from collab.grading import Extraction, Grader
+from collab.problems import Problem
+from collab.proposals import Proposal
+from collab.protocols import Case, Handles, Verifier, VerifierSession
+from collab.roles import GENERATOR
+from collab.trials import Trial
+from collab.verdicts import NOBODY, Abstain, Verdict
+
+_BEFORE = "before"
+
+
+class StepTrial(Verifier):
+    """Let a step stand unless it costs the generator too many right answers.
+
+    The generator goes on alone `samples` times from before the step and from behind it; the step
+    falls if the share of right answers is lower behind it by `drop` or more. For labels and
+    studies only: it reads the gold answer and costs many times the rest. The recipe has to sample:
+    greedily, what stands before a step leads into that very step. The verdict's score is the share
+    behind it minus the share before it.
+    """
+
+    samples: int = Field(default=8, ge=1, description="Attempts from either place.")
+    drop: float = Field(default=0.25, gt=0, le=1, description="It falls from this loss on.")
+    max_tokens: int = Field(
+        default=512, ge=1, description="Longest attempt; never beyond the longest answer."
+    )
+    extraction: Extraction = Field(default="marked", description="As the run's.")
+    grader: Grader = Field(default="auto", description="As the run's.")
+
+    @property
+    def needs(self) -> Sequence[Need]:
+        """The generator's text."""
+        return (Need(GENERATOR, "text"),)
+
+    @property
+    def reads_look_ahead(self) -> bool:
+        """Only the draft is tried out."""
+        return False
+
+    def start(self, problem: Problem, rng: random.Random) -> VerifierSession:
+        """Return a session that knows the gold answer.
+
+        Raises:
+            NoReferenceError: The problem has none.
+        """
+        if problem.answer is None:
+            raise NoReferenceError(
+                f"problem {problem.id!r} has no gold answer, which the verifier 'step-trial' "
+                "compares with; give it an `answer`, or have a mentor judge (`step-score`)"
+            )
+        trial = Trial(problem.answer, self.max_tokens, self.extraction, self.grader)
+        return _TrialSession(self, trial, rng)
+
+
+class _TrialSession(VerifierSession):
+    def __init__(self, options: StepTrial, trial: Trial, rng: random.Random) -> None:
+        self._options = options
+        self._trial = trial
+        self._rng = rng
+
+    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+        if case.mentor:
+            return Abstain("there is a proposal to compare, and only the draft is tried out")
+        empty = Proposal(GENERATOR, (), "length")
+        both = replace(case, proposals={GENERATOR: case.draft.proposal, _BEFORE: empty})
+        rights = {GENERATOR: 0, _BEFORE: 0}
+        try:
+            for _ in range(self._options.samples):
+                seed = self._rng.getrandbits(63)
+                attempt = partial(self._trial.is_right, both, models=models, seed=seed)
+                ahead, back = await concurrently(
+                    partial(attempt, GENERATOR), partial(attempt, _BEFORE)
+                )
+                if ahead is None or back is None:
+                    return Abstain("the grader cannot tell what the step leads to")
+                rights[GENERATOR] += ahead
+                rights[_BEFORE] += back
+        except ContextOverflowError:
+            return Abstain("no room in the context to try the step out")
+        gain = (rights[GENERATOR] - rights[_BEFORE]) / self._options.samples
+        stands = NOBODY if gain <= -self._options.drop else GENERATOR
+        return Verdict(stands, score=gain, why="tried out")
