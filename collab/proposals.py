@@ -130,9 +130,13 @@ class Distribution:
 
     Attributes:
         labels: Probability the model gave to each label, in `[0, 1]`; they need not sum to 1.
+        likeliest: Text of the likeliest token of all, a label or not, by itself: a blank at its
+            start may be lost. Empty where that token ends the text, and `None` where the model
+            does not say.
     """
 
     labels: Mapping[str, float]
+    likeliest: str | None = None
 
     def normalised(self, label: str) -> float:
         """Return the share of `label` in the mass of all labels, 0.5 of two if there is none."""

@@ -83,7 +83,8 @@ class Session(Protocol):
     async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
         """Return the labels' probabilities right behind the text followed by `question`.
 
-        Each label counts by its first token. The text and its head stay as they are.
+        Each label counts by its first token. The text and its head stay as they are. Whoever knows
+        the likeliest token of all says so too.
 
         Raises:
             ContextOverflowError: Text and question do not fit the model's context.

@@ -149,7 +149,10 @@ class ProblemLoop:
                 self._drafter.leave_next_alone()
                 return ""
             return await self._commit_draft(draft)
-        return await self._commit_verdict(verdict, proposals, is_last=draft.is_last)
+        # A segment can be shorter than the draft, whose end is then not reached.
+        is_end = draft.is_last and len(own.tokens) >= len(draft.proposal.tokens)
+        end = self._bounds.reason(draft.proposal) if is_end else ""
+        return await self._commit_verdict(verdict, proposals, own_end=end)
 
     async def _propose(
         self, decision: Consult, draft: Draft, mentor: Participant
@@ -186,7 +189,7 @@ class ProblemLoop:
             self._trace, "consult", self._segment(decision), self._recipe.sampling
         )
         verdict = Verdict(mentor.name, why="redone")
-        return await self._commit_verdict(verdict, {mentor.name: offered}, is_last=False)
+        return await self._commit_verdict(verdict, {mentor.name: offered})
 
     def _mentor(self, decision: Consult) -> Participant:
         if decision.mentor == GENERATOR or decision.mentor not in self._participants:
@@ -250,14 +253,20 @@ class ProblemLoop:
         )
 
     async def _commit_verdict(
-        self, verdict: Verdict, proposals: Mapping[str, Proposal], *, is_last: bool
+        self, verdict: Verdict, proposals: Mapping[str, Proposal], *, own_end: str = ""
     ) -> str:
+        """Commit what stands and return why the text is over behind it, if it is.
+
+        `own_end` says why it is known to be over behind the generator's proposal.
+        """
         winner = proposals[verdict.stands]
         part = winner.part(0, verdict.upto)
         kind: SpanKind = "draft" if verdict.stands == GENERATOR else "consultation"
         if not await self._committer.commit(part, kind):
             return "repeat"
         await self._committer.trim(winner.stop_overlap if self._bounds.is_final(winner) else 0)
-        is_whole = len(part.tokens) == len(winner.tokens)
-        ends = self._bounds.is_final(winner) or (is_last and verdict.stands == GENERATOR)
-        return self._bounds.reason(winner) if is_whole and ends else ""
+        if len(part.tokens) < len(winner.tokens):
+            return ""
+        if self._bounds.is_final(winner):
+            return self._bounds.reason(winner)
+        return own_end if verdict.stands == GENERATOR else ""

@@ -159,6 +159,10 @@ async def _check_judge(session: Session) -> None:
     _ensure(
         all(0 <= p <= 1 for p in answer.labels.values()), "a label's probability is not in 0..1"
     )
+    _ensure(
+        answer.likeliest is None or isinstance(answer.likeliest, str),
+        "the likeliest token of a judgement is neither a text nor None",
+    )
     after = await session.generate(Until(4), Sampling())
     _ensure(after.text == before.text, "judge() changes the text")
 
@@ -247,7 +251,7 @@ class _EvenHandles:
         self._hidden_size = hidden_size
 
     async def judge(self, role: str, question: str, labels: Sequence[str]) -> Distribution:
-        return Distribution({label: 1 / len(labels) for label in labels})
+        return Distribution({label: 1 / len(labels) for label in labels}, likeliest=labels[0])
 
     async def score(self, role: str, text: str) -> tuple[Token, ...]:
         return _tokens(*(part for part in [text] if part))

@@ -146,10 +146,14 @@ class FakeSession:
         return builder.build(self._author, replayed=replayed)
 
     async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
-        """Return the scripted label probabilities."""
+        """Return the scripted label probabilities; the likeliest is one of them, if any."""
         await self._begin_call(len(pieces(question)))
         self._count_decoded()
-        return Distribution({label: self._model.labels.get(label, 0.0) for label in labels})
+        scripted = self._model.labels
+        return Distribution(
+            {label: scripted.get(label, 0.0) for label in labels},
+            likeliest=max(scripted, key=scripted.__getitem__, default=""),
+        )
 
     async def score(self, text: str) -> tuple[Token, ...]:
         """Return log-probability 0 for what it would write itself, -1 for anything else."""

@@ -28,7 +28,9 @@ CUT_AT_STEP_SHARE = 0.3
 PIECE = re.compile(r"\n\n| ?\d| ?[A-Za-z]+| ?[^\sA-Za-z\d]+|\s")
 
 
-def choice_documents(problem: Problem, rng: random.Random) -> tuple[Document, Document]:
+def choice_documents(
+    problem: Problem, rng: random.Random, cue: str = CUE
+) -> tuple[Document, Document]:
     """Return a right and a wrong continuation under the self-judge's cue, in both orders.
 
     Only the letter is supervised. The options are 16 pieces long and start where a branch would:
@@ -41,8 +43,8 @@ def choice_documents(problem: Problem, rng: random.Random) -> tuple[Document, Do
     cut = _branch_position(right, wrong, rng)
     prefix += right[:cut]
     right, wrong = _first_pieces(right[cut:]), _first_pieces(wrong[cut:])
-    right_first = Segment(prefix + CUE.format(a=right, b=wrong), is_supervised=False)
-    wrong_first = Segment(prefix + CUE.format(a=wrong, b=right), is_supervised=False)
+    right_first = Segment(prefix + cue.format(a=right, b=wrong), is_supervised=False)
+    wrong_first = Segment(prefix + cue.format(a=wrong, b=right), is_supervised=False)
     return (
         Document((right_first, Segment("A")), is_finished=False),
         Document((wrong_first, Segment("B")), is_finished=False),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 from grading import trace_has_step_error
-from judge import judge_table
+from judge import judge_table, pairs_table
+from judge_pairs import read_pairs
 from task import boxed_answer, parse_problem
 from transformers import (
     AutoModelForCausalLM,
@@ -17,6 +18,8 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+
+from collab_policies.self_judge import CUE
 
 MAX_NEW_TOKENS = 240
 BATCH_PROBLEMS = 100
@@ -51,9 +54,13 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(args.folder)
     model = AutoModelForCausalLM.from_pretrained(args.folder, dtype=getattr(torch, args.dtype))
     model = model.to(args.device).eval()
+    if args.pairs:
+        print(pairs_table(model, tokenizer, read_pairs(args.pairs), args.cue))
+        return
     problems = [json.loads(line) for line in args.problems.read_text("utf-8").splitlines()]
     if args.judge:
-        print(judge_table(model, tokenizer, [problem["prompt"] for problem in problems]))
+        prompts = [problem["prompt"] for problem in problems]
+        print(judge_table(model, tokenizer, prompts, args.cue))
         return
     traces = answer(model, tokenizer, [problem["prompt"] for problem in problems])
     answered = [problem | {"trace": trace} for problem, trace in zip(problems, traces, strict=True)]
@@ -134,8 +141,13 @@ def _markdown(cells: Sequence[str]) -> str:
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="a model folder")
-    parser.add_argument("--problems", type=Path, required=True, help="lines of id, prompt, answer")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--problems", type=Path, help="lines of id, prompt, answer")
+    source.add_argument(
+        "--pairs", type=Path, help="measure the self-judge on the branches of judge_pairs.py"
+    )
     parser.add_argument("--judge", action="store_true", help="measure the A/B self-judge instead")
+    parser.add_argument("--cue", default=CUE, help="the self-judge's question")
     parser.add_argument("--traces", type=Path, help="also write every trace to this file")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--device", default="cpu")

@@ -1,7 +1,7 @@
 """Training batches: fresh documents, tokenised, with a mask of what the loss counts."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,17 +45,22 @@ def tokenizer_texts(seed: int) -> Iterator[str]:
 def draw_pool(
     rng: random.Random, tokenizer: PreTrainedTokenizerFast, mixture: Mixture
 ) -> list[Batch]:
-    """Return a pool of fresh documents as batches of similar lengths, in random order.
+    """Return a pool of fresh documents as batches of similar lengths, in random order."""
+    return batches_of(_document_groups(rng, mixture, POOL_DOCUMENTS), rng, tokenizer)
 
-    The two orders of a choice stay in one batch, so that a preference for one letter earns nothing.
+
+def batches_of(
+    groups: Iterable[Sequence[Document]], rng: random.Random, tokenizer: PreTrainedTokenizerFast
+) -> list[Batch]:
+    """Return documents as batches of similar lengths, in random order.
+
+    A group stays in one batch: between the two orders of a choice, a preference for one letter
+    earns nothing.
     """
-    groups = [
-        [_encode(document, tokenizer) for document in group]
-        for group in _document_groups(rng, mixture, POOL_DOCUMENTS)
-    ]
-    groups.sort(key=_width)
+    encoded = [[_encode(document, tokenizer) for document in group] for group in groups]
+    encoded.sort(key=_width)
     batches: list[list[_Encoded]] = [[]]
-    for group in groups:
+    for group in encoded:
         if (len(batches[-1]) + len(group)) * _width(group) > BATCH_TOKENS and batches[-1]:
             batches.append([])
         batches[-1] += group

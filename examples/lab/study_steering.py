@@ -13,14 +13,22 @@ import anyio
 from collab import Controller, Result
 from collab.grading import grade
 from collab.problems import Problem, read_problems
-from collab.statistics import wilson_interval
+from collab.statistics import mcnemar_exact, wilson_interval
 from collab_backends.local.backend import LocalTorch
 from collab_policies.seal import Seal
 from collab_policies.steering.vector_file import VECTOR_NAME, load_vector, save_vector
 from collab_policies.thoughts import count_reflections, steps_of
 
 SCALES = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
-HEADINGS = ("scale", "N", "accuracy (95 % interval)", "reflections", "steps", "tokens", "won, lost")
+HEADINGS = (
+    "scale",
+    "N",
+    "accuracy (95 % interval)",
+    "reflections",
+    "steps",
+    "tokens",
+    "won, lost, p",
+)
 MAX_ANSWER_TOKENS = 240
 
 
@@ -103,7 +111,7 @@ def _row(scale: float, written: Sequence[Written], before: Mapping[str, bool]) -
         f"{sum(one.reflections for one in written) / count:.3f}",
         f"{sum(one.steps for one in written) / count:.2f}",
         f"{sum(one.tokens for one in written) / count:.1f}",
-        f"{won}, {lost}",
+        f"{won}, {lost}, {mcnemar_exact(won, lost):.2g}",
     )
     return _markdown(cells)
 

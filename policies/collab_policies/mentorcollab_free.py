@@ -8,7 +8,7 @@ from collab.roles import MENTOR
 from collab.units import WordUnit
 from collab_policies.agreement import Agreement
 from collab_policies.random_positions import RandomPositions
-from collab_policies.self_judge import Order, SelfJudge
+from collab_policies.self_judge import Order, Reading, SelfJudge
 
 
 class MentorCollabFree(BaseModel):
@@ -32,12 +32,15 @@ class MentorCollabFree(BaseModel):
           nothing comes back to life by chance; so does the end of a segment that is taken, the
           mentor's too, where the published code has the generator write on;
         - a failed call is an error, where the published code takes it for the end of a text;
-        - the probabilities of both labels are compared, where the published code reads the one
-          likeliest token and takes anything but B for A;
         - the budget counts tokens of whoever wrote them and is kept exactly, where the published
           code counts turns and may overshoot by a segment;
         - stop strings are told apart by case and cut off, where the published code keeps them;
         - the cue is worded anew.
+
+        Like the published code, the judge's one likeliest token is read, and anything but B leaves
+        the generator's segment. The reading `share` compares the probabilities of both labels
+        instead; it hears a judge that would write neither, and a server that does not say the
+        likeliest token.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +56,9 @@ class MentorCollabFree(BaseModel):
     )
     mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
     order: Order = Field(default="fixed", description="Of the two segments in the question.")
+    reading: Reading = Field(
+        default="likeliest", description="Of the judge's answer: its likeliest token, or the share."
+    )
     sampling: Sampling = Field(default=Sampling(), description="Greedy unless asked otherwise.")
 
     def recipe(self) -> Recipe:
@@ -61,7 +67,7 @@ class MentorCollabFree(BaseModel):
         return Recipe(
             name="mentorcollab-free",
             policy=RandomPositions(rate=self.rate, mentor=self.mentor),
-            verifiers=(Agreement(unit=word), SelfJudge(order=self.order)),
+            verifiers=(Agreement(unit=word), SelfJudge(order=self.order, reading=self.reading)),
             unit=word,
             segment=Until(max_tokens=self.segment_tokens),
             max_answer_tokens=self.max_answer_tokens,

@@ -5,13 +5,14 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from collab.capabilities import Need
-from collab.errors import ContextOverflowError
+from collab.errors import ContextOverflowError, ModelCallError
 from collab.problems import Problem
 from collab.protocols import Case, Handles, Verifier, VerifierSession
 from collab.roles import GENERATOR
@@ -23,27 +24,32 @@ CUE = (
 )
 
 _TIE = 1e-4
-"""Scores this close to the threshold are a tie. A judge that only prefers a letter scores 0.5 in
+"""Shares this close to the threshold are a tie. A judge that only prefers a letter scores 0.5 in
 both orders, give or take the last bits, which depend on what else is in the batch."""
 
 Order = Literal["fixed", "swapped", "both"]
+Reading = Literal["share", "likeliest"]
+
+_HALF = 0.5
 
 
 class SelfJudge(Verifier):
     """Ask the generator which of two continuations is right, and read the labels' probabilities.
 
-    The question is put on a fork of the generator's cached text and leaves no trace in it. The
-    mentor's proposal stands if its label holds more than `threshold` of the probability of both
-    labels; what does not answer at all leaves the generator's. The verdict's score is the margin in
-    [-1, 1]: the mentor's share minus the generator's, so 0 for a judge that cannot tell. Without
-    room for the question in the judge's context, it abstains. Labels that begin with the same token
-    in the judge's vocabulary are an error of the problem.
+    The question is put on a fork of the generator's cached text and leaves no trace in it. With the
+    reading `share`, the mentor's proposal stands if its label holds more than `threshold` of the
+    probability of both labels; with `likeliest`, if its label is the likeliest token of all, in
+    both orders where both are asked. What does not answer at all leaves the generator's. The
+    verdict's score is the margin in [-1, 1] with either reading: the mentor's share minus the
+    generator's, so 0 for a judge that cannot tell. Without room for the question in the judge's
+    context, it abstains. Labels that begin with the same token in the judge's vocabulary are an
+    error of the problem; so is a judge that does not say its likeliest token, if that is read.
 
     References:
         MentorCollab (FREE), arXiv:2602.05307. The published code always shows the generator's
-        continuation as A and takes the mentor's only if the most likely token is "B"; order
-        `fixed` with threshold 0.5 differs from it where neither label is the most likely token.
-        Other orders answer its preference for one position. The cue is worded anew.
+        continuation as A and takes the mentor's only if the likeliest token is "B", blanks aside:
+        order `fixed`, reading `likeliest`. The reading `share` also hears a judge that would write
+        neither letter. Other orders answer its preference for one position. The cue is worded anew.
     """
 
     order: Order = Field(
@@ -51,7 +57,13 @@ class SelfJudge(Verifier):
         description="`fixed`: the generator's continuation is A; `swapped`: it is B; `both`: "
         "asked in both orders, averaged.",
     )
-    threshold: float = Field(default=0.5, ge=0, le=1, description="The mentor's stands above it.")
+    reading: Reading = Field(
+        default="share",
+        description="`share`: of the labels' probability; `likeliest`: the likeliest token of all.",
+    )
+    threshold: float = Field(
+        default=_HALF, ge=0, le=1, description="Share above which the mentor's stands."
+    )
     cue: str = Field(default=CUE, description="The question, with {a} and {b}.")
     labels: tuple[str, str] = Field(
         default=("A", "B"), description="What the cue calls the two; other first tokens."
@@ -70,6 +82,14 @@ class SelfJudge(Verifier):
         if labels[0] == labels[1] or not all(label.strip() for label in labels):
             raise ValueError("the two labels have to differ, and none may be empty")
         return labels
+
+    @model_validator(mode="after")
+    def _reads_one_way(self) -> Self:
+        if self.reading == "likeliest" and self.threshold != _HALF:
+            raise ValueError(
+                "the reading 'likeliest' has no threshold; leave it out, or read share"
+            )
+        return self
 
     @property
     def judge(self) -> str:
@@ -95,24 +115,48 @@ class _JudgeSession(VerifierSession):
             return Abstain("no proposal to compare")
         own, offered = case.proposals[GENERATOR].text, case.proposals[case.mentor].text
         try:
-            share = await self._share_of_mentor(models, own, offered)
+            answers = await self._answers(models, own, offered)
         except ContextOverflowError:
             return Abstain("no room in the context for the question")
-        stands = case.mentor if share > self._options.threshold + _TIE else GENERATOR
+        share = fmean(one.share for one in answers)
+        if self._options.reading == "share":
+            is_mentors = share > self._options.threshold + _TIE
+        else:
+            is_mentors = all(one.is_written for one in answers)
         why = f"judged by the {self._options.judge}, order {self._options.order}"
-        return Verdict(stands, score=2 * share - 1, why=why)
+        return Verdict(case.mentor if is_mentors else GENERATOR, score=2 * share - 1, why=why)
 
-    async def _share_of_mentor(self, models: Handles, own: str, offered: str) -> float:
+    async def _answers(self, models: Handles, own: str, offered: str) -> list["_Answer"]:
         first, second = self._options.labels
-        shares = []
+        answers = []
         if self._options.order in ("fixed", "both"):
-            shares.append(await self._ask(models, own, offered, mentor_label=second))
+            answers.append(await self._ask(models, own, offered, mentor_label=second))
         if self._options.order in ("swapped", "both"):
-            shares.append(await self._ask(models, offered, own, mentor_label=first))
-        return fmean(shares)
+            answers.append(await self._ask(models, offered, own, mentor_label=first))
+        return answers
 
-    async def _ask(self, models: Handles, a: str, b: str, *, mentor_label: str) -> float:
+    async def _ask(self, models: Handles, a: str, b: str, *, mentor_label: str) -> "_Answer":
         # Not str.format: the continuations may contain braces.
         question = b.join(part.replace("{a}", a) for part in self._options.cue.split("{b}"))
-        answer = await models.judge(self._options.judge, question, self._options.labels)
-        return answer.normalised(mentor_label)
+        judge = self._options.judge
+        answer = await models.judge(judge, question, self._options.labels)
+        if self._options.reading == "likeliest" and answer.likeliest is None:
+            raise ModelCallError(
+                f"the {judge} does not say which token is its likeliest, which the judge's reading "
+                "'likeliest' compares; set reading to 'share'"
+            )
+        is_written = (answer.likeliest or "").strip() == mentor_label.strip()
+        return _Answer(answer.normalised(mentor_label), is_written=is_written)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the judge says to one order.
+
+    Attributes:
+        share: The mentor's label's of both labels' probability.
+        is_written: Whether that label is the likeliest token of all.
+    """
+
+    share: float
+    is_written: bool

@@ -227,6 +227,7 @@ def _published(
         rng=random.Random(seed),
         rate=RATE,
         cue=CUE,
+        reading="likeliest",
         max_tokens=max_tokens,
     )
 

@@ -19,6 +19,7 @@ from collab.trace import RolledBack, Verified
 from collab.units import TokenUnit
 from collab_policies.agreement import Agreement
 from collab_policies.always import Always
+from collab_policies.always_generator import AlwaysGenerator
 from collab_policies.always_mentor import AlwaysMentor
 from collab_policies.self_judge import SelfJudge
 
@@ -192,3 +193,34 @@ async def test_several_mentors_are_asked_by_name() -> None:
         result = await controller.solve("q")
 
     assert spans(result) == [("old", "O"), ("wise", " W"), ("generator", " c")]
+
+
+async def test_a_segment_shorter_than_the_last_draft_does_not_end_the_answer() -> None:
+    policy = Scripted(script={0: Consult(max_tokens=2)})
+    generator, mentor = FakeModel("a b c"), FakeModel("X Y Z")
+
+    result = await solve(
+        policy,
+        generator=generator,
+        mentor=mentor,
+        verifiers=[AlwaysGenerator()],
+        unit=TokenUnit(size=4),
+    )
+
+    assert spans(result) == [("generator", "a b"), ("generator", " c")]
+    assert (result.text, result.reason) == ("a b c", "eos")
+
+
+async def test_a_segment_that_just_reaches_the_end_ends_the_answer_as_the_draft_would() -> None:
+    policy = Scripted(script={0: Consult(max_tokens=3)})
+    generator, mentor = FakeModel("a b c"), FakeModel("X Y Z")
+
+    result = await solve(
+        policy,
+        generator=generator,
+        mentor=mentor,
+        verifiers=[AlwaysGenerator()],
+        unit=TokenUnit(size=4),
+    )
+
+    assert (result.text, result.reason) == ("a b c", "eos")

@@ -1,17 +1,14 @@
 """The lab's task: right arithmetic, a split that holds, tokenizers that round-trip."""
 
-import importlib.util
 import json
 import random
 import re
-import sys
 from collections import Counter
 from itertools import chain
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from support.examples import load_lab
 
 from collab_backends.lab import LAB_FOLDER
 from collab_policies.self_judge import CUE
@@ -20,29 +17,17 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 Tokenizer = pytest.importorskip("tokenizers").Tokenizer
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "lab"
 OPTIONS = re.compile(
     re.escape(CUE).replace(r"\{a\}", "(.*)").replace(r"\{b\}", "(.*)") + "$", re.DOTALL
 )
 EQUATION = re.compile(r"([a-z]) = ([a-z]) ([-+*]) (\d) = (\d) [-+*] \d = (\d)")
 
 
-def load(name: str) -> ModuleType:
-    """Import one file of the example under its own name, so that its siblings find it."""
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec is not None, "the example is a file of this repository"
-    assert spec.loader is not None, "a file has a loader"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-task = load("task")
-choices = load("choices")
-grading = load("grading")
-tokenizer = load("tokenizer")
-stream = load("stream")
+task = load_lab("task")
+choices = load_lab("choices")
+grading = load_lab("grading")
+tokenizer = load_lab("tokenizer")
+stream = load_lab("stream")
 
 
 def recompute(sign: str, left: int, right: int) -> int:

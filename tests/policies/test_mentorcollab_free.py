@@ -14,15 +14,20 @@ def test_its_defaults_are_the_published_ones() -> None:
     recipe = MentorCollabFree().recipe()
 
     assert recipe.policy == RandomPositions(rate=0.24)
-    assert recipe.verifiers == (Agreement(unit=WordUnit(max_tokens=12)), SelfJudge(order="fixed"))
+    assert recipe.verifiers == (
+        Agreement(unit=WordUnit(max_tokens=12)),
+        SelfJudge(order="fixed", reading="likeliest"),
+    )
     assert (recipe.segment.max_tokens, recipe.max_answer_tokens) == (16, 512)
     assert (recipe.repeat_limit, recipe.sampling.is_greedy) == (3, True)
 
 
 def test_its_options_reach_its_plugins() -> None:
-    recipe = MentorCollabFree(rate=0.5, segment_tokens=8, word_tokens=4, order="both").recipe()
+    recipe = MentorCollabFree(
+        rate=0.5, segment_tokens=8, word_tokens=4, order="both", reading="share"
+    ).recipe()
 
     assert recipe.policy == RandomPositions(rate=0.5)
     assert recipe.unit == WordUnit(max_tokens=4)
     assert recipe.segment.max_tokens == 8
-    assert recipe.verifiers[1] == SelfJudge(order="both")
+    assert recipe.verifiers[1] == SelfJudge(order="both", reading="share")

@@ -17,7 +17,7 @@ from collab.views import ViewOptions
 from collab_backends.lab import LAB_FOLDER
 from collab_backends.local.backend import LocalTorch
 from collab_policies.mentorcollab_free import MentorCollabFree
-from collab_policies.self_judge import CUE
+from collab_policies.self_judge import CUE, Reading
 
 PROBLEMS = 12
 RAW = ViewOptions(template="raw")
@@ -71,14 +71,17 @@ def oracles(pair: Pair) -> tuple[TextModel, TextModel]:
     return load_text_model(pair.generator), load_text_model(pair.mentor)
 
 
-def recipe(rate: float, max_tokens: int) -> Recipe:
-    free = MentorCollabFree(rate=rate, max_answer_tokens=max_tokens).recipe()
+def recipe(rate: float, reading: Reading, max_tokens: int) -> Recipe:
+    free = MentorCollabFree(rate=rate, reading=reading, max_answer_tokens=max_tokens).recipe()
     return replace(free, policy=GivenDraws(rate=rate))
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.24, 1.0])
+@pytest.mark.parametrize(
+    ("rate", "reading"),
+    [(0.0, "likeliest"), (0.24, "likeliest"), (0.24, "share"), (1.0, "likeliest"), (1.0, "share")],
+)
 async def test_the_text_is_the_published_algorithms(
-    pair: Pair, oracles: tuple[TextModel, TextModel], rate: float
+    pair: Pair, oracles: tuple[TextModel, TextModel], rate: float, reading: Reading
 ) -> None:
     problems = [Problem(id=f"{rate}-{n}", prompt=p) for n, p in enumerate(pair.prompts)]
     generator, mentor = (
@@ -86,7 +89,7 @@ async def test_the_text_is_the_published_algorithms(
         for folder in (pair.generator, pair.mentor)
     )
     async with Controller(
-        generator=generator, mentor=mentor, recipe=recipe(rate, pair.max_tokens)
+        generator=generator, mentor=mentor, recipe=recipe(rate, reading, pair.max_tokens)
     ) as controller:
         async with controller.map(problems, concurrency=PROBLEMS) as results:
             fast = {one.problem.id: one.raise_for_error().text async for one in results}
@@ -98,6 +101,7 @@ async def test_the_text_is_the_published_algorithms(
             rng=random.Random(problem.id),
             rate=rate,
             cue=CUE,
+            reading=reading,
             max_tokens=pair.max_tokens,
         )
         for problem in problems

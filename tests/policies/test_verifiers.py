@@ -4,7 +4,7 @@ import pytest
 from support.cases import Judge, ask, case, draft_alone
 
 from collab import NOBODY, Abstain, Verdict, Verifier
-from collab.errors import ContextOverflowError
+from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Distribution
 from collab.testing import check_verifier
 from collab_policies.agreement import Agreement
@@ -126,6 +126,65 @@ async def test_the_threshold_is_a_share_of_both_labels() -> None:
     assert isinstance(strict, Verdict)
     assert (lax.stands, strict.stands) == ("mentor", "generator")
     assert lax.score == strict.score == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("likeliest", "stands"),
+    [("B", "mentor"), (" B", "mentor"), ("A", "generator"), ("(", "generator"), ("", "generator")],
+)
+async def test_the_published_reading_takes_the_mentors_only_if_b_is_the_likeliest_token(
+    likeliest: str, stands: str
+) -> None:
+    judge = Judge(Distribution({"A": 0.1, "B": 0.2}, likeliest))
+
+    verdict = await ask(SelfJudge(reading="likeliest"), case(["a"], ["own"], ["offered"]), judge)
+
+    assert isinstance(verdict, Verdict)
+    assert verdict.stands == stands
+    assert verdict.score == pytest.approx(1 / 3)  # (0.2 - 0.1) / 0.3, whatever is likeliest
+
+
+async def test_swapped_the_mentors_has_to_be_written_as_a() -> None:
+    question = case(["a"], ["own"], ["offered"])
+    verifier = SelfJudge(reading="likeliest", order="swapped")
+
+    as_a = await ask(verifier, question, Judge(Distribution({"A": 0.6, "B": 0.2}, "A")))
+    as_b = await ask(verifier, question, Judge(Distribution({"A": 0.2, "B": 0.6}, "B")))
+
+    assert isinstance(as_a, Verdict)
+    assert isinstance(as_b, Verdict)
+    assert (as_a.stands, as_b.stands) == ("mentor", "generator")
+
+
+@pytest.mark.parametrize(("second", "stands"), [("A", "mentor"), ("B", "generator")])
+async def test_in_both_orders_the_mentors_label_has_to_be_the_likeliest_twice(
+    second: str, stands: str
+) -> None:
+    swapped = {"A": 0.3, "B": 0.3, second: 0.4}
+    judge = Judge(Distribution({"A": 0.1, "B": 0.9}, "B"), Distribution(swapped, second))
+    verifier = SelfJudge(reading="likeliest", order="both")
+
+    verdict = await ask(verifier, case(["a"], ["own"], ["offered"]), judge)
+
+    assert isinstance(verdict, Verdict)
+    assert verdict.stands == stands
+
+
+async def test_a_judge_that_does_not_say_its_likeliest_token_is_an_error_that_says_what_to_do() -> (
+    None
+):
+    question = case(["a"], ["own"], ["offered"])
+
+    with pytest.raises(
+        ModelCallError,
+        match="the generator does not say which token is its likeliest, .*; set reading to 'share'",
+    ):
+        await ask(SelfJudge(reading="likeliest"), question, Judge({"A": 0.1, "B": 0.9}))
+
+
+def test_the_published_reading_has_no_threshold() -> None:
+    with pytest.raises(ValueError, match="the reading 'likeliest' has no threshold"):
+        SelfJudge(reading="likeliest", threshold=0.6)
 
 
 async def test_other_labels_are_asked_for() -> None:

@@ -40,9 +40,12 @@ def draft_alone(*texts: str) -> Case:
 
 
 class Judge:
-    """Answers with given probabilities and remembers the questions, and who was asked."""
+    """Answers with given probabilities and remembers the questions, and who was asked.
 
-    def __init__(self, *answers: Mapping[str, float]) -> None:
+    Given as a bare mapping, an answer does not say which token is the likeliest.
+    """
+
+    def __init__(self, *answers: Mapping[str, float] | Distribution) -> None:
         self.questions: list[str] = []
         self.asked: list[str] = []
         self._answers = list(answers)
@@ -50,7 +53,8 @@ class Judge:
     async def judge(self, role: str, question: str, labels: Sequence[str]) -> Distribution:
         self.asked.append(role)
         self.questions.append(question)
-        return Distribution(self._answers.pop(0))
+        answer = self._answers.pop(0)
+        return answer if isinstance(answer, Distribution) else Distribution(answer)
 
     async def score(self, role: str, text: str) -> tuple[Token, ...]:
         raise AssertionError("nothing is scored here")

@@ -74,6 +74,9 @@ class TextModel:
             said.append(token)
         return said
 
+    def likeliest(self, text: str) -> str:
+        return str(self.tokenizer.decode([int(self.next_logits(text).argmax())]))
+
     def probability(self, text: str, label: str) -> float:
         (token,) = self.tokenizer(label).input_ids
         return float(self.next_logits(text).softmax(-1)[token])
@@ -93,6 +96,7 @@ def mentorcollab(
     rng: random.Random,
     rate: float,
     cue: str,
+    reading: str,
     max_tokens: int,
 ) -> str:
     """Return the answer to `prompt`."""
@@ -109,12 +113,13 @@ def mentorcollab(
             offered = mentor.next_tokens(text, min(SEGMENT_TOKENS, room))
             if _first_word(offered) != "".join(word):
                 own = generator.next_tokens(text, min(SEGMENT_TOKENS, room))
-                if _prefers_second(generator, text, cue, "".join(own), "".join(offered)):
+                asked = text + cue.replace("{a}", "".join(own)).replace("{b}", "".join(offered))
+                if _prefers_second(generator, asked, reading):
                     piece, writer = offered, mentor
                 else:
                     piece, writer = own, generator
                 is_cut = len(piece) < min(SEGMENT_TOKENS, room)
-                is_over = is_cut or (is_last and writer is generator)
+                is_over = is_cut or (is_last and writer is generator and len(piece) >= len(word))
         pieces = [*pieces, "".join(piece)][-EQUAL_PIECES:]
         if pieces == [pieces[0]] * EQUAL_PIECES:
             break
@@ -134,7 +139,8 @@ def _first_word(tokens: list[str]) -> str:
     return "".join(tokens)
 
 
-def _prefers_second(judge: TextModel, text: str, cue: str, first: str, second: str) -> bool:
-    asked = text + cue.replace("{a}", first).replace("{b}", second)
+def _prefers_second(judge: TextModel, asked: str, reading: str) -> bool:
+    if reading == "likeliest":
+        return judge.likeliest(asked).strip() == "B"
     a, b = (judge.probability(asked, label) for label in ("A", "B"))
     return b / (a + b) > 0.5 + TIE

@@ -9,7 +9,12 @@ from collab_backends.local.steering import Observer
 
 
 class JudgeJob(Job):
-    """Read the probabilities of a few tokens right behind the context."""
+    """Read the probabilities of a few tokens right behind the context, and which is the likeliest.
+
+    Attributes:
+        probabilities: In the order of the labels; empty until the job is done.
+        likeliest: The id of the likeliest token of all.
+    """
 
     def __init__(
         self,
@@ -21,6 +26,7 @@ class JudgeJob(Job):
     ) -> None:
         super().__init__(cache, context, donor=donor)
         self.probabilities: list[float] = []
+        self.likeliest = 0
         self._label_ids = list(label_ids)
 
     @property
@@ -31,6 +37,7 @@ class JudgeJob(Job):
     def take(self, rows: Rows, start: int, end: int) -> bool:
         """Read the labels."""
         self.probabilities = rows.probabilities(start, self._label_ids)
+        self.likeliest = rows.most_likely(start)
         return True
 
 

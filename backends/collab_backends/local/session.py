@@ -99,7 +99,9 @@ class LocalSession:
         with self._scratch() as cache:
             job = JudgeJob(cache, self._keys(asked), label_ids, donor=self._cache)
             await self._run(job)
-        return Distribution(dict(zip(labels, job.probabilities, strict=True)))
+        ends = job.likeliest in self._seat.end_ids
+        likeliest = "" if ends else self._seat.codec.decode([job.likeliest])
+        return Distribution(dict(zip(labels, job.probabilities, strict=True)), likeliest)
 
     async def score(self, text: str) -> tuple[Token, ...]:
         """Return the tokens of `text` at the head with their log-probabilities."""

@@ -7,13 +7,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from collab.proposals import Token
 
 NO_ID = -1
 _LOGPROB = itemgetter("logprob")
+_LIKELIHOOD = attrgetter("logprob")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,15 @@ class Entry:
             Candidate(_id_of(one.get("token"), one.get("id")), str(one.get("token")), value)
             for one, value in _valued(self.reported)
         )
+
+    @property
+    def likeliest(self) -> Candidate:
+        """The likeliest token there: this one, unless the server reports a likelier one.
+
+        This one also where it has no log-probability, as what is asked for is written greedily.
+        """
+        written = Candidate(self.id, self.text, 0.0 if self.logprob is None else self.logprob)
+        return max((written, *self.candidates), key=_LIKELIHOOD)
 
     @property
     def logprobs(self) -> list[float]:

@@ -12,7 +12,7 @@ from collab.signals import Signals, Steering
 from collab_backends.live_ids import ensure_distinct
 from collab_backends.remote.asking import Asker, Terms
 from collab_backends.remote.endpoint import Endpoint
-from collab_backends.remote.entries import NO_ID, measured
+from collab_backends.remote.entries import NO_ID, Candidate, measured
 from collab_backends.remote.pieces import (
     HALF_CHARACTER,
     by_entries,
@@ -76,7 +76,8 @@ class RemoteSession:
     async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
         """Return the labels' probabilities right behind the text followed by `question`.
 
-        A label that is not among the likeliest tokens that the server gives has probability 0.
+        A label that is not among the likeliest tokens that the server gives has probability 0. The
+        likeliest token is the one that the server writes, unless it gives a likelier one.
         """
         if not self._terms.capabilities.can_judge:
             raise ModelCallError(f"{self._terms.label!r} gives no probabilities to judge by")
@@ -99,7 +100,8 @@ class RemoteSession:
                     if (one.id == number if number != NO_ID else one.text.strip() == label)
                 )
                 for label, number in zip(labels, ids, strict=True)
-            }
+            },
+            self._text_of(answer.entries[0].likeliest),
         )
 
     async def score(self, text: str) -> tuple[Token, ...]:
@@ -242,6 +244,13 @@ class RemoteSession:
         ids = self._text.request(question)["prompt"]
         found = self._terms.codec.label_id(ids, label)
         return NO_ID if found is None else found
+
+    def _text_of(self, candidate: Candidate) -> str:
+        """Return a candidate's text; servers that name tokens by id give none."""
+        codec = self._terms.codec
+        if codec is None or candidate.id == NO_ID:
+            return candidate.text
+        return codec.decode([candidate.id])
 
     def _drop_tail(self) -> None:
         self._tail.clear()

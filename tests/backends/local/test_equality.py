@@ -164,3 +164,4 @@ async def test_a_judgement_equals_the_probabilities_of_a_plain_forward_pass() ->
     for label in "AB":
         (label_id,) = tokenizer.encode(label, add_special_tokens=False)
         assert answer.labels[label] == pytest.approx(float(expected[label_id]), abs=1e-5)
+    assert answer.likeliest == tokenizer.decode([int(expected.argmax())])

@@ -85,6 +85,7 @@ async def test_labels_are_judged_by_the_candidates_of_one_token() -> None:
             answer = await session.judge(" Right? (", ("yes", "no"))
 
     assert answer.labels == {"yes": pytest.approx(math.exp(-0.1)), "no": 0}
+    assert answer.likeliest == "yes"
     assert server.asked[-1]["prompt"] == "q Right? ("
 
 
