@@ -13,6 +13,7 @@ ONE_PHASE = {
     "thinking_end": None,
     "thinking_tokens": THINKING_TOKENS,
     "step_tokens": STEP_TOKENS,
+    "repeat_limit": 0,
 }
 ORACLE = str(Path(__file__).with_name("step_oracle.py")) + ":StepOracle"
 
@@ -97,7 +98,7 @@ class StepSetting:
             values["recipe"] = {"use": way.recipe, **options}
         else:
             step = {"kind": "step", "max_tokens": STEP_TOKENS}
-            values |= {"unit": step, "max_answer_tokens": THINKING_TOKENS, "repeat_limit": 2}
+            values |= {"unit": step, "max_answer_tokens": THINKING_TOKENS}
             values |= {"policy": {"use": "never"}} if way.alone else _oracle(step)
         if way.alone:
             values["pair"] = {GENERATOR: self.pair[way.alone]}
