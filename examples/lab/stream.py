@@ -32,6 +32,7 @@ class Mixture:
 
     max_operations: int
     choice_share: float
+    check_share: float | None = None
 
 
 def tokenizer_texts(seed: int) -> Iterator[str]:
@@ -85,7 +86,7 @@ def _document_groups(
         if rng.random() < mixture.choice_share / (2 - mixture.choice_share):
             group: tuple[Document, ...] = choice_documents(problem, rng)
         else:
-            group = (solve_document(problem, rng),)
+            group = (solve_document(problem, rng, mixture.check_share),)
         drawn += len(group)
         yield group
 

@@ -96,7 +96,8 @@ def figures(rows: Mapping[str, Row], *, is_mentor_alone: bool = False) -> Figure
         else:
             mentors = _plus(mentors, usage)
     decisions = [one for row in rows.values() for one in row["decisions"]]
-    verdicts = [one for row in rows.values() for one in row["verdicts"]]
+    # Without a verifier the mentor's proposal stands, and nobody has judged it.
+    verdicts = [one for row in rows.values() for one in row["verdicts"] if one.get("verifier")]
     agreed = [one for one in verdicts if one["verifier"] == AGREEMENT]
     judged = [one for one in verdicts if one["verifier"] != AGREEMENT]
     return Figures(

@@ -22,6 +22,7 @@ PRODUCT_SHARE = 0.34
 TRANSITION_SHARE = 0.2
 CHECK_SHARE_AFTER_PRODUCT = 0.2
 CHECK_SHARE_OTHERWISE = 0.05
+MOST_CHECKS = 4
 ERROR_SHARE = 0.12
 SLIP_SHARE_OF_ERRORS = 0.7
 
@@ -151,11 +152,14 @@ def boxed_answer(text: str) -> str | None:
     return found[-1] if found else None
 
 
-def solve_document(problem: Problem, rng: random.Random) -> Document:
+def solve_document(
+    problem: Problem, rng: random.Random, check_share: float | None = None
+) -> Document:
     """Return a question with a worked trace: some needless checks, some errors put right at once.
 
     A wrong number is masked, with the rest of its step up to the full stop, so that no model
-    learns to make errors.
+    learns to make errors. With `check_share`, every right step is checked with that probability,
+    and again and again, at most `MOST_CHECKS` times: heavy revalidation, planted on purpose.
     """
     segments = [Segment(problem.prompt, is_supervised=False)]
     values = problem.values
@@ -165,7 +169,7 @@ def solve_document(problem: Problem, rng: random.Random) -> Document:
         if rng.random() < ERROR_SHARE:
             segments += _corrected_error(operation, values, rng)
         else:
-            segments.append(Segment(_right_step(operation, values, rng)))
+            segments.append(Segment(_right_step(operation, values, rng, check_share)))
     segments.append(Segment(final(problem.answer)))
     return Document(tuple(segments), is_finished=True)
 
@@ -210,11 +214,21 @@ def _sample_operation(rng: random.Random, source: str, target: str) -> Operation
     return Operation(target, source, operator, rng.choice(CONSTANTS))
 
 
-def _right_step(operation: Operation, values: Mapping[str, int], rng: random.Random) -> str:
+def _right_step(
+    operation: Operation,
+    values: Mapping[str, int],
+    rng: random.Random,
+    check_share: float | None,
+) -> str:
     sentence = execution(operation, values, values[operation.target])
+    check = f"Wait, check {sentence} Correct.\n\n"
+    if check_share is not None:
+        checks = 0
+        while checks < MOST_CHECKS and rng.random() < check_share:
+            checks += 1
+        return f"So {sentence}\n\n{checks * check}"
     share = CHECK_SHARE_AFTER_PRODUCT if operation.operator == "*" else CHECK_SHARE_OTHERWISE
-    check = f"Wait, check {sentence} Correct.\n\n" if rng.random() < share else ""
-    return f"So {sentence}\n\n{check}"
+    return f"So {sentence}\n\n{check if rng.random() < share else ''}"
 
 
 def _corrected_error(

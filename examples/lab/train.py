@@ -36,6 +36,7 @@ class Plan:
         max_tokens: Tokens after which training stops, at the end of the schedule or before.
         choice_share: Share of choice documents among all.
         seed: Seed of the weights and of the documents.
+        check_share: How often a right step is checked, over and over; `None` for now and then.
     """
 
     size: Size
@@ -43,6 +44,7 @@ class Plan:
     max_tokens: int
     choice_share: float
     seed: int
+    check_share: float | None = None
 
 
 GENERATOR_SIZE = Size(hidden=64, layers=2, heads=4, kv_heads=2, head_dim=16, intermediate=192)
@@ -58,7 +60,10 @@ def main() -> None:
     """Train one model as the command line asks and write its folder."""
     args = _parse_arguments()
     torch.set_num_threads(args.threads)
-    given = {name: getattr(args, name) for name in ("schedule_tokens", "max_tokens", "seed")}
+    given = {
+        name: getattr(args, name)
+        for name in ("schedule_tokens", "max_tokens", "seed", "check_share")
+    }
     plan = replace(
         PLANS[args.role], **{name: value for name, value in given.items() if value is not None}
     )
@@ -123,7 +128,11 @@ def _batches(tokenizer: PreTrainedTokenizerFast, plan: Plan) -> Iterator[Batch]:
     tokens = 0
     while True:
         is_easy = tokens < CURRICULUM_SHARE * plan.schedule_tokens
-        mixture = Mixture(CURRICULUM_OPERATIONS if is_easy else MAX_OPERATIONS, plan.choice_share)
+        mixture = Mixture(
+            CURRICULUM_OPERATIONS if is_easy else MAX_OPERATIONS,
+            plan.choice_share,
+            plan.check_share,
+        )
         for batch in draw_pool(rng, tokenizer, mixture):
             tokens += batch.token_count
             yield batch
@@ -161,6 +170,9 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tokenizer", choices=("a", "b"), default="a")
     parser.add_argument("--schedule-tokens", type=int, help="length of the schedule")
     parser.add_argument("--max-tokens", type=int, help="where to stop, within the schedule")
+    parser.add_argument(
+        "--check-share", type=float, help="check right steps so often, over and over: planted"
+    )
     parser.add_argument("--seed", type=int, help="seed of the weights and of the documents")
     parser.add_argument(
         "--checkpoint-tokens", type=int, default=0, help="also write OUT-<tokens> this often"

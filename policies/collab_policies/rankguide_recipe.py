@@ -31,6 +31,7 @@ class RankGuideRecipe(StepRecipe):
     reading: Reading = Field(default="after", description="Decided behind a step or before it.")
     rule: Rule = Field(default="hard", description="Three triggers, or one weighted sum.")
     entropy: Uncertainty = Field(default="first", description="Of the first token, or the mean.")
+    top_k: int = Field(default=20, ge=2, description="Most likely tokens it is taken over.")
     uncertainty_nats: float | None = Field(default=None, ge=0, description="Asked from it on.")
     overconfidence: float | None = Field(default=None, ge=0, le=1, description="Asked up to it.")
     revalidation: float | None = Field(default=None, ge=0, le=1, description="Going in circles.")

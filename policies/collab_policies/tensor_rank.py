@@ -14,7 +14,7 @@ from collab.protocols import Draft, Policy, PolicySession
 from collab.recipes import Recipe
 from collab.roles import GENERATOR, MENTOR
 from collab.signals import Observation
-from collab_policies.rank.calibrating import RankCalibrator, TensorRankCalibrator
+from collab_policies.rank.calibrating import RankCalibrator
 from collab_policies.rank.calibration import Calibration, as_calibration
 from collab_policies.rank.following import RankFollower
 from collab_policies.rank.observing import observations
@@ -159,7 +159,7 @@ class TensorRankRecipe(StepRecipe):
         RankGuide, arXiv:2604.16694; see `TensorRank` for what is inferred.
     """
 
-    calibrator: ClassVar[type[RankCalibrator]] = TensorRankCalibrator
+    calibrator: ClassVar[type[RankCalibrator]] = RankCalibrator
 
     calibration: Path | Calibration | None = Field(
         default=None, description="From `collab calibrate`."

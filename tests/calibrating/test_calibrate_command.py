@@ -73,6 +73,23 @@ def test_a_mentors_grades_label_steps_and_every_signal_is_compared(tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "option"),
+    [
+        ("rankguide", "rule=soft"),
+        ("rankguide", "reading=before"),
+        ("tensor-rank", "repeat_limit=0"),
+    ],
+)
+def test_every_rule_and_reading_can_be_calibrated(tmp_path: Path, recipe: str, option: str) -> None:
+    arguments = ["--target", "30%", "--rounds", "1", "--set", f"recipe.{option}"]
+
+    printed = calibrate(tmp_path / "c", *arguments, recipe=recipe, limit=10)
+
+    assert f"--recipe {recipe} --set recipe.calibration=" in printed
+
+
+@pytest.mark.slow
 def test_a_threshold_of_entropy_is_one_option(tmp_path: Path) -> None:
     printed = calibrate(
         tmp_path / "c", "--target", "0.3", "--by", "steps", recipe="glimprouter", limit=20

@@ -23,7 +23,14 @@ from collab_policies.rank.normalising import Matrix, Normaliser, State, calibrat
 from collab_policies.rank.observing import observations, opening_states
 from collab_policies.rank.options import Modes, Notion, RankOptions, upper_layers
 
-_PLACEHOLDER = {"rank": {"layers": [0]}}
+_OUT_OF_REACH = {
+    "uncertainty": math.inf,
+    "uncertainty_mean": math.inf,
+    "overconfidence": -1.0,
+    "revalidation": -1.0,
+    "rank": -1.0,
+    "soft": math.inf,
+}
 REVALIDATION_SHARE = 0.5
 """Of the steps that count as overconfident, so many count as going in circles."""
 
@@ -51,13 +58,14 @@ class RankCalibrator(Calibrator):
 
     @property
     def placeholder(self) -> dict[str, object]:
-        """Thresholds out of reach."""
-        return {
-            **_PLACEHOLDER,
-            "uncertainty_nats": 99.0,
-            "overconfidence": 0.0,
-            "revalidation": 0.0,
-        }
+        """A calibration whose thresholds are out of reach."""
+        blank = Calibration(
+            generator="not calibrated yet",
+            rank=RankOptions(layers=(0,)),
+            entropy_top_k=self.top_k,
+            thresholds=_OUT_OF_REACH,
+        )
+        return {"calibration": blank}
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -126,15 +134,6 @@ class RankCalibrator(Calibrator):
         spread = blank.model_copy(update={"scales": scales})
         soft = _scale(sorted(_soft_scores(texts, spread))) if "entropy_first" in scales else None
         return FittedRank(spread, soft, self.rank_part)
-
-
-class TensorRankCalibrator(RankCalibrator):
-    """The same for the rank alone."""
-
-    @property
-    def placeholder(self) -> dict[str, object]:
-        """A threshold that only a text in circles reaches."""
-        return {**_PLACEHOLDER, "threshold": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
