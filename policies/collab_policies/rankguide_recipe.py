@@ -10,6 +10,7 @@ from collab_policies.rank.calibrating import RankCalibrator
 from collab_policies.rank.calibration import Calibration
 from collab_policies.rank.options import RankOptions
 from collab_policies.rankguide import RankGuide, Reading, Rule, Uncertainty
+from collab_policies.steering_vector import Vector
 from collab_policies.steps import StepRecipe
 
 
@@ -39,9 +40,16 @@ class RankGuideRecipe(StepRecipe):
     rescue_steps: int = Field(default=1, ge=1, description="The mentor's steps to get out.")
     weight: float | None = Field(default=None, ge=0, description="Of the rank in the soft rule.")
     soft_threshold: float | None = Field(default=None, description="Of the soft rule.")
+    vector: Path | None = Field(
+        default=None, description="From `collab extract steering`: steers the thinking as well."
+    )
+    vector_scale: float | None = Field(
+        default=None, allow_inf_nan=False, description="Instead of the card's, with its sign."
+    )
 
     def recipe(self) -> Recipe:
         """Return the recipe."""
         own = set(RankGuide.model_fields) & set(RankGuideRecipe.model_fields)
         policy = RankGuide.model_validate({name: getattr(self, name) for name in own})
-        return self.composed("rankguide", policy)
+        steering = Vector(path=self.vector, scale=self.vector_scale) if self.vector else None
+        return self.composed("rankguide", policy, steering=steering)

@@ -12,6 +12,8 @@ from collab import Controller, Phases, Recipe, StepUnit
 from collab.signals import Steering
 from collab.testing import ALL_CAPABILITIES, FakeBackend, FakeModel, check_recipe
 from collab_policies.never import Never
+from collab_policies.rank.options import RankOptions
+from collab_policies.rankguide_recipe import RankGuideRecipe
 from collab_policies.seal import Seal
 from collab_policies.steering_vector import Vector
 
@@ -71,3 +73,16 @@ async def test_a_text_of_one_phase_is_steered_to_its_end(tmp_path: Path) -> None
 
     assert len(model.steered) == 1
     assert text == TEXT
+
+
+def test_rankguide_is_steered_where_a_vector_is_given(tmp_path: Path) -> None:
+    path = vector_folder(tmp_path)
+    given: dict[str, Any] = {"rank": RankOptions(layers=(1,)), "uncertainty_nats": 0.9}
+    given |= {"overconfidence": 0.1, "revalidation": 0.05}
+
+    steered = RankGuideRecipe(vector=path, vector_scale=0.5, **given).recipe()
+    plain = RankGuideRecipe(**given).recipe()
+
+    assert steered.steering == Vector(path=path, scale=0.5)
+    assert plain.steering is None
+    assert steered.policy == plain.policy
