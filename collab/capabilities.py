@@ -187,7 +187,10 @@ _MAKERS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 def _lack(need: Need, models: Mapping[str, Capabilities]) -> str:
     if need.role not in models:
-        return f"a participant {need.role!r}; there are: {', '.join(sorted(models))}"
+        return (
+            f"a participant {need.role!r}; there are: {', '.join(sorted(models))} (a policy's or "
+            "recipe's option `mentor` says which one is asked)"
+        )
     model = models[need.role]
     if not model.offers(need.ability, need.amount):
         return f"{need.ability}{_amount(need, model)} of the {need.role}"

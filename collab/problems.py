@@ -22,7 +22,9 @@ class Problem(BaseModel):
 
     id: str = Field(default="", max_length=200, description="Unique within a run.")
     prompt: str = Field(description="The text shown to the models.")
-    answer: str | None = Field(default=None, description="The right answer, for grading.")
+    answer: str | None = Field(
+        default=None, description="The right answer, for grading; blank is none."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -34,6 +36,8 @@ class Problem(BaseModel):
             for name in ("id", "answer"):
                 if isinstance(values.get(name), int | float):
                     values[name] = str(values[name])
+            if isinstance(values.get("answer"), str) and not values["answer"].strip():
+                values["answer"] = None
         return values
 
 

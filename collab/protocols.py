@@ -17,6 +17,7 @@ from collab.decisions import Decision, Mark
 from collab.problems import Problem
 from collab.proposals import Distribution, Proposal, Token
 from collab.signals import Observation, Steering
+from collab.units import Unit
 from collab.verdicts import Abstain, Verdict
 
 
@@ -32,6 +33,7 @@ class Draft:
         is_last: Whether the generator ends its text with this unit.
         is_partial: Whether these are only the unit's first tokens, as `decide_before` sees them.
         beyond: What stands behind the unit, as far as `Policy.looks_beyond` asks for it.
+        kind: What kind of unit it is; `None` if that is not said.
     """
 
     proposal: Proposal
@@ -41,6 +43,7 @@ class Draft:
     is_last: bool = False
     is_partial: bool = False
     beyond: tuple[Token, ...] = ()
+    kind: Unit | None = None
 
     @property
     def text(self) -> str:

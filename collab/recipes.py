@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from pydantic import ValidationError
+
 from collab.capabilities import Need
 from collab.errors import ConfigError, PluginError
 from collab.phases import Phases
+from collab.plugins import explain
 from collab.proposals import Sampling, Until
 from collab.protocols import Policy, Steerer, Verifier
 from collab.units import Unit, WordUnit
@@ -48,7 +51,9 @@ class Recipe:
     name: str = "custom"
 
     def __post_init__(self) -> None:
-        """Refuse phases that leave no token to think."""
+        """Refuse phases that leave no token to think, and stop strings that are everywhere."""
+        if "" in (*self.stop_strings, *self.segment.stop_strings):
+            raise ConfigError("an empty stop string ends every text at once; leave it out")
         if self.phases and self.phases.answer_tokens >= self.max_answer_tokens:
             raise ConfigError(
                 f"of {self.max_answer_tokens:,} tokens (max_answer_tokens), "
@@ -100,6 +105,8 @@ def made(factory: RecipeFactory) -> Recipe:
     name = type(factory).__name__
     try:
         recipe: object = factory.recipe()
+    except ValidationError as error:
+        raise PluginError(f"{name} makes no recipe: {'; '.join(explain(error))}") from error
     except Exception as error:
         raise PluginError(f"{name} makes no recipe: {type(error).__name__}: {error}") from error
     if not isinstance(recipe, Recipe):

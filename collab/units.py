@@ -124,10 +124,16 @@ class _StepScanner:
     def feed(self, text: str) -> int | None:
         self._count += 1
         self._text += text
-        # Blank lines in front of a step belong to it: they never close it.
-        closed = self._delimiter in self._text.lstrip(self._delimiter)
+        closed = self._delimiter in self._body()
         if closed or self._count - self._start == self._max_tokens:
             self._start = self._count
             self._text = ""
             return self._count
         return None
+
+    def _body(self) -> str:
+        """Return the step without what is in front of it: blanks and delimiters never close it."""
+        body = self._text.lstrip()
+        while body.startswith(self._delimiter):
+            body = body.removeprefix(self._delimiter).lstrip()
+        return body

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from collab.assembly import controller_of
 from collab.calibrating.aiming import Aim, Target, aim, curve
@@ -18,6 +18,7 @@ from collab.config import RunConfig
 from collab.controller import Result
 from collab.decisions import Consult
 from collab.errors import ConfigError, TrainingError
+from collab.plugins import explain
 from collab.problems import Problem, read_problems
 from collab.protocols import Verifier
 from collab.recipes import Recipe, RecipeFactory, made
@@ -85,7 +86,10 @@ class RecipeFamily:
         Raises:
             ConfigError: The options do not fit.
         """
-        value = self.factory.model_validate({**self.options, **calibrated})
+        try:
+            value = self.factory.model_validate({**self.options, **calibrated})
+        except ValidationError as error:
+            raise ConfigError(f"{self.factory.__name__}: {'; '.join(explain(error))}") from error
         if not isinstance(value, RecipeFactory):
             raise ConfigError(f"{self.factory.__name__} makes no recipe")
         return made(value)

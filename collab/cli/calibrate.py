@@ -115,13 +115,22 @@ def _print(found: CalibrationReport, recipe: str, config: RunConfig, *, as_json:
         f"reached      {_told(found.aim.reached, found.target)} for a wanted "
         f"{_told(found.target.value, found.target)}, in {found.aim.rounds} runs of the pair"
     )
-    if abs(found.aim.reached - found.target.value) > max(0.05 * (found.target.kind != "cost"), 0):
-        console.print(
-            "             the target cannot be reached with this recipe on these problems; this is "
-            "the nearest",
-        )
+    if missed := _missed(found):
+        console.print(f"             {missed}")
     for name, value in found.options.items():
         console.print(f"use          --recipe {recipe} --set recipe.{name}={value}", soft_wrap=True)
+
+
+def _missed(found: CalibrationReport) -> str:
+    """Return what to make of a target that was missed; empty if it was not."""
+    tolerance = 0.05 * found.target.value if found.target.kind == "cost" else 0.05
+    if abs(found.aim.reached - found.target.value) <= tolerance:
+        return ""
+    if found.aim.boldness in (0.0, 1.0):
+        return (
+            "no threshold reaches the target with this recipe on these problems; it is the nearest"
+        )
+    return f"not met in {found.aim.rounds} runs of the pair; a higher --rounds may come nearer"
 
 
 def _tellings(found: CalibrationReport) -> list[Table]:

@@ -85,13 +85,13 @@ class Committer:
         await self._emit(self.trace.commit(span))
 
     async def trim(self, characters: int) -> None:
-        """Take the last characters of the answer back, where the text is over.
+        """Take the last characters of the answer back, where the text or its thinking is over.
 
         They turned out to begin a stop string. What was cut is committed anew without them.
         """
         while characters > 0 and self.trace.length:
             last = self.trace.spans[-1]
-            await self._emit(self.trace.rollback(Mark(self.trace.length - 1)))
+            await self.roll_back(Mark(self.trace.length - 1))
             kept = max(len(last.text) - characters, 0)
             characters -= len(last.text) - kept
             if kept:

@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import ObjectReceiveStream, TaskGroup
 
-from collab.capabilities import inexact_modes, match_needs
+from collab.capabilities import Capabilities, inexact_modes, match_needs
 from collab.concurrency import is_asked_to_stop, unwrapped
 from collab.controller.committer import Committer, Emit
 from collab.controller.connecting import Connections
@@ -105,6 +105,7 @@ class Controller:
             for role, backend in self._backends.items():
                 self._models[role] = await connections.connect(role, backend)
             capabilities = {role: model.capabilities for role, model in self._models.items()}
+            self._ensure_layers(capabilities[GENERATOR])
             self.degradations = (
                 *match_needs(self.recipe.needs, capabilities),
                 *inexact_modes(capabilities),
@@ -284,6 +285,15 @@ class Controller:
                     is_observed=bool(signals.get(role, NO_SIGNALS).observations),
                 )
             yield participants
+
+    def _ensure_layers(self, generator: Capabilities) -> None:
+        layers = [one.layer for one in self.recipe.policy.observations]
+        if generator.blocks is not None and max(layers, default=0) > generator.blocks:
+            raise ConfigError(
+                f"{type(self.recipe.policy).__name__} observes layer {max(layers)}, which is out "
+                f"of range; the generator has {generator.blocks} blocks, so layers 0 to "
+                f"{generator.blocks}"
+            )
 
     def _generator_signals(self) -> Signals:
         policy = self.recipe.policy

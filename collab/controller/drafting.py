@@ -133,4 +133,5 @@ class Drafter:
         beyond: tuple[Token, ...] = (),
     ) -> Draft:
         unit, mark, answer = self._committer.units, self._trace.mark, self._trace.text
-        return Draft(proposal, unit, mark, answer, is_last, is_partial, beyond)
+        kind = self._recipe.unit
+        return Draft(proposal, unit, mark, answer, is_last, is_partial, beyond, kind)

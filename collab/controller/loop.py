@@ -144,7 +144,9 @@ class ProblemLoop:
         if verdict.stands == NOBODY:
             return await self._redo(decision)
         winner = proposals[verdict.stands]
-        if not winner.tokens and not self._bounds.is_final(winner):
+        # At its very beginning, an end of text is no answer but a mentor that says nothing.
+        is_nothing = not self._bounds.is_final(winner) or not self._trace.text
+        if not winner.tokens and is_nothing:
             if draft.is_partial:
                 self._drafter.leave_next_alone()
                 return ""

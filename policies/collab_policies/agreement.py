@@ -3,6 +3,8 @@
 import random
 from collections.abc import Sequence
 
+from pydantic import Field
+
 from collab.problems import Problem
 from collab.proposals import Token
 from collab.protocols import Case, Draft, Handles, Verifier, VerifierSession
@@ -22,7 +24,7 @@ class Agreement(Verifier):
         MentorCollab, arXiv:2602.05307: units are compared as strings.
     """
 
-    unit: Unit = WordUnit()
+    unit: Unit | None = Field(default=None, description="What is compared; the draft's by default.")
 
     @property
     def reads_look_ahead(self) -> bool:
@@ -35,14 +37,14 @@ class Agreement(Verifier):
 
 
 class _AgreementSession(VerifierSession):
-    def __init__(self, unit: Unit) -> None:
+    def __init__(self, unit: Unit | None) -> None:
         self._unit = unit
 
     async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
         if not case.mentor:
             return Abstain("no proposal to compare")
         texts = [token.text for token in case.proposals[case.mentor].tokens]
-        end = first_unit_end(texts, self._unit)
+        end = first_unit_end(texts, self._unit_of(case.draft))
         if "".join(texts[:end]) == case.draft.text:
             return Verdict(GENERATOR, upto=len(case.draft.tokens), why="agreement")
         return Abstain("disagreement")
@@ -50,5 +52,8 @@ class _AgreementSession(VerifierSession):
     def is_settled(self, draft: Draft, offered: Sequence[Token]) -> bool:
         """Whether the first unit is complete and says what the draft says."""
         texts = [token.text for token in offered]
-        end = first_unit_end(texts, self._unit)
+        end = first_unit_end(texts, self._unit_of(draft))
         return end is not None and "".join(texts[:end]) == draft.text
+
+    def _unit_of(self, draft: Draft) -> Unit:
+        return self._unit or draft.kind or WordUnit()

@@ -1,5 +1,6 @@
 """The verifier `mlp`: a network that was trained on branches chooses by the generator's states."""
 
+import math
 import random
 from collections.abc import Sequence
 from functools import partial
@@ -10,7 +11,7 @@ import anyio.to_thread
 from pydantic import Field, field_validator, model_validator
 
 from collab.capabilities import Need
-from collab.errors import ContextOverflowError
+from collab.errors import ContextOverflowError, ModelCallError
 from collab.problems import Problem
 from collab.protocols import Case, Handles, Verifier, VerifierSession
 from collab.roles import GENERATOR
@@ -111,6 +112,11 @@ class _MlpSession(VerifierSession):
             return Abstain("no room in the context for the question")
         # On a thread: for a large generator the network has tens of millions of weights.
         scored = await anyio.to_thread.run_sync(partial(self._network.scores, [state]))
+        if not math.isfinite(scored[0]):
+            raise ModelCallError(
+                "the network of 'mlp' gives no number for this branch; its weights and this "
+                "generator do not fit each other"
+            )
         stands = GENERATOR if scored[0] > self._threshold else case.mentor
         return Verdict(stands, score=scored[0], why="mlp")
 

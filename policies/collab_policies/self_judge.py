@@ -79,7 +79,7 @@ class SelfJudge(Verifier):
     @field_validator("labels")
     @classmethod
     def _can_be_told_apart(cls, labels: tuple[str, str]) -> tuple[str, str]:
-        if labels[0] == labels[1] or not all(label.strip() for label in labels):
+        if labels[0].strip() == labels[1].strip() or not all(label.strip() for label in labels):
             raise ValueError("the two labels have to differ, and none may be empty")
         return labels
 
@@ -145,8 +145,15 @@ class _JudgeSession(VerifierSession):
                 f"the {judge} does not say which token is its likeliest, which the judge's reading "
                 "'likeliest' compares; set reading to 'share'"
             )
-        is_written = (answer.likeliest or "").strip() == mentor_label.strip()
+        is_written = self._begins(mentor_label, answer.likeliest)
         return _Answer(answer.normalised(mentor_label), is_written=is_written)
+
+    def _begins(self, label: str, token: str | None) -> bool:
+        """Whether a token begins this label and not the other: a label may have several tokens."""
+        token = (token or "").strip()
+        return bool(token) and [
+            one for one in self._options.labels if one.strip().startswith(token)
+        ] == [label]
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,9 +76,10 @@ class TensorRank(Policy):
     @property
     def needs(self) -> Sequence[Need]:
         """The calibrated generator's hidden states, and the mentor."""
+        width = self.calibrated.hidden_size if self.calibrated else None
         return (
             *calibration_needs(self.calibrated),
-            Need(GENERATOR, "hidden_states"),
+            Need(GENERATOR, "hidden_states", width or 0),
             Need(self.mentor, "text"),
         )
 

@@ -110,6 +110,9 @@ def test_a_threshold_of_entropy_is_one_option(tmp_path: Path) -> None:
         (["--set", "labels.threshold=3"], "rankguide", "needs --labels"),
         (["--set", "calibrator.depth=3"], "rankguide", "no option of the calibrator"),
         (["--set", "calibrator.layers=[7]"], "rankguide", "layer 7 is out of range"),
+        (["--set", "calibrator.layers=[-1]"], "rankguide", "layers are counted from 0"),
+        (["--set", "recipe.bogus=1"], "glimprouter", "bogus: Extra inputs are not permitted"),
+        (["--set", "recipe.thinking_tokens=6"], "tensor-rank", "no text has enough steps"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(

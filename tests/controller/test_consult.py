@@ -224,3 +224,19 @@ async def test_a_segment_that_just_reaches_the_end_ends_the_answer_as_the_draft_
     )
 
     assert (result.text, result.reason) == ("a b c", "eos")
+
+
+async def test_a_mentor_that_says_nothing_at_the_very_beginning_is_no_end() -> None:
+    result = await solve(
+        Scripted(script={0: Consult()}), generator=FakeModel("a b c"), mentor=FakeModel("")
+    )
+
+    assert (result.text, result.reason) == ("a b c", "eos")
+
+
+async def test_a_mentor_may_end_a_text_that_has_begun() -> None:
+    result = await solve(
+        Scripted(script={2: Consult()}), generator=FakeModel("a b c d"), mentor=FakeModel("a b")
+    )
+
+    assert (result.text, result.reason) == ("a b", "eos")

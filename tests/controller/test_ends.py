@@ -15,6 +15,8 @@ from collab import (
     WordUnit,
 )
 from collab.decisions import Decision
+from collab.errors import ConfigError
+from collab.recipes import Recipe
 from collab.testing import FakeModel
 from collab.trace import Ended
 from collab.units import Unit
@@ -141,3 +143,8 @@ async def test_a_token_cut_by_a_segments_stop_string_is_cut_for_all() -> None:
 
     # What was cut off is gone for its author too, whose text goes on behind what was kept.
     assert result.text == "The an c d e"
+
+
+def test_an_empty_stop_string_is_refused() -> None:
+    with pytest.raises(ConfigError, match="an empty stop string ends every text at once"):
+        Recipe(policy=Never(), stop_strings=("",))

@@ -48,7 +48,7 @@ async def test_a_row_says_who_judged_it(tmp_path: Path) -> None:
 
 async def test_mathematics_is_compared_as_such(tmp_path: Path) -> None:
     pytest.importorskip("math_verify")
-    problems(tmp_path, r"\sqrt{9}", r"\sqrt{9}", "")
+    problems(tmp_path, r"\sqrt{9}", r"\sqrt{9}", "??")
 
     await run(adder_config(tmp_path, grader="math-verify", policy="never"))
 

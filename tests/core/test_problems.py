@@ -114,3 +114,9 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ProblemFileError, match="is no regular file.* save what comes through"):
         list(read_problems(pipe))
+
+
+def test_a_blank_answer_is_none() -> None:
+    assert Problem(prompt="q", answer="").answer is None
+    assert Problem(prompt="q", answer=" ").answer is None
+    assert Problem(prompt="q", answer="0").answer == "0"

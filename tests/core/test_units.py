@@ -59,6 +59,17 @@ def test_blank_lines_in_front_of_a_step_do_not_close_it() -> None:
     assert cuts(StepUnit().scanner(), ["\n\n", "So", " x", "\n\n"]) == [4]
 
 
+@pytest.mark.parametrize("blanks", [[" \n\n"], ["\n", " ", "\n\n"], ["\t\n\n", " \n\n"]])
+def test_blanks_alone_are_no_step(blanks: list[str]) -> None:
+    assert cuts(StepUnit().scanner(), [*blanks, "So", ".\n\n"]) == [len(blanks) + 2]
+
+
+def test_a_delimiter_of_letters_is_found_as_a_word() -> None:
+    scanner = StepUnit(delimiter="END").scanner()
+
+    assert cuts(scanner, ["DEN", "D.", "x", "END", "END", "y", "END"]) == [2, 4, 7]
+
+
 def test_a_step_ends_at_its_cap() -> None:
     assert cuts(StepUnit(max_tokens=2).scanner(), ["a", "b", "c", "d"]) == [2, 4]
 

@@ -94,6 +94,18 @@ def without(*names: str) -> dict[str, torch.Tensor]:
         (published_state() | {"mlp.4.weight": torch.zeros(8, 8)}, "mlp.4.weight is 8x8 instead of"),
         (published_state() | {"mlp.9.weight": torch.zeros(1)}, "mlp.9.weight does not belong"),
         (published_state() | {"linear.bias": torch.tensor([torch.nan])}, "holds what is no number"),
+        (
+            published_state() | {"mlp.1.running_var": -published_state()["mlp.1.running_var"]},
+            "mlp.1.running_var in .* holds variances below 0",
+        ),
+        (
+            published_state() | {"linear.bias": torch.zeros(1, dtype=torch.complex64)},
+            "linear.bias in .* is no dense tensor of real numbers",
+        ),
+        (
+            published_state() | {"linear.bias": torch.zeros(1).to_sparse()},
+            "linear.bias in .* is no dense tensor of real numbers",
+        ),
         ([1, 2, 3], "holds list, not weights by name"),
     ],
 )

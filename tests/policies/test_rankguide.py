@@ -109,6 +109,9 @@ def test_too_few_steps_and_states_that_are_no_numbers_give_no_opinion() -> None:
     assert session.decide(step((nan, 1.0, 1.0, 1.0), A)) == Continue(
         why="no opinion, 1 states unusable"
     )
+    assert session.decide(step(A, (nan, 1.0, 1.0, 1.0))) == Continue(
+        why="no opinion, 1 states unusable"
+    )
     assert session.decide(step(None, None)) == Continue(why="no opinion, 1 states unusable")
 
 
@@ -263,6 +266,28 @@ async def test_the_rank_alone_needs_hidden_states() -> None:
 
     with pytest.raises(CapabilityError, match="TensorRank needs hidden_states of the generator"):
         await run(recipe, FakeModel("So."), FakeModel("So."))
+
+
+async def test_a_layer_that_the_generator_lacks_is_refused_before_any_call() -> None:
+    recipe = TensorRankRecipe(rank=RankOptions(layers=(9,)), threshold=0.3).recipe()
+    seeing = replace(ALL_CAPABILITIES, has_hidden_states=True, hidden_size=4, blocks=4)
+    generator = FakeModel("So.", capabilities=seeing)
+
+    with pytest.raises(ConfigError, match="layer 9, which is out of range; .* layers 0 to 4"):
+        await run(recipe, generator, FakeModel("So."))
+    assert generator.calls == 0
+
+
+async def test_a_calibration_of_another_width_is_refused(tmp_path: Path) -> None:
+    path = calibration(tmp_path, hidden_size=8)
+    seeing = replace(ALL_CAPABILITIES, has_hidden_states=True, hidden_size=4)
+
+    with pytest.raises(CapabilityError, match=r"hidden_states \(8 numbers, found 4\)"):
+        await run(
+            TensorRankRecipe(calibration=path).recipe(),
+            FakeModel("So.", capabilities=seeing),
+            FakeModel("So."),
+        )
 
 
 async def test_a_calibration_of_another_generator_is_refused(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from support.cases import Judge, ask, case, draft_alone
+from support.steps import PROBLEM
 
 from collab import NOBODY, Abstain, Verdict, Verifier
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Distribution
 from collab.testing import check_verifier
+from collab.units import StepUnit
 from collab_policies.agreement import Agreement
 from collab_policies.always_generator import AlwaysGenerator
 from collab_policies.always_mentor import AlwaysMentor
@@ -142,6 +146,42 @@ async def test_the_published_reading_takes_the_mentors_only_if_b_is_the_likelies
     assert isinstance(verdict, Verdict)
     assert verdict.stands == stands
     assert verdict.score == pytest.approx(1 / 3)  # (0.2 - 0.1) / 0.3, whatever is likeliest
+
+
+@pytest.mark.parametrize(
+    ("labels", "likeliest", "stands"),
+    [
+        (("A)", "B)"), "B", "mentor"),
+        (("A)", "B)"), "A", "generator"),
+        (("option A", "option B"), "option", "generator"),
+    ],
+)
+async def test_a_label_of_several_tokens_is_told_by_its_first(
+    labels: tuple[str, str], likeliest: str, stands: str
+) -> None:
+    judge = Judge(Distribution({labels[0]: 0.1, labels[1]: 0.2}, likeliest))
+    verifier = SelfJudge(reading="likeliest", labels=labels)
+
+    verdict = await ask(verifier, case(["a"], ["own"], ["offered"]), judge)
+
+    assert isinstance(verdict, Verdict)
+    assert verdict.stands == stands
+
+
+async def test_agreement_compares_the_drafts_own_kind_of_unit() -> None:
+    question = case(["So", " a.\n\n"], [], ["So", " a", ".\n\n", "So"])
+    step = replace(question, draft=replace(question.draft, kind=StepUnit()))
+
+    as_words = await ask(Agreement(), question)
+    as_steps = await ask(Agreement(), step)
+
+    assert isinstance(as_words, Abstain)
+    assert isinstance(as_steps, Verdict)
+    assert (
+        Agreement()
+        .start(PROBLEM, random.Random(0))
+        .is_settled(step.draft, step.proposals["mentor"].tokens)
+    )
 
 
 async def test_swapped_the_mentors_has_to_be_written_as_a() -> None:

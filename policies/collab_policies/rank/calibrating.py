@@ -8,7 +8,7 @@ from statistics import fmean, pstdev
 from typing import Self
 
 import numpy as np
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
 
 from collab.calibrating.calibrator import Calibrator, Fitted, Signal, Source
 from collab.calibrating.steps import SignalledStep, SignalledText
@@ -55,6 +55,13 @@ class RankCalibrator(Calibrator):
         default=0.5, ge=0, le=1, description="How much of the asking is the rank's."
     )
     weight: float = Field(default=1.0, ge=0, description="Of the rank in the soft rule.")
+
+    @field_validator("layers")
+    @classmethod
+    def _are_layers(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
+        if min(layers, default=0) < 0 or len(set(layers)) < len(layers):
+            raise ValueError("layers are counted from 0, each named once")
+        return layers
 
     @property
     def placeholder(self) -> dict[str, object]:
@@ -131,6 +138,11 @@ class RankCalibrator(Calibrator):
         scales = {name: _scale(values) for name, values in columns.items() if len(values) > 1}
         if "entropy_first" not in scales and "rank" not in scales:
             raise TrainingError("no step has an entropy or a rank; nothing can be calibrated")
+        if options and "rank" not in scales:
+            raise TrainingError(
+                "no text has enough steps with usable states for a rank; take longer texts, or "
+                f"check the states of the layers {', '.join(map(str, self.layers))}"
+            )
         spread = blank.model_copy(update={"scales": scales})
         soft = _scale(sorted(_soft_scores(texts, spread))) if "entropy_first" in scales else None
         return FittedRank(spread, soft, self.rank_part)

@@ -37,7 +37,8 @@ class RankFollower:
         before = self._trajectory.mark()
         try:
             closing = opening_states(draft.beyond, self._options)
-            if draft.beyond and closing is not None and not self._push(closing):
+            # It comes again as the next step's opening state, and is counted then.
+            if closing is not None and not self._trajectory.push(closing):
                 return None
             tokens = token_states((*draft.tokens, *draft.beyond), self._options)
             is_read = self._options.definition == "tokens"
@@ -45,9 +46,6 @@ class RankFollower:
         finally:
             self._trajectory.rollback(before)
 
-    def _push(self, states: Sequence[State] | None) -> bool:
-        if states is None:
-            return False
-        is_usable = self._trajectory.push(states)
-        self.unusable += not is_usable
-        return is_usable
+    def _push(self, states: Sequence[State] | None) -> None:
+        if states is not None and not self._trajectory.push(states):
+            self.unusable += 1

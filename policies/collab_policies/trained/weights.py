@@ -141,13 +141,28 @@ def _network(tensors: Mapping[str, object], file: Path) -> BranchNetwork:
             f"{str(file)!r} holds another network than one for {width} numbers: "
             f"{'; '.join(wrong[:3])}"
         )
+    if odd := [name for name, one in state.items() if not _is_plain(one)]:
+        found = state[odd[0]]
+        raise ValueError(
+            f"{odd[0]} in {str(file)!r} is no dense tensor of real numbers ({found.dtype}, "
+            f"{found.layout}, {found.device})"
+        )
     weights = {name: one.float() for name, one in state.items() if name not in counters}
     if bad := [name for name, one in weights.items() if not bool(torch.isfinite(one).all())]:
         raise ValueError(f"{bad[0]} in {str(file)!r} holds what is no number (NaN or infinity)")
+    if bad := [
+        name for name in weights if name.endswith("running_var") and (weights[name] < 0).any()
+    ]:
+        raise ValueError(f"{bad[0]} in {str(file)!r} holds variances below 0")
     network = BranchNetwork(width)
     network.load_state_dict(weights, strict=False)  # the counters of batches are of no use here
     network.train(mode=False)
     return network
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    is_dense = tensor.layout == torch.strided and tensor.device.type != "meta"
+    return is_dense and not tensor.is_complex()
 
 
 def _shape(found: torch.Tensor | torch.Size | None) -> str:
