@@ -32,7 +32,7 @@ from collab_policies.never import Never
 from collab_policies.self_judge import CUE
 
 RAW = ViewOptions(template="raw")
-PROBLEMS, NEW_TOKENS, RATE = 10, 256, 0.24
+PROBLEMS, NEW_TOKENS, RATE = 20, 256, 0.24
 TOGETHER = 32
 GOLDEN, GOLDEN_TOKENS = 200, 128
 ORACLE, ORACLE_TOKENS = 3, 48
