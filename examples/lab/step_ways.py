@@ -28,6 +28,7 @@ class Way:
         options: Of the recipe, beside those of texts of one phase.
         is_calibrated: Whether its thresholds are set for the study's target.
         alone: The model that writes alone, if one does.
+        calibrator: Options of the calibration.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Way:
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
     is_calibrated: bool = False
     alone: str = ""
+    calibrator: Mapping[str, object] = field(default_factory=dict, hash=False)
 
 
 GENERATOR_ALONE = Way("generator alone", alone=GENERATOR)
@@ -46,6 +48,9 @@ CALIBRATED = (
     Way("rankguide, hard, after", "rankguide", is_calibrated=True),
     Way("rankguide, soft, after", "rankguide", {"rule": "soft"}, is_calibrated=True),
     Way("rankguide, hard, before", "rankguide", {"reading": "before"}, is_calibrated=True),
+    Way("rankguide, hard, after, mean entropy", "rankguide", {"entropy": "mean"}, True),
+    # The same without its rank: what the rank has to add to.
+    Way("mean entropy alone", "rankguide", {"entropy": "mean"}, True, "", {"rank_part": 0.0}),
 )
 PUBLISHED = (
     Way("specreason, greedy", "specreason"),

@@ -206,7 +206,7 @@ class Study:
             "study",
         )
         factory = find("recipes", way.recipe)
-        calibrator = vars(factory)["calibrator"]()
+        calibrator = vars(factory)["calibrator"](**way.calibrator)
         assert isinstance(calibrator, Calibrator), "recipes that can be calibrated have one"
         plan = Plan(Target("share", self._target), rounds=3)
         work: Callable[[], CalibrationReport] = partial(
