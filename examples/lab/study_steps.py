@@ -45,6 +45,8 @@ from collab_backends.lab import LAB_FOLDER
 from collab_policies.rank.calibrating import RankCalibrator
 from collab_policies.thoughts import count_reflections, steps_of
 
+ALWAYS = (GENERATOR_ALONE, MENTOR_ALONE, THE_ORACLE)
+OTHERS = (*CALIBRATED, *PUBLISHED)
 CLOSE, NEAR = 0.005, 0.01
 MOST_HALVINGS = 7
 
@@ -63,7 +65,7 @@ def main() -> int:
             concurrency=args.concurrency,
         )
         study = Study(setting, args.calibration_problems, args.target)
-        parts += [f"## {name or place}", study.ways(), study.signals()]
+        parts += [f"## {name or place}", study.ways(args.ways), study.signals()]
     text = "\n\n".join(parts)
     replace_file(args.out / "tables.md", f"{text}\n".encode())
     print(text)
@@ -85,8 +87,8 @@ class Study:
         self._target = target
         self._known: dict[str, tuple[Figures, float]] = {}
 
-    def ways(self) -> str:
-        """Return the table of all ways, each beside random steps at equal share."""
+    def ways(self, chosen: Sequence[str] = ()) -> str:
+        """Return the table of all ways or those chosen, each beside random steps at equal share."""
         head = (
             "way",
             "accuracy (95 % interval)",
@@ -98,7 +100,7 @@ class Study:
             "calls: generator, mentor",
             "reflections",
         )
-        ways = (GENERATOR_ALONE, MENTOR_ALONE, THE_ORACLE, *CALIBRATED, *PUBLISHED)
+        ways = [*ALWAYS, *(one for one in OTHERS if not chosen or one.name in chosen)]
         return markdown([head, *(self._line(way) for way in ways)])
 
     def signals(self) -> str:
@@ -236,6 +238,13 @@ def _parse_arguments() -> argparse.Namespace:
         nargs="+",
         default=["shipped=lab/generator"],
         help="NAME=FOLDER, each studied alone",
+    )
+    parser.add_argument(
+        "--ways",
+        nargs="+",
+        default=(),
+        choices=[one.name for one in OTHERS],
+        help="only these, beside both models alone and the oracle",
     )
     parser.add_argument("--target", type=float, default=0.2, help="mentor share")
     parser.add_argument("--concurrency", type=int, default=100, help="problems in work at a time")
