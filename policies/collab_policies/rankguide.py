@@ -1,7 +1,9 @@
 """RankGuide: rank and entropy together tell three ways to fail apart."""
 
+import math
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Literal, Self
@@ -168,23 +170,23 @@ class RankGuide(Policy):
         return _GuideSession(self)
 
 
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """The thresholds of one rule; those of the other are out of reach."""
+    """The thresholds of one rule; those of the other are out of reach.
 
-    def __init__(
-        self,
-        uncertainty: float = float("inf"),
-        overconfidence: float = -1.0,
-        revalidation: float = -1.0,
-        *,
-        weight: float = 0.0,
-        soft: float = float("inf"),
-    ) -> None:
-        self.uncertainty = uncertainty
-        self.overconfidence = overconfidence
-        self.revalidation = revalidation
-        self.weight = weight
-        self.soft = soft
+    Attributes:
+        uncertainty: Entropies from it on, in nats.
+        overconfidence: Rank scores up to it.
+        revalidation: The same of a text in circles.
+        weight: Of the rank in the soft rule.
+        soft: Weighted sums from it on.
+    """
+
+    uncertainty: float = math.inf
+    overconfidence: float = -1.0
+    revalidation: float = -1.0
+    weight: float = 0.0
+    soft: float = math.inf
 
 
 class _GuideSession(PolicySession):
