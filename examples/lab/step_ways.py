@@ -89,6 +89,8 @@ class StepSetting:
 
     def config(self, way: Way, calibrated: Mapping[str, object]) -> RunConfig:
         """Return a way as a run."""
+        phase: Mapping[str, object]
+        length: Mapping[str, object]
         values: dict[str, object] = {
             "pair": self.pair,
             "problems": self.problems,
@@ -97,8 +99,12 @@ class StepSetting:
             "out": self.out / folder_of(way.name),
         }
         if way.recipe:
-            phase = {} if way.recipe == "entropy-adaptive" else ONE_PHASE
-            length = {"max_answer_tokens": THINKING_TOKENS} if not phase else {}
+            whole = {"max_answer_tokens": THINKING_TOKENS}
+            phase, length = ONE_PHASE, {}
+            if way.recipe == "entropy-adaptive":
+                phase, length = {}, whole
+            elif way.recipe == "seal":
+                phase, length = {"thinking_end": None, "step_tokens": STEP_TOKENS}, whole
             options = {**phase, **length, **way.options, **calibrated}
             values["recipe"] = {"use": way.recipe, **options}
         else:
@@ -112,6 +118,21 @@ class StepSetting:
     def random_steps(self, rate: float) -> Way:
         """Return the control at a rate."""
         return Way(f"random-steps-{rate:g}", "random-steps", {"rate": rate})
+
+
+def steered(vector: Path) -> tuple[Way, ...]:
+    """Return the ways that a vector of `collab extract steering` adds."""
+    path = str(vector)
+    return (
+        Way("seal", "seal", {"path": path}),
+        Way("seal, half", "seal", {"path": path, "scale": -0.5}),
+        Way(
+            "rankguide, hard, after, steered by half",
+            "rankguide",
+            {"vector": path, "vector_scale": -0.5},
+            is_calibrated=True,
+        ),
+    )
 
 
 def folder_of(name: str) -> str:

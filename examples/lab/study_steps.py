@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 import anyio
 from step_signals import fits, labelled
@@ -24,6 +25,7 @@ from step_ways import (
     StepSetting,
     Way,
     folder_of,
+    steered,
 )
 from study_figures import Figures, figures, mcnemar
 from study_tables import markdown, p_value
@@ -65,7 +67,11 @@ def main() -> int:
             concurrency=args.concurrency,
         )
         study = Study(setting, args.calibration_problems, args.target)
-        parts += [f"## {name or place}", study.ways(args.ways), study.signals()]
+        others = [*OTHERS, *(steered(args.vector) if args.vector else ())]
+        ways = [*ALWAYS, *(one for one in others if not args.ways or one.name in args.ways)]
+        parts += [f"## {name or place}", study.ways(ways), study.signals()]
+        if args.latency:
+            parts.append(study.latency(ways, args.latency))
     text = "\n\n".join(parts)
     replace_file(args.out / "tables.md", f"{text}\n".encode())
     print(text)
@@ -87,8 +93,8 @@ class Study:
         self._target = target
         self._known: dict[str, tuple[Figures, float]] = {}
 
-    def ways(self, chosen: Sequence[str] = ()) -> str:
-        """Return the table of all ways or those chosen, each beside random steps at equal share."""
+    def ways(self, ways: Sequence[Way]) -> str:
+        """Return the table of ways, each beside random steps at equal share."""
         head = (
             "way",
             "accuracy (95 % interval)",
@@ -100,8 +106,21 @@ class Study:
             "calls: generator, mentor",
             "reflections",
         )
-        ways = [*ALWAYS, *(one for one in OTHERS if not chosen or one.name in chosen)]
         return markdown([head, *(self._line(way) for way in ways)])
+
+    def latency(self, ways: Sequence[Way], problems: int) -> str:
+        """Return a table of seconds per problem, one problem at a time: whole, and by call."""
+        names = ("total_s", "generator_s", "mentor_s", "judge_s")
+        rows = [("way", "seconds per problem", "generator writes", "mentor writes", "judges")]
+        for way in ways:
+            options = self._calibrated(way) if way.is_calibrated else {}
+            out = self._setting.out / "latency" / folder_of(way.name)
+            changes = {"out": out, "limit": problems, "concurrency": 1}
+            anyio.run(partial(run, self._setting.config(way, options).model_copy(update=changes)))
+            timings = [one["timing"] for one in read_rows(out).values()]
+            means = [fmean(float(str(one[name])) for one in timings) for name in names]
+            rows.append((way.name, *(f"{mean:.3f}" for mean in means)))
+        return markdown(rows)
 
     def signals(self) -> str:
         """Return the table of signals beside the truth, and the logistic fits."""
@@ -243,9 +262,12 @@ def _parse_arguments() -> argparse.Namespace:
         "--ways",
         nargs="+",
         default=(),
-        choices=[one.name for one in OTHERS],
         help="only these, beside both models alone and the oracle",
     )
+    parser.add_argument(
+        "--latency", type=int, default=0, help="also time so many problems, one at a time"
+    )
+    parser.add_argument("--vector", type=Path, help="a folder of `collab extract steering`")
     parser.add_argument("--target", type=float, default=0.2, help="mentor share")
     parser.add_argument("--concurrency", type=int, default=100, help="problems in work at a time")
     return parser.parse_args()
