@@ -161,8 +161,7 @@ class _Work:
             yield problem
 
     async def _keep(self, result: Result) -> None:
-        before = self._store.rows.get(result.problem.id)
-        attempt = _attempt(before) + 1 if before else 1
+        attempt = self._store.next_attempt(result.problem.id)
         row = await graded_row(result, self._config, attempt=attempt)
         self._put(row, ledger_row(result, attempt=attempt))
 
@@ -191,9 +190,3 @@ def _is_finished(problem: Problem | BrokenLine, store: RunStore, is_retrying_err
     if row is None:
         return False
     return not (is_retrying_errors and isinstance(problem, Problem) and row["outcome"] == "error")
-
-
-def _attempt(row: Row) -> int:
-    attempt = row["attempt"]
-    assert isinstance(attempt, int), "as written by `collab.rows`"
-    return attempt

@@ -129,6 +129,16 @@ class RunStore:
         self._append("results.jsonl", row)
         self._take(row)
 
+    def has_finished(self, problem: str) -> bool:
+        """Whether a problem has a row, of another outcome than `error`."""
+        row = self.rows.get(problem)
+        return row is not None and row["outcome"] != "error"
+
+    def next_attempt(self, problem: str) -> int:
+        """Return the number of the next attempt at a problem, from 1."""
+        row = self.rows.get(problem)
+        return int(str(row["attempt"])) + 1 if row else 1
+
     # --- configuration ----------------------------------------------------------------------
 
     def _compare(self) -> None:

@@ -83,7 +83,7 @@ async def record(
         }
     }
     with RunStore(config.out, compared, installed_versions() | price_record(config)) as store:
-        pending = [one for one in problems if not _is_finished(one, store)]
+        pending = [one for one in problems if not store.has_finished(one.id)]
         done = len(problems) - len(pending)
         on_progress(Progress(None, done, len(problems)))
         async with recording.controller as controller:
@@ -149,8 +149,7 @@ class _Recording:
         """Put a finished problem with its steps on disk."""
         if isinstance(result.error, ConfigError):
             raise result.error  # the others would fail as well
-        before = store.rows.get(result.problem.id)
-        attempt = int(str(before["attempt"])) + 1 if before else 1
+        attempt = store.next_attempt(result.problem.id)
         row = await graded_row(result, self.config, attempt=attempt)
         model = self.controller.models[GENERATOR]
         row["model"] = {
@@ -169,11 +168,6 @@ class _Recording:
                 ) from error
         store.add(row, ledger_row(result, attempt=attempt))
         return row
-
-
-def _is_finished(problem: Problem, store: RunStore) -> bool:
-    row = store.rows.get(problem.id)
-    return row is not None and row["outcome"] != "error"
 
 
 def _told(model: JsonValue) -> tuple[str, str, int | None]:

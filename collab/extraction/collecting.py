@@ -197,8 +197,7 @@ class _Collection:
         """Put a finished problem with its steps on disk."""
         if isinstance(result.error, ConfigError):
             raise result.error  # the others would fail as well
-        before = store.rows.get(result.problem.id)
-        attempt = int(str(before["attempt"])) + 1 if before else 1
+        attempt = store.next_attempt(result.problem.id)
         row = await graded_row(result, self.config, attempt=attempt)
         recorded = self.recorder.take(result.problem.id)
         model = self.controller.models[GENERATOR]

@@ -84,7 +84,7 @@ async def collect(
         "collecting": {"trainer": type(trainer).__name__, **trainer.reading, "samples": samples}
     }
     with RunStore(config.out, compared, installed_versions() | price_record(config)) as store:
-        pending = [one for one in problems if not _is_finished(one, store)]
+        pending = [one for one in problems if not store.has_finished(one.id)]
         done = len(problems) - len(pending)
         on_progress(Progress(None, done, len(problems)))
         if not pending:
@@ -185,8 +185,7 @@ async def _keep(
     """Put a finished problem with its branches on disk."""
     if isinstance(result.error, ConfigError):
         raise result.error  # the others would fail as well
-    before = store.rows.get(result.problem.id)
-    attempt = int(str(before["attempt"])) + 1 if before else 1
+    attempt = store.next_attempt(result.problem.id)
     row = await graded_row(result, config, attempt=attempt)
     row["branches"] = [branch_row(one) for one in collector.take(result.problem.id)]
     row["models"] = {
@@ -195,11 +194,6 @@ async def _keep(
     }
     store.add(row, ledger_row(result, attempt=attempt))
     return row
-
-
-def _is_finished(problem: Problem, store: RunStore) -> bool:
-    row = store.rows.get(problem.id)
-    return row is not None and row["outcome"] != "error"
 
 
 def _branches(row: Row, folder: Path) -> Iterator[Branch]:

@@ -134,7 +134,8 @@ class RankCalibrator(Calibrator):
                 "steps": sum(len(text.steps) for text in texts),
             },
         )
-        columns = _columns(texts, blank)
+        ranks = [rank for text in texts for rank in _ranks(text, blank)]
+        columns = _columns(texts, ranks)
         scales = {name: _scale(values) for name, values in columns.items() if len(values) > 1}
         if "entropy_first" not in scales and "rank" not in scales:
             raise TrainingError("no step has an entropy or a rank; nothing can be calibrated")
@@ -144,7 +145,9 @@ class RankCalibrator(Calibrator):
                 f"check the states of the layers {', '.join(map(str, self.layers))}"
             )
         spread = blank.model_copy(update={"scales": scales})
-        soft = _scale(sorted(_soft_scores(texts, spread))) if "entropy_first" in scales else None
+        soft = None
+        if "entropy_first" in scales:
+            soft = _scale(list(_soft_scores(texts, ranks, spread)))
         return FittedRank(spread, soft, self.rank_part)
 
 
@@ -241,24 +244,27 @@ def _scale(values: Sequence[float]) -> SignalScale:
     )
 
 
-def _columns(texts: Sequence[SignalledText], blank: Calibration) -> dict[str, list[float]]:
+def _columns(
+    texts: Sequence[SignalledText], ranks: Sequence[float | None]
+) -> dict[str, list[float]]:
     steps = [step for text in texts for step in text.steps]
-    ranks = [rank for text in texts for rank in _ranks(text, blank)]
     found: dict[str, list[float | None]] = {
         "entropy_first": [_first(step.entropies) for step in steps],
         "entropy_mean": [_mean(step.entropies) for step in steps],
-        "rank": ranks,
+        "rank": list(ranks),
     }
     return {name: [one for one in column if one is not None] for name, column in found.items()}
 
 
-def _soft_scores(texts: Sequence[SignalledText], spread: Calibration) -> Iterator[float]:
+def _soft_scores(
+    texts: Sequence[SignalledText], ranks: Sequence[float | None], spread: Calibration
+) -> Iterator[float]:
     entropy, rank = spread.scales["entropy_first"], spread.scales.get("rank")
-    for text in texts:
-        for step, low in zip(text.steps, _ranks(text, spread), strict=True):
-            first = _first(step.entropies)
-            total = 0.0 if first is None else entropy.z(first)
-            yield total - (spread.weight * rank.z(low) if rank and low is not None else 0.0)
+    steps = [step for text in texts for step in text.steps]
+    for step, low in zip(steps, ranks, strict=True):
+        first = _first(step.entropies)
+        total = 0.0 if first is None else entropy.z(first)
+        yield total - (spread.weight * rank.z(low) if rank and low is not None else 0.0)
 
 
 def _ranks(text: SignalledText, calibration: Calibration) -> Iterator[float | None]:
