@@ -89,6 +89,16 @@ def ledger_row(result: Result, *, attempt: int = 1) -> Row:
     }
 
 
+def abandoned_row(result: Result) -> Row:
+    """Return what a problem has cost that was given up: it has no outcome, only calls."""
+    return {
+        "id": result.problem.id,
+        "usage": {role: _usage(usage) for role, usage in result.usage.items()},
+        "cost_usd": result.cost_usd,
+        "calls": [_call(call) for call in result.calls],
+    }
+
+
 def usage_of(row: Mapping[str, JsonValue]) -> dict[str, Usage]:
     """Return a row's usage by role, without its times."""
     usage = row["usage"]

@@ -14,7 +14,7 @@ from collab.controller import Result
 from collab.errors import ConfigError
 from collab.prices import price_record
 from collab.problems import BrokenLine, Problem, read_problems
-from collab.rows import Row, broken_line_row, ledger_row, result_row, usage_of
+from collab.rows import Row, abandoned_row, broken_line_row, ledger_row, result_row, usage_of
 from collab.store import RunStore
 from collab.summary import Summary
 from collab.usage import Usage
@@ -129,7 +129,7 @@ class _Work:
         self.worked_on = 0
         self.budget_reached = ""
         self._note_budget()
-        for row in [*store.rows.values(), *store.superseded]:
+        for row in [*store.rows.values(), *store.superseded, *store.abandoned]:
             self._spend(row)
 
     async def finish(self) -> None:
@@ -143,6 +143,7 @@ class _Work:
         async with await build_aside(self._config) as controller:
             self.ready = perf_counter()
             self._begin()
+            controller.on_abandoned = self._keep_abandoned
             async with controller.map(
                 self._until_spent(), concurrency=self._config.concurrency
             ) as results:
@@ -164,6 +165,10 @@ class _Work:
         attempt = self._store.next_attempt(result.problem.id)
         row = await graded_row(result, self._config, attempt=attempt)
         self._put(row, ledger_row(result, attempt=attempt))
+
+    def _keep_abandoned(self, result: Result) -> None:
+        if result.calls:
+            self._store.note_abandoned(abandoned_row(result))
 
     def _put(self, row: Row, ledger: Row | None) -> None:
         # Not in a thread: a cancelled invocation must not go on without its last write.

@@ -3,6 +3,7 @@
     config.json      what the rows depend on; another configuration is refused
     results.jsonl    one line per finished problem, on disk before it is reported
     ledger.jsonl     the calls of each problem, written before its result
+    abandoned.jsonl  the calls of problems that were given up, as by an interruption
     summary.json     computed from the rows whenever the directory is closed
     lock             held by the one process that writes, and released by the system if it dies
 
@@ -34,6 +35,9 @@ from collab.summary import Summary, summarise
 FORMAT = 1
 """Version of the directory's files."""
 
+_RESULT_KEYS = frozenset({"id", "outcome", "usage", "spans", "attempt"})
+_ABANDONED_KEYS = frozenset({"id", "usage", "calls"})
+
 
 class RunStore:
     """An open run directory. Use it as a context manager; one process at a time has it open.
@@ -46,6 +50,7 @@ class RunStore:
     Attributes:
         rows: The newest row of each problem, by id.
         superseded: Rows that a newer attempt replaced.
+        abandoned: Usage and calls of problems that were given up before they had a row.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class RunStore:
         self.folder = folder
         self.rows: dict[str, Row] = {}
         self.superseded: list[Row] = []
+        self.abandoned: list[Row] = []
         self._compared = dict(compared)
         self._recorded = dict(recorded)
         self._lock: int | None = None
@@ -93,7 +99,7 @@ class RunStore:
     ) -> None:
         """Write the summary and unlock. A summary that cannot be written hides no other error."""
         try:
-            if self.rows:
+            if self.rows or self.abandoned:
                 self._write("summary.json", self.summary.as_json())
         except RunDirectoryError:
             if error is None:
@@ -104,7 +110,9 @@ class RunStore:
     @property
     def summary(self) -> Summary:
         """What the rows add up to, and what priced them."""
-        return summarise(self.rows, self.superseded, priced_by(self._versions()))
+        return summarise(
+            self.rows, [*self.superseded, *self.abandoned], priced_by(self._versions())
+        )
 
     def begin(self) -> None:
         """Put the configuration on disk, so that what follows belongs to it.
@@ -128,6 +136,15 @@ class RunStore:
             self._append("ledger.jsonl", ledger)
         self._append("results.jsonl", row)
         self._take(row)
+
+    def note_abandoned(self, row: Row) -> None:
+        """Put what a given-up problem has cost on disk; it is worked on again some time.
+
+        Raises:
+            RunDirectoryError: It cannot be written.
+        """
+        self._append("abandoned.jsonl", row)
+        self.abandoned.append(row)
 
     def has_finished(self, problem: str) -> bool:
         """Whether a problem has a row, of another outcome than `error`."""
@@ -189,10 +206,12 @@ class RunStore:
         try:
             cut_torn_line(self.folder / "ledger.jsonl")
             cut_torn_line(self.folder / "results.jsonl")
+            cut_torn_line(self.folder / "abandoned.jsonl")
         except OSError as error:
             raise RunDirectoryError(f"{error.filename} cannot be read: {error}") from error
         for row in read_attempts(self.folder):
             self._take(row)
+        self.abandoned = _read_lines(self.folder / "abandoned.jsonl", _ABANDONED_KEYS)
         self._drop_ledger_without_row()
 
     def _drop_ledger_without_row(self) -> None:
@@ -262,23 +281,26 @@ def read_attempts(folder: Path) -> list[Row]:
     Raises:
         RunDirectoryError: It cannot be read.
     """
-    path = folder / "results.jsonl"
+    return _read_lines(folder / "results.jsonl", _RESULT_KEYS)
+
+
+def _read_lines(path: Path, keys: frozenset[str]) -> list[Row]:
     try:
         lines = read_whole_lines(path)
     except OSError as error:
         raise RunDirectoryError(f"{path} cannot be read: {error}") from error
-    return [_parse_row(path, number, line) for number, line in enumerate(lines, start=1)]
+    return [_parse_row(path, number, line, keys) for number, line in enumerate(lines, start=1)]
 
 
-def _parse_row(path: Path, number: int, line: bytes) -> Row:
+def _parse_row(path: Path, number: int, line: bytes, keys: frozenset[str]) -> Row:
     try:
         row = json.loads(line)
     except ValueError as error:
         why = str(error)
     else:
-        if isinstance(row, dict) and {"id", "outcome", "usage", "spans", "attempt"} <= set(row):
+        if isinstance(row, dict) and keys <= set(row):
             return row
-        why = "it is not a row of results"
+        why = f"it is not a row of {path.stem}"
     raise RunDirectoryError(
         f"{path} is damaged on line {number}: {why}; remove that line to have its problem done "
         "again"

@@ -94,7 +94,7 @@ def summarise(
 
     Args:
         rows: The row that counts of each problem, by id.
-        superseded: Rows of earlier attempts; only what they spent counts.
+        superseded: Rows of earlier and of given-up attempts; only what they spent counts.
         priced_by: Where prices came from, by role.
     """
     outcomes: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)

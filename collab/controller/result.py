@@ -11,6 +11,9 @@ from collab.usage import Call, Usage, usage_by_role
 ERROR = "error"
 """The reason to end of a problem that failed."""
 
+CANCELLED = "cancelled"
+"""The reason to end of a problem whose work was given up; see `Controller.on_abandoned`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:

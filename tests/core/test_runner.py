@@ -339,3 +339,24 @@ async def test_a_run_without_its_files_is_refused(tmp_path: Path, key: str) -> N
 def failing(folder: Path) -> RunConfig:
     pair = {"generator": {"use": ADDER, "error": 1, "fails_at": 1}}
     return adder_config(folder, problems=3, concurrency=1, pair=pair, **NEVER)
+
+
+async def test_an_interrupted_run_keeps_what_unfinished_problems_cost(tmp_path: Path) -> None:
+    config = adder_config(tmp_path, policy="always", concurrency=6)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.row is not None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await run(config, on_progress=interrupt)
+    lines = (tmp_path / "out" / "abandoned.jsonl").read_text().splitlines()
+    given_up = [json.loads(line) for line in lines]
+    finished = result_lines(tmp_path / "out")
+    resumed = await run(config)
+
+    assert given_up
+    assert {row["id"] for row in given_up}.isdisjoint(row["id"] for row in finished)
+    rows = [*result_lines(tmp_path / "out"), *given_up]
+    spent = sum(row["usage"].get("mentor", {}).get("completion_tokens", 0) for row in rows)
+    assert resumed.summary.usage["mentor"].completion_tokens == spent
