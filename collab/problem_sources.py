@@ -3,7 +3,8 @@
 import hashlib
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from os import PathLike, fspath
 from string import Formatter
 from typing import Literal
@@ -33,6 +34,11 @@ class ProblemSource(BaseModel):
     source: str = Field(
         min_length=1,
         description="A file (.csv, .parquet, else JSON Lines), or hf://owner/name?split=test.",
+    )
+    rows: str = Field(
+        default="",
+        pattern=r"^(-?\d*:-?\d*)?$",
+        description="Which rows, as START:END from 0, such as 100:160, :50 or -500:; all if empty.",
     )
     prompt: str = Field(
         default="", description="Column of the question; `prompt` or `question` if not given."
@@ -100,7 +106,7 @@ class ProblemSource(BaseModel):
         Raises:
             ProblemFileError: The source cannot be read as a whole.
         """
-        for record in read_records(self.source):
+        for record in self._sliced(read_records(self.source)):
             if record.why_broken:
                 yield record
                 continue
@@ -108,6 +114,14 @@ class ProblemSource(BaseModel):
                 yield Record(record.number, self._prepared(record.values))
             except ValueError as error:
                 yield Record(record.number, why_broken=str(error))
+
+    def _sliced(self, records: Iterable[Record]) -> Iterable[Record]:
+        if not self.rows:
+            return records
+        start, end = (int(part) if part else None for part in self.rows.split(":"))
+        if min(start or 0, end or 0) < 0:
+            return list(records)[start:end]
+        return islice(records, start, end)
 
     def _prepared(self, row: Mapping[str, object]) -> dict[str, object]:
         """Return what a problem is made from.

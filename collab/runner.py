@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from time import perf_counter
 
 import anyio.to_thread
@@ -80,7 +79,7 @@ async def run(
     if config.problems is None or config.out is None:
         missing = "problems" if config.problems is None else "out"
         raise ConfigError(f"a run needs {missing}; give --{missing} or the key in the YAML file")
-    problems = list(islice(read_problems(config.problems), config.limit))
+    problems = config.chosen(read_problems(config.problems))
     recorded = installed_versions() | price_record(config)
     with RunStore(config.out, config.compared_record(), recorded) as store:
         work = _Work(config, store, problems, on_progress, is_retrying_errors=is_retrying_errors)

@@ -20,6 +20,7 @@ from typing import Self
 
 from pydantic import JsonValue
 
+from collab.config import RunConfig
 from collab.durable_files import (
     append_line,
     cut_torn_line,
@@ -175,6 +176,9 @@ class RunStore:
             )
         # Compared as JSON, as which it is kept: a tuple is a list there.
         wanted = json.loads(json.dumps(self._compared))
+        # A key that an earlier version did not have yet was what it is by default now.
+        defaults = RunConfig.default_record()
+        found |= {key: defaults[key] for key in wanted if key not in found and key in defaults}
         if found != wanted:
             lines = "\n".join(f"  {line}" for line in _differences("", found, wanted))
             raise RunDirectoryError(

@@ -6,7 +6,6 @@ where it stopped.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import anyio.to_thread
@@ -147,7 +146,7 @@ def problems_with_answers(config: RunConfig, source: ProblemSource, why: str) ->
         ProblemFileError: They cannot be read.
         TrainingError: None has such an answer.
     """
-    lines = list(islice(read_problems(source), config.limit))
+    lines = config.chosen(read_problems(source))
     problems = [one for one in lines if isinstance(one, Problem) and _can_grade(one, config)]
     if not problems:
         raise TrainingError(

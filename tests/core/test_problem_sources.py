@@ -52,6 +52,21 @@ def test_columns_are_named(tmp_path: Path) -> None:
     assert found == [Problem(id="7", prompt="x?", answer="4")]
 
 
+@pytest.mark.parametrize(
+    ("rows", "taken"),
+    [("1:3", "bc"), (":2", "ab"), ("3:", "d"), ("-2:", "cd"), (":-3", "a"), ("", "abcd")],
+)
+def test_a_source_may_be_a_part_of_its_rows(tmp_path: Path, rows: str, taken: str) -> None:
+    path = write(tmp_path / "p.jsonl", *({"id": one, "prompt": f"{one}?"} for one in "abcd"))
+
+    assert "".join(one.id for one in problems(source(path, rows=rows))) == taken
+
+
+def test_rows_that_are_no_range_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"String should match pattern"):
+        source(tmp_path / "p.jsonl", rows="1-3")
+
+
 def test_a_named_column_that_a_row_lacks_breaks_the_row(tmp_path: Path) -> None:
     path = write(tmp_path / "p.jsonl", {"text": "x?"})
 

@@ -245,3 +245,13 @@ def test_what_given_up_problems_cost_stays_and_counts(tmp_path: Path) -> None:
         assert not store.has_finished("b")
         # 10 of the row, 5 of what was given up
         assert store.summary.usage["generator"].completion_tokens == 15
+
+
+def test_a_key_that_an_earlier_version_did_not_have_counts_as_its_default(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        store.begin()
+
+    with open_store(tmp_path, COMPARED | {"grader": "auto"}):
+        pass
+    with pytest.raises(RunDirectoryError, match='grader: "auto" there, "exact" now'):
+        open_store(tmp_path, COMPARED | {"grader": "exact"}).__enter__()
