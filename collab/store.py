@@ -31,13 +31,15 @@ from collab.durable_files import (
 from collab.errors import RunDirectoryError
 from collab.prices import priced_by
 from collab.rows import Row
+from collab.run_files import (
+    FORMAT,
+    AbandonedShape,
+    attempt_of,
+    read_attempts,
+    read_config,
+    read_lines,
+)
 from collab.summary import Summary, summarise
-
-FORMAT = 1
-"""Version of the directory's files."""
-
-_RESULT_KEYS = frozenset({"id", "outcome", "usage", "spans", "attempt"})
-_ABANDONED_KEYS = frozenset({"id", "usage", "calls"})
 
 
 class RunStore:
@@ -160,7 +162,7 @@ class RunStore:
     # --- configuration ----------------------------------------------------------------------
 
     def _compare(self) -> None:
-        known = self._read_config()
+        known = read_config(self.folder)
         if known is None:
             if (self.folder / "results.jsonl").exists():
                 raise RunDirectoryError(
@@ -169,11 +171,6 @@ class RunStore:
                 )
             return
         found = {key: value for key, value in known.items() if key not in ("format", "versions")}
-        if known.get("format") != FORMAT:
-            raise RunDirectoryError(
-                f"{self.folder} has the format {known.get('format')!r}, this version of collab "
-                f"reads {FORMAT}; use another directory"
-            )
         # Compared as JSON, as which it is kept: a tuple is a list there.
         wanted = json.loads(json.dumps(self._compared))
         # A key that an earlier version did not have yet was what it is by default now.
@@ -188,21 +185,9 @@ class RunStore:
 
     def _versions(self) -> list[Row]:
         """Return what was recorded beside the configuration, at every invocation that differed."""
-        known = self._read_config()
+        known = read_config(self.folder)
         versions = known.get("versions", []) if known else []
         return [one for one in versions if isinstance(one, dict)]  # type: ignore[union-attr]  # as written by `begin`
-
-    def _read_config(self) -> dict[str, JsonValue] | None:
-        path = self.folder / "config.json"
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise RunDirectoryError(f"{path} cannot be read: {error}") from error
-        if not isinstance(known, dict):
-            raise RunDirectoryError(f"{path} is damaged: expected a JSON object")
-        return known
 
     # --- rows -------------------------------------------------------------------------------
 
@@ -215,7 +200,7 @@ class RunStore:
             raise RunDirectoryError(f"{error.filename} cannot be read: {error}") from error
         for row in read_attempts(self.folder):
             self._take(row)
-        self.abandoned = _read_lines(self.folder / "abandoned.jsonl", _ABANDONED_KEYS)
+        self.abandoned = read_lines(self.folder / "abandoned.jsonl", AbandonedShape)
         self._drop_ledger_without_row()
 
     def _drop_ledger_without_row(self) -> None:
@@ -226,7 +211,7 @@ class RunStore:
         path = self.folder / "ledger.jsonl"
         try:
             lines = read_whole_lines(path)
-            if lines and _attempt_of(lines[-1]) not in self._attempts():
+            if lines and attempt_of(lines[-1]) not in self._attempts():
                 replace_file(path, b"".join(line + b"\n" for line in lines[:-1]))
         except OSError as error:
             raise RunDirectoryError(f"{path} cannot be read: {error}") from error
@@ -268,55 +253,6 @@ class RunStore:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def read_rows(folder: Path) -> dict[str, Row]:
-    """Return the newest row of each problem of a run directory, by id; it may be in use.
-
-    Raises:
-        RunDirectoryError: It cannot be read.
-    """
-    return {str(row["id"]): row for row in read_attempts(folder)}
-
-
-def read_attempts(folder: Path) -> list[Row]:
-    """Return all rows of a run directory in the order of writing, earlier attempts included.
-
-    Raises:
-        RunDirectoryError: It cannot be read.
-    """
-    return _read_lines(folder / "results.jsonl", _RESULT_KEYS)
-
-
-def _read_lines(path: Path, keys: frozenset[str]) -> list[Row]:
-    try:
-        lines = read_whole_lines(path)
-    except OSError as error:
-        raise RunDirectoryError(f"{path} cannot be read: {error}") from error
-    return [_parse_row(path, number, line, keys) for number, line in enumerate(lines, start=1)]
-
-
-def _parse_row(path: Path, number: int, line: bytes, keys: frozenset[str]) -> Row:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        why = str(error)
-    else:
-        if isinstance(row, dict) and keys <= set(row):
-            return row
-        why = f"it is not a row of {path.stem}"
-    raise RunDirectoryError(
-        f"{path} is damaged on line {number}: {why}; remove that line to have its problem done "
-        "again"
-    )
-
-
-def _attempt_of(line: bytes) -> tuple[JsonValue, JsonValue] | None:
-    try:
-        ledger = json.loads(line)
-    except ValueError:
-        return None
-    return (ledger.get("id"), ledger.get("attempt")) if isinstance(ledger, dict) else None
 
 
 def _differences(place: str, found: JsonValue, wanted: JsonValue) -> list[str]:

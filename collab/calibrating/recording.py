@@ -23,8 +23,9 @@ from collab.protocols import Verifier
 from collab.recipes import Recipe
 from collab.roles import GENERATOR
 from collab.rows import Row, ledger_row
+from collab.run_files import read_rows
 from collab.runner import Progress, graded_row
-from collab.store import RunStore, read_rows
+from collab.store import RunStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from collab.errors import ConfigError
 from collab.problems import Problem, read_problems
 from collab.roles import GENERATOR
 from collab.rows import Row
+from collab.run_files import read_rows
 from collab.runner import RunSummary, run
-from collab.store import read_rows
 
 LAB_PACKAGE = "collab_backends.lab"
 

@@ -21,8 +21,9 @@ from collab.problem_sources import ProblemSource
 from collab.problems import Problem, read_problems
 from collab.roles import GENERATOR
 from collab.rows import Row, ledger_row
+from collab.run_files import read_rows
 from collab.runner import Progress, graded_row
-from collab.store import RunStore, read_rows
+from collab.store import RunStore
 from collab.training.branches import Branch, branch_row, read_branch
 from collab.training.collector import Collector
 from collab.training.trainer import Trainer

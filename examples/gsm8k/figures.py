@@ -6,8 +6,8 @@ from pathlib import Path
 
 from collab.roles import GENERATOR
 from collab.rows import Row
+from collab.run_files import read_rows
 from collab.statistics import mcnemar_exact
-from collab.store import read_rows
 from collab.summary import Summary
 from collab.usage import Price, Usage
 

@@ -304,6 +304,6 @@ def test_settings_of_one_configuration_do_not_reach_the_next_of_the_same_pair() 
     [({}, [0, 1, 2, 3]), ({"limit": 2}, [0, 1]), ({"offset": 1, "limit": 2}, [1, 2])],
 )
 def test_offset_and_limit_choose_problems(
-    tmp_path: Path, given: dict[str, object], taken: list[int]
+    tmp_path: Path, given: dict[str, int], taken: list[int]
 ) -> None:
     assert adder_config(tmp_path, **given).chosen(range(4)) == taken

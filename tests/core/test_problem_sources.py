@@ -57,7 +57,8 @@ def test_columns_are_named(tmp_path: Path) -> None:
     [("1:3", "bc"), (":2", "ab"), ("3:", "d"), ("-2:", "cd"), (":-3", "a"), ("", "abcd")],
 )
 def test_a_source_may_be_a_part_of_its_rows(tmp_path: Path, rows: str, taken: str) -> None:
-    path = write(tmp_path / "p.jsonl", *({"id": one, "prompt": f"{one}?"} for one in "abcd"))
+    given: list[dict[str, object]] = [{"id": one, "prompt": f"{one}?"} for one in "abcd"]
+    path = write(tmp_path / "p.jsonl", *given)
 
     assert "".join(one.id for one in problems(source(path, rows=rows))) == taken
 

@@ -8,7 +8,8 @@ import pytest
 
 from collab.errors import RunDirectoryError
 from collab.rows import Row
-from collab.store import RunStore, read_rows
+from collab.run_files import read_rows
+from collab.store import RunStore
 
 COMPARED: Row = {"seed": 1, "policy": {"use": "random", "rate": 0.5}}
 VERSIONS: Row = {"collab": "1"}
