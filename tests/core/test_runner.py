@@ -193,10 +193,11 @@ async def test_a_broken_line_is_an_error_row_and_the_others_run(tmp_path: Path) 
     assert outcome.summary.outcomes["error"] == 1
 
 
-async def test_a_file_of_broken_lines_needs_no_model(tmp_path: Path) -> None:
-    (tmp_path / "problems.jsonl").write_text("{broken\n")
+async def test_broken_lines_alone_need_no_model(tmp_path: Path) -> None:
+    path = write_problems(tmp_path / "problems.jsonl", 1)
+    path.write_text(path.read_text() + "{broken\n")
 
-    outcome = await run(adder_config(tmp_path, pair={"generator": "nowhere.py:None"}))
+    outcome = await run(adder_config(tmp_path, pair={"generator": "nowhere.py:None"}, offset=1))
 
     assert outcome.summary.outcomes["error"] == 1
 
