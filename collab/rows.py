@@ -14,11 +14,13 @@ from collab.controller import Result
 from collab.decisions import Decision
 from collab.grading import Extraction, Grade, Grader, grade
 from collab.problems import BrokenLine
+from collab.texts import shortened
 from collab.trace import Decided, Span, TraceEvent, Verified
 from collab.usage import Call, Usage
 
 Row = dict[str, JsonValue]
 
+_LONGEST_MESSAGE = 2_000
 _JUDGING = frozenset({"judge", "score"})
 
 
@@ -46,7 +48,7 @@ def result_row(
         "mentor_share": result.mentor_share,
         "usage": {role: _usage(usage) for role, usage in result.usage.items()},
         "cost_usd": result.cost_usd,
-        "error": {"type": type(error).__name__, "message": str(error)} if error else None,
+        "error": _error(error) if error else None,
         "degradations": list(result.degradations),
         "attempt": attempt,
         "spans": [_span(span) for span in result.spans],
@@ -116,6 +118,10 @@ def _grade(result: Result, extraction: Extraction, grader: Grader) -> Grade:
         extraction=extraction,
         grader=grader,
     )
+
+
+def _error(error: Exception) -> JsonValue:
+    return {"type": type(error).__name__, "message": shortened(str(error), _LONGEST_MESSAGE)}
 
 
 def _usage(usage: Usage) -> JsonValue:

@@ -1,7 +1,7 @@
 """The summary of a run: always computed from its rows, never counted along the way."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 
 from pydantic import JsonValue
@@ -18,6 +18,21 @@ _UNSCORED: frozenset[Outcome] = frozenset({"ungraded", "ungradable"})
 
 
 @dataclass(frozen=True, slots=True)
+class Failures:
+    """Problems that failed with one kind of error.
+
+    Attributes:
+        count: How many.
+        problem: The first of them by id.
+        message: Its error.
+    """
+
+    count: int
+    problem: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What the rows of a run add up to.
 
@@ -27,6 +42,7 @@ class Summary:
         mentor_tokens: Tokens of the answers that mentors wrote.
         answer_tokens: Tokens of the answers that any model wrote.
         priced_by: Where prices came from, by role; several where they changed along the way.
+        failures: Failed problems by the kind of their error, the most frequent first.
     """
 
     outcomes: Mapping[Outcome, int]
@@ -34,6 +50,7 @@ class Summary:
     mentor_tokens: int
     answer_tokens: int
     priced_by: Mapping[str, Sequence[str]]
+    failures: Mapping[str, Failures] = field(default_factory=dict)
 
     @property
     def problems(self) -> int:
@@ -82,6 +99,7 @@ class Summary:
             },
             "cost_usd": self.cost_usd,
             "priced_by": {role: list(sources) for role, sources in self.priced_by.items()},
+            "failures": {kind: asdict(one) for kind, one in self.failures.items()},
         }
 
 
@@ -113,7 +131,19 @@ def summarise(
         mentor_tokens=mentor_tokens,
         answer_tokens=answer_tokens,
         priced_by=priced_by,
+        failures=_failures(counted),
     )
+
+
+def _failures(rows: Iterable[Row]) -> dict[str, Failures]:
+    errors: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        error = row.get("error")
+        if isinstance(error, dict):
+            told = (str(row["id"]), str(error.get("message")))
+            errors.setdefault(str(error.get("type")), []).append(told)
+    counted = {kind: Failures(len(told), *told[0]) for kind, told in errors.items()}
+    return dict(sorted(counted.items(), key=lambda one: -one[1].count))
 
 
 def _spans(row: Row) -> Iterator[tuple[str, str, int]]:

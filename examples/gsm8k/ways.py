@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collab.config import RunConfig
-from collab.config_files import load_config, read_yaml
+from collab.config_files import load_config
 from collab.errors import ConfigError
 from collab.roles import GENERATOR
+from collab.yaml_files import read_yaml
 
 WORD_TOKENS, SEGMENT_TOKENS = 1.5, 16
 ALONE: Mapping[str, object] = {"policy": "never", "unit": "step", "repeat_limit": 2}

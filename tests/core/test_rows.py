@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -134,3 +135,11 @@ def test_a_broken_line_has_the_keys_of_any_other_row() -> None:
         "type": "ProblemFileError",
         "message": "line 7 of the problems file: not JSON",
     }
+
+
+def test_a_message_of_megabytes_is_kept_in_part() -> None:
+    failed = replace(result(), error=ValueError("x" * 50_000))
+
+    error = result_row(failed)["error"]
+
+    assert error == {"type": "ValueError", "message": "x" * 2_000 + " … (50,000 characters)"}
