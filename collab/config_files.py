@@ -87,8 +87,13 @@ def _lay_over(values: dict[str, object], flags: Mapping[str, object]) -> None:
         if key == "problems" and isinstance(below, dict):
             below["source"] = value  # read as the ones it takes the place of
             continue
-        merged = isinstance(value, Mapping) and isinstance(below, dict)
-        values[key] = {**below, **value} if merged else value  # type: ignore[dict-item]  # `merged` says that both are mappings
+        is_same = isinstance(value, Mapping) and isinstance(below, dict) and _is_of(value, below)
+        values[key] = {**below, **value} if is_same else value  # type: ignore[dict-item]  # `is_same` says that both are mappings
+
+
+def _is_of(value: Mapping[str, object], below: Mapping[str, object]) -> bool:
+    """Whether `value` goes on with what is below it: another plug-in takes none of its options."""
+    return "use" not in value or value["use"] == below.get("use")
 
 
 def _expand_pair(pair: object) -> object:

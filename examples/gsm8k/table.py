@@ -68,7 +68,9 @@ def _measured(
         if way.matches not in done:
             raise CollabError(f"{way.matches!r}, whose mentor share it is given, was not run")
         share = done[way.matches].summary.mentor_share
-    config = configured(way, arguments.task, flags, arguments.out, share)
+    config = configured(
+        way, arguments.task, flags, arguments.out, stops=arguments.stop, share=share
+    )
     assert config.out is not None, "given by `configured`"
     with shown_progress(way.name) as report:
         outcome = anyio.run(partial(run, config, on_progress=report))
@@ -117,6 +119,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run directories")
     parser.add_argument("--task", type=Path, default=HERE / "task.yaml", help="prompt and grading")
     parser.add_argument("--ways", type=Path, default=HERE / "ways.yaml", help="what is compared")
+    parser.add_argument("--stop", nargs="+", default=(), help="texts that end an answer")
     parser.add_argument("--only", nargs="+", metavar="WAY", help="of these, only some")
     parser.add_argument("--problems", help="another file or data set with the same columns")
     parser.add_argument("--limit", type=int, help="only the first so many problems")

@@ -1,6 +1,6 @@
 """The ways to use a pair, as configurations of ordinary runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,13 @@ def load_ways(path: Path) -> list[Way]:
 
 
 def configured(
-    way: Way, task: Path, flags: Mapping[str, object], out: Path, share: float | None = None
+    way: Way,
+    task: Path,
+    flags: Mapping[str, object],
+    out: Path,
+    *,
+    stops: Sequence[str] = (),
+    share: float | None = None,
 ) -> RunConfig:
     """Return a way as a run, whose directory is named after it; a control's also after its rate.
 
@@ -57,6 +63,7 @@ def configured(
         task: The file of the task.
         flags: Keys over all ways, such as `pair` and `limit`.
         out: The folder of all run directories.
+        stops: Texts that end an answer, as few-shot prompts need them.
         share: For a control, the mentor share to be given.
 
     Raises:
@@ -68,6 +75,10 @@ def configured(
         plugin = "recipe" if "recipe" in keys else "policy"
         keys[plugin] = {**_options(keys, plugin), "rate": rate}
         folder = f"{folder}-{rate:g}"
+    if stops and "recipe" in keys:
+        keys["recipe"] = {**_options(keys, "recipe"), "stop_strings": list(stops)}
+    elif stops:
+        keys["stop_strings"] = list(stops)
     if way.alone:
         pair = load_config(task, flags).pair
         if way.alone not in pair.by_role:
