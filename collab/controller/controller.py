@@ -97,6 +97,7 @@ class Controller:
         self._backends = {GENERATOR: generator, **_mentors(mentor)}
         self._models: dict[str, Model] = {}
         self._stack = AsyncExitStack()
+        self._entered_by = 0
 
     async def __aenter__(self) -> Self:
         """Connect the models; equal backends share one model.
@@ -118,6 +119,7 @@ class Controller:
                 *inexact_modes(capabilities),
             )
             self._stack, self._models = stack.pop_all(), models
+            self._entered_by = anyio.get_current_task().id
         return self
 
     async def __aexit__(
@@ -126,7 +128,16 @@ class Controller:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Release the models."""
+        """Release the models.
+
+        Raises:
+            ConfigError: Another task than the one that entered leaves, as cells of a notebook do.
+        """
+        if anyio.get_current_task().id != self._entered_by:
+            raise ConfigError(
+                "the controller is left in another task than the one that entered it; in a "
+                "notebook use `collab.BlockingController`, or one `async with` block in one cell"
+            )
         self._models = {}
         await self._stack.__aexit__(kind, error, traceback)
 
