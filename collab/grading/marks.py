@@ -1,0 +1,69 @@
+"""What a label such as "Final answer:" stands for: the rest of its sentence, or what is below it."""
+
+import re
+
+_SENTENCE_END = re.compile(
+    r"\.(?=\s|$|[*_`\"”]+(?:\s|$))|\n|。|\?(?=\s|$)|!(?=\s*(?:$|\n|[A-Z]))", re.MULTILINE
+)
+_MARKUP = " \t:*_`"
+_OPENING = re.compile(r"[ \t>*_]*(?:(\\\[|\$\$|```)\w*|-{3,}|\\begin\{\w+\*?\}|\|)[ \t*_]*")
+_CLOSING = {"\\[": "\\]", "$$": "$$", "```": "```"}
+_SHORT_WORDS = 6
+_SHORT = 80
+_MOST_BLANK_LINES = 4
+
+
+def sentence_at(text: str, start: int) -> tuple[str, bool]:
+    """Return what the sentence says from a place on, and whether it is a question.
+
+    Empty where the line ends there, or only opens a formula or a block.
+    """
+    line_end = text.find("\n", start)
+    rest = text[start : line_end if line_end >= 0 else len(text)].strip(_MARKUP + "\r")
+    if not rest or _OPENING.fullmatch(rest):
+        return "", False
+    place = start + len(text[start:]) - len(text[start:].lstrip())
+    end = _SENTENCE_END.search(text, place)
+    said = text[place : end.start() if end else len(text)]
+    return _unmarked(said), bool(end) and end is not None and end.group() == "?"
+
+
+def below(text: str, start: int) -> str | None:
+    """Return the short line, formula or block below a label; `None` if prose is there."""
+    lines = text[start:].split("\n", _MOST_BLANK_LINES + 12)
+    opening = _OPENING.fullmatch(lines[0].strip(_MARKUP + "\r")) if lines else None
+    closing = _CLOSING.get(opening.group(1) or "") if opening else None
+    for number, line in enumerate(lines[1:], start=1):
+        bare = line.strip()
+        if not bare:
+            if number > _MOST_BLANK_LINES:
+                return None
+            continue
+        if closing is None and (opening := _OPENING.fullmatch(bare)):
+            closing = _CLOSING.get(opening.group(1) or "")
+            continue
+        if closing is not None:
+            return _block(lines[number:], closing)
+        is_last = not "".join(lines[number + 1 :]).strip()
+        return _unmarked(bare) if is_last or _is_short(bare) else None
+    return None
+
+
+def _block(lines: list[str], closing: str) -> str | None:
+    """Return the lines up to the closing mark, or the first if there is none."""
+    inside: list[str] = []
+    for line in lines:
+        before, mark, _ = line.partition(closing)
+        inside.append(before.strip())
+        if mark:
+            return " ".join(inside).strip() or None
+    return inside[0] or None
+
+
+def _is_short(line: str) -> bool:
+    is_item = line.startswith("- ")
+    return not is_item and len(line) <= _SHORT and len(line.split()) <= _SHORT_WORDS
+
+
+def _unmarked(said: str) -> str:
+    return said.strip().strip(" :*").strip()
