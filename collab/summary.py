@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from pydantic import JsonValue
 
-from collab.grading import OUTCOMES, Outcome
+from collab.grading import OUTCOMES, Outcome, extract_answer
 from collab.roles import GENERATOR
 from collab.rows import Row, usage_of
 from collab.statistics import wilson_interval
@@ -27,6 +27,7 @@ class Summary:
         mentor_tokens: Tokens of the answers that mentors wrote.
         answer_tokens: Tokens of the answers that any model wrote.
         priced_by: Where prices came from, by role; several where they changed along the way.
+        unmarked: Problems without an answer whose text holds a number that nothing marks.
     """
 
     outcomes: Mapping[Outcome, int]
@@ -34,6 +35,7 @@ class Summary:
     mentor_tokens: int
     answer_tokens: int
     priced_by: Mapping[str, Sequence[str]]
+    unmarked: int = 0
 
     @property
     def problems(self) -> int:
@@ -81,6 +83,7 @@ class Summary:
                 for role, usage in self.usage.items()
             },
             "cost_usd": self.cost_usd,
+            "unmarked": self.unmarked,
             "priced_by": {role: list(sources) for role, sources in self.priced_by.items()},
         }
 
@@ -113,7 +116,15 @@ def summarise(
         mentor_tokens=mentor_tokens,
         answer_tokens=answer_tokens,
         priced_by=priced_by,
+        unmarked=sum(map(_is_unmarked, counted)),
     )
+
+
+def _is_unmarked(row: Row) -> bool:
+    """Whether `last-number` would have found an answer where none is marked."""
+    if row["outcome"] != "no_answer" or row.get("grader") != "numeric":
+        return False
+    return extract_answer(str(row["text"]), extraction="last-number") is not None
 
 
 def _spans(row: Row) -> Iterator[tuple[str, str, int]]:

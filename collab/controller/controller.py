@@ -233,6 +233,7 @@ class Controller:
             duration_s=perf_counter() - started,
             degradations=self.degradations,
             error=error,
+            thinking=self._backends[GENERATOR].view.thinking,
         )
         log_event("problem.ended", problem=problem.id, reason=reason, error=repr(error or ""))
         return result

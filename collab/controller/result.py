@@ -7,6 +7,7 @@ from collab.errors import CollabError
 from collab.problems import Problem
 from collab.trace import Span, TraceEvent, answer_text, mentor_share
 from collab.usage import Call, Usage, usage_by_role
+from collab.views import ThinkingTags
 
 ERROR = "error"
 """The reason to end of a problem that failed."""
@@ -27,6 +28,7 @@ class Result:
         duration_s: Wall-clock seconds from start to end.
         degradations: Names of what plug-ins did without.
         error: What went wrong, if anything did; `spans` hold the partial answer then.
+        thinking: The tags between which the text thinks aloud, as the generator's view names them.
     """
 
     problem: Problem
@@ -37,6 +39,7 @@ class Result:
     duration_s: float
     degradations: tuple[str, ...] = ()
     error: Exception | None = None
+    thinking: ThinkingTags | None = None
 
     @property
     def text(self) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import assert_never
 
 from collab.grading.expressions import other_brackets, same_text
@@ -9,8 +10,10 @@ from collab.grading.finding import Search, find_answer
 from collab.grading.grades import ComparedBy, Grader, Judge
 from collab.grading.letters import lone_letter, named_letters
 from collab.grading.math_equality import are_equal
-from collab.grading.statements import Number, read_number, same_number
+from collab.grading.readings import Number, Reading, same_number
+from collab.grading.statements import read_number
 
+_KEPT = 256
 _DIGIT = re.compile(r"\d")
 
 
@@ -22,6 +25,7 @@ class Comparison:
     rule: ComparedBy
 
 
+@lru_cache(maxsize=_KEPT)  # one grade asks several times
 def expected_of(reference: str) -> str:
     """Return what `reference` says: the answer it marks, or all of it."""
     found = find_answer(reference, Search())
@@ -33,7 +37,7 @@ def judge_of(grader: Grader, reference: str) -> Judge:
     if grader != "auto":
         return grader
     expected = expected_of(reference)
-    number = read_number(expected)
+    number = _number_of(expected)
     if isinstance(number, Number) and number.is_bare:
         return "numeric"
     return "choice" if lone_letter(expected) else "exact"
@@ -43,7 +47,7 @@ def can_read(judge: Judge, reference: str) -> bool:
     """Return whether `reference` is of the kind that `judge` compares with, as far as is seen."""
     expected = expected_of(reference)
     if judge == "numeric":
-        return isinstance(read_number(expected), Number)
+        return isinstance(_number_of(expected), Number)
     return judge != "choice" or len(named_letters(expected)) == 1
 
 
@@ -93,9 +97,14 @@ def answers_match(answer: str, reference: str) -> bool:
     return is_right(answer, reference, judge_of("auto", reference)) is True
 
 
+@lru_cache(maxsize=_KEPT)
+def _number_of(expected: str) -> Reading:
+    return read_number(expected)
+
+
 def _is_number(answer: str, expected: str) -> bool | None:
     """Whether both are one number. Words and lists are wrong; a formula cannot be told."""
-    number = read_number(expected)
+    number = _number_of(expected)
     if not isinstance(number, Number):
         return None
     found = read_number(answer)

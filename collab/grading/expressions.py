@@ -10,22 +10,29 @@ import re
 from collab.grading.lexing import plain
 
 _TOKENS = re.compile(r"\d+(?:\.\d+)?|\\[A-Za-z]+|\\.|[^\W\d_]+|\S|(\s+)", re.DOTALL)
-_FONTS = frozenset(
-    "text textbf textit textrm textsf texttt textnormal mathrm mathbf mathit mathsf operatorname "
-    "mbox hbox boldsymbol bm emph".split()
+_FONTS_LISTED = (
+    "text textbf textit textrm textsf texttt textnormal mathrm mathbf mathit mathsf "
+    "operatorname mbox hbox boldsymbol bm emph"
 )
-_SILENT = frozenset(
-    "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr displaystyle textstyle quad qquad "
-    "( ) [ ] , ; : ! $".split()
-) | {" ", "\n", "\t"}  # fmt: skip
+_FONTS = frozenset(_FONTS_LISTED.split())
+_SILENT_LISTED = (
+    "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr displaystyle textstyle quad "
+    "qquad ( ) [ ] , ; : ! $"
+)
+_SILENT = frozenset(_SILENT_LISTED.split()) | {" ", "\n", "\t"}
 _SAME = {
     **dict.fromkeys((r"\dfrac", r"\tfrac", r"\cfrac"), r"\frac"),
-    **{r"\leq": r"\le", r"\geq": r"\ge", r"\neq": r"\ne", r"\lbrace": r"\{", r"\rbrace": r"\}"},
+    r"\leq": r"\le",
+    r"\geq": r"\ge",
+    r"\neq": r"\ne",
+    r"\lbrace": r"\{",
+    r"\rbrace": r"\}",
 }
 _TAKES_ARGUMENTS = {r"\frac": 2, r"\sqrt": 1, "^": 1, "_": 1}
 _FORMULA = re.compile(r"[\\^_=+*/<>|{}]|\d\s*[^\W\d_](?![^\W\d_])|(?<![^\W\d_])[^\W\d_]\d")
 _LONG_WORD = re.compile(r"[^\W\d_]{3}")
-_ENCLOSING = ("**", "__", "*", "_", "`", '"', "“”", "‘’", "$$", "$", r"\(\)", r"\[\]")
+_PAIRS = ("\u201c\u201d", "\u2018\u2019", r"\(\)", r"\[\]")  # one character or two a side
+_ENCLOSING = ("**", "__", "*", "_", "`", '"', *_PAIRS[:2], "$$", "$", *_PAIRS[2:])
 _MAX_LENGTH = 20_000
 
 
@@ -60,7 +67,7 @@ def _unwrapped(text: str) -> str:
     while True:
         inner = text
         for around in _ENCLOSING:
-            half = len(around) // 2 if around in ("“”", "‘’", r"\(\)", r"\[\]") else len(around)
+            half = len(around) // 2 if around in _PAIRS else len(around)
             opening, closing = around[:half], around[-half:]
             body = inner[half : len(inner) - half]
             is_around = inner.startswith(opening) and inner.endswith(closing)

@@ -14,7 +14,8 @@ from collab.grading.last_number import last_number
 from collab.grading.letters import last_line_letter, named_letters
 from collab.grading.lexing import plain
 from collab.grading.marks import below, sentence_at
-from collab.grading.statements import Number, read_number
+from collab.grading.readings import Number
+from collab.grading.statements import read_number
 from collab.views import ThinkingTags
 
 DEFAULT_TAGS = ThinkingTags()
@@ -32,16 +33,17 @@ _TITLE = re.compile(
 _EMPHASIS = r"[*_`\"]{0,4}"
 _PHRASE = re.compile(
     rf"(?:\banswer|\b(?:correct|right|best|final)\s+(?:option|choice|letter)){_EMPHASIS}"
-    rf"(?:\s+(?:is|would\s+be|should\s+be|must\s+be|will\s+be|becomes)\b(?!['’]t)|\s*[:=]){_EMPHASIS}"
+    rf"(?:\s+(?:is|would\s+be|should\s+be|must\s+be|will\s+be|becomes)\b(?!['\u2019]t)|\s*[:=]){_EMPHASIS}"
     r"\s*:?"
     r"|(?:答案(?:应该?)?(?:是|为|选|\s*:)|故选|应选|因此选|所以选)\s*:?"
-    r"|^[ \t>]*(?:\#{1,6}[ \t]*|[*_]{1,3})?(?:the\s+)?(?:final|correct|my\s+final)?\s?answer[*_#: \t]*$",
+    r"|^[ \t>]*(?:\#{1,6}[ \t]*|[*_]{1,3})?(?:the\s+)?(?:final|correct|my\s+final)?\s?answer"
+    r"[*_#: \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _PREFIX = re.compile(r"^[ \t]*A[ \t]*:[ \t]*(\S.*)$", re.MULTILINE)
 _OTHER_PREFIX = re.compile(r"^[ \t]*\(?[B-J][ \t]*[:.)]", re.MULTILINE)
 _REMARK = re.compile(
-    r"(?:not|unique|clear|correct|right|wrong|incorrect|different|(?:the\s+)?same|as\s+follows|below|"
+    r"not\s+[$\\(]*-?\d|(?:unique|clear|correct|right|wrong|incorrect|different|(?:the\s+)?same|as\s+follows|below|"
     r"above|reasonable|obvious|simple|easy|given|found|known|likely)\b[^\d\\$]*$",
     re.IGNORECASE,
 )
@@ -96,7 +98,7 @@ def find_answer(text: str, search: Search) -> Found | None:
             if len(named) > 1:
                 return None
             if named:
-                return Found(*named, found.rule)
+                return Found(next(iter(named)), found.rule)
         elif _counts(found, search.judge, is_open=is_open):
             return found
     return None if search.is_cut_off else _unmarked(text, search)
@@ -106,8 +108,8 @@ def marked(text: str, search: Search) -> Iterator[Found]:
     """Yield the answers that a text marks, the one that counts first."""
     for content in _boxes(text):
         yield Found(content, "boxed")
-    if content := _tagged(text):
-        yield Found(content, "tag")
+    if tagged := _tagged(text):
+        yield Found(tagged, "tag")
     if search.is_cut_off:
         text = text.rstrip()[: -len(text.split()[-1])] if text.strip() else ""
     if said := _after_hashes(text, search.judge):
@@ -129,9 +131,9 @@ def _counts(found: Found, judge: Judge | None, *, is_open: bool) -> bool:
     """Whether a marked answer is one, and no remark about it."""
     if found.rule == "boxed":
         return True
-    if judge in ("numeric", "math-verify") and found.rule in ("phrase", "heading"):
-        if _REMARK.match(found.answer):
-            return False
+    is_said = found.rule in ("phrase", "heading") and judge in ("numeric", "math-verify")
+    if is_said and _REMARK.match(found.answer):
+        return False
     if not is_open:
         return True
     if judge == "numeric":
@@ -200,8 +202,8 @@ def _phrases(text: str) -> Iterator[Found]:
         said, is_asked = sentence_at(text, phrase.end())
         if said:
             yield Found(said, "phrase", is_asked)
-        elif said := below(text, phrase.end()):
-            yield Found(said, "heading")
+        elif value := below(text, phrase.end()):
+            yield Found(value, "heading")
 
 
 def _prefixed(text: str) -> str | None:

@@ -19,8 +19,8 @@ OUTCOMES: tuple[Outcome, ...] = (
 )
 
 Judge = Literal["exact", "numeric", "choice", "math-verify"]
-"""`exact`: the same text, but for blanks and mark-up. `numeric`: the same number. `choice`: the same
-letter of an option. `math-verify`: equal as mathematics, by the package of that name."""
+"""`exact`: the same text, but for blanks and mark-up. `numeric`: the same number. `choice`: the
+same letter of an option. `math-verify`: equal as mathematics, by the package of that name."""
 
 Grader = Literal["auto", "exact", "numeric", "choice", "math-verify"]
 """`auto`: by the reference: `numeric` for a number, `choice` for a letter from A to J, else

@@ -13,7 +13,7 @@ from collab.grading.numerals import AmountReader, is_unit
 _LONGEST_LINE = 10_000
 _LONGEST_AMOUNT = 16
 _TURNS = 50
-_DIGIT = re.compile(r"[0-9½⅓⅔¼¾⅕-⅞０-９]")
+_DIGIT = re.compile(r"[\d½⅓⅔¼¾⅕-⅞]")
 _EXCLAMATION = re.compile(r"!(?=\s*(?:$|\n|[A-Z]))")
 
 
@@ -43,11 +43,9 @@ class _LineReader:
         self._reader = AmountReader(self._tokens)
 
     def last(self) -> str | None:
-        for place in range(len(self._tokens) - 1, -1, -1):
-            if self._tokens[place].kind in ("number", "unreadable", "vulgar"):
-                if found := self._around(place):
-                    return found
-        return None
+        figures = ("number", "unreadable", "vulgar")
+        places = [place for place, token in enumerate(self._tokens) if token.kind in figures]
+        return next((found for place in reversed(places) if (found := self._around(place))), None)
 
     def _around(self, place: int) -> str | None:
         """Return the number at a token, with what belongs to it; `None` to look further back."""
@@ -93,7 +91,7 @@ class _LineReader:
         return bool(kinds & {"power", "subscript"})
 
     def _is_inside(self, place: int) -> bool:
-        r"""Whether a number is an exponent, or stands in the group of a command, as in `\sqrt{2}`."""
+        r"""Whether a number is an exponent, or in the group of a command, as in `\sqrt{2}`."""
         before = self._tokens[place - 1] if place else None
         if before is None:
             return False
@@ -132,5 +130,3 @@ def _without_bullet(found: list[Token]) -> list[Token]:
     """Return a line's tokens without the dash of a list."""
     is_listed = len(found) > 1 and found[0].text == "-" and found[1].has_gap
     return found[1:] if is_listed else found
-
-

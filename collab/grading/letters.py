@@ -5,7 +5,7 @@ import re
 from collab.grading.lexing import plain
 
 _MARKUP = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf|boxed|fbox)(?=\s*\{)|[*_`$\s]+")
-_QUOTES = "\"'“”‘’「」"
+_QUOTES = "\"'\u201c\u201d\u2018\u2019「」"
 _LEAD = re.compile(
     r"^选项?\s*|^(?:(?:the|my|final|correct|right|best|only|both|either)\s+)*"
     r"(?:options?|choices?|letters?|answers?|statements?)?(?:\s+(?:is|are|would be))?\s*:?\s*"
@@ -15,16 +15,16 @@ _LEAD = re.compile(
 _ENCLOSED = re.compile(r"^[(\[{<]+\s*([A-Ja-j])\s*[)\]}>]+")
 _DELIMITED = re.compile(r"^([A-J])\s*[).:]+(?=\s|$)")
 _BARE = re.compile(
-    r"^([A-J])(?![\w'’])(?:\s+(?!(?:and|or)\s+\W?[A-J]\b)([a-z]))?|^([A-J])(?=[\u3000-\u9fff])"
+    r"^([A-J])(?![\w'\u2019])(?:\s+(?!(?:and|or)\s+\W?[A-J]\b)([a-z]))?|^([A-J])(?=[\u3000-\u9fff])"
 )
 _ALONE = re.compile(r"^[({\[<\s]*([A-Ja-j])[)}\]>\s.:。]*$")
 _RUN = re.compile(r"^[({\[\s]*([A-J]{2,10})[)}\]\s.:。]*$")
 _JOINT = re.compile(
-    r"^[\s.)\]}]*(?:[,;/&+、，|–-]|\b(?:and|or|as well as|und|oder)\b|和|或者?|及|与)\s*"
+    r"^[\s.)\]}]*(?:[,;/&+、|-]|\b(?:and|or|as well as|und|oder)\b|和|或者?|及|与)\s*"
     r"(?:(?:and|or|also|possibly|maybe)\s+)?(?:(?:option|choice|answer|letter)\s+)?",
     re.IGNORECASE,
 )
-_NEXT = re.compile(r"^(?:[(\[{]+\s*([A-Ja-j])\s*[)\]}]+|([A-J])(?![\w'’]))")
+_NEXT = re.compile(r"^(?:[(\[{]+\s*([A-Ja-j])\s*[)\]}]+|([A-J])(?![\w'\u2019]))")
 _WORD_AFTER = re.compile(r"^\s+[a-z]")
 _BESIDE = re.compile(r"^\s+([A-J])(?:[\s.,;:)\]]*$|\s*[,/&]|\s+(?:and|or)\b)")
 _ENCLOSED_LATER = re.compile(r"\b(?:and|or)\s+(?:[(\[]\s*([A-J])\s*[)\]]|([A-J])\))")
@@ -94,7 +94,7 @@ def _stripped(said: str) -> str:
 
 
 def _first_letter(text: str) -> tuple[str, str, bool] | None:
-    """Return the letter that a statement begins with, the rest, and whether `B) ...` is its form."""
+    """Return the letter a statement begins with, the rest, and whether `B) ...` is its form."""
     if found := _ENCLOSED.match(text):
         return found.group(1).upper(), text[found.end() :], True
     if found := _DELIMITED.match(text):

@@ -1,57 +1,36 @@
 r"""The tokens of a short statement: numerals, words, signs and commands of LaTeX.
 
 What only dresses a number (dollar signs, bold type, `\left`, thin spaces) leaves no token, so a
-reader sees the same for `-\$20`, `$-20$` and `**−20**`.
+reader sees the same for `-\$20`, `$-20$` and `**-20**`.
 """
 
 import re
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-Kind = Literal[
-    "number",
-    "unreadable",
-    "vulgar",
-    "word",
-    "command",
-    "frac",
-    "sign",
-    "times",
-    "slash",
-    "power",
-    "raised",
-    "subscript",
-    "relation",
-    "comma",
-    "open",
-    "close",
-    "begin",
-    "end",
-    "percent",
-    "degree",
-]
-"""`raised` is a run of superscript digits, `relation` an equals sign, `begin` and `end` are plain
-braces, `unreadable` is what makes a number of what stands beside it into something else."""
+from collab.grading.notation import (
+    COMMANDS,
+    CURRENCIES,
+    CURRENCY_COMMANDS,
+    EASTERN,
+    FIGURES,
+    NAMED,
+    PLAIN,
+    QUIET,
+    SIGNS,
+    SILENT,
+    SPACES,
+    SUPERSCRIPTS,
+    UNREADABLE,
+    VULGAR,
+    Kind,
+)
 
 MAX_DIGITS = 400
 """Longest numeral that is read."""
 
-_MINUSES = "\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"
-_WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-_PLAIN = str.maketrans({**_WIDE, **dict.fromkeys(map(ord, _MINUSES), "-")})
-_VULGAR = {
-    **{"½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5)},
-    **{"⅗": (3, 5), "⅘": (4, 5), "⅙": (1, 6), "⅚": (5, 6), "⅐": (1, 7), "⅛": (1, 8), "⅜": (3, 8)},
-    **{"⅝": (5, 8), "⅞": (7, 8), "⅑": (1, 9), "⅒": (1, 10)},
-}
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
-
 _EXPONENT = r"(?:[eE][+-]?\d{1,3}(?![\w.]))?"
-_FIGURES = "".join(_VULGAR) + "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"  # letters to Python, and none to a reader
-_EASTERN = r"\u2e80-\u9fff\uac00-\ud7af"
-_SEPARATOR = (
-    r"(?:,\\!|\{,\}|\{\\,\}|\\[,;:! ]|[,'\u2019_~\u00a0\u2009\u202f]|[ ](?=\d{3}(?!\d)))"
-)
+_SEPARATOR = r"(?:,\\!|\{,\}|\{\\,\}|\\[,;:! ]|[,'\u2019_~\u00a0\u2009\u202f]|[ ](?=\d{3}(?!\d)))"
 _NUMERAL = (
     rf"[1-9]\d{{0,2}}(?P<separator>{_SEPARATOR})\d{{3}}(?:(?P=separator)\d{{3}})*(?!\d)"
     rf"(?:\.\d+)?{_EXPONENT}"
@@ -61,8 +40,8 @@ _NUMERAL = (
 _TOKENS = re.compile(
     rf"(?P<numeral>{_NUMERAL})(?P<tail>(?:[.,'\u2019]\d+)*)"
     r"|(?P<command>\\(?:[A-Za-z]+\*?|.))"
-    rf"|(?P<word>[^\W\d_{_EASTERN}{_FIGURES}]+)"
-    rf"|(?P<character>[{_EASTERN}]+)"
+    rf"|(?P<word>[^\W\d_{EASTERN}{FIGURES}]+)"
+    rf"|(?P<character>[{EASTERN}]+)"
     r"|(?P<raised>[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+)"
     r"|(?P<stars>\*+)"
     r"|(?P<dots>\.{2,}|…)"
@@ -76,34 +55,6 @@ _REMARKS = re.compile(
     r"|</?(?:b|i|u|em|strong|p|br|span|div|code|answer)\s*/?>",
     re.IGNORECASE,
 )
-
-_SIGNS: dict[str, Kind] = {
-    **{"+": "sign", "-": "sign", "/": "slash", "\u2044": "slash", "\u2215": "slash"},
-    **{"\u00d7": "times", "\u00b7": "times", "\u22c5": "times", "^": "power", "_": "subscript"},
-    **{"=": "relation", "\u2248": "relation", ",": "comma", ";": "comma", "\u3001": "comma"},
-    **{"(": "open", "[": "open", ")": "close", "]": "close", "{": "begin", "}": "end"},
-    **{"%": "percent", "\u00b0": "degree", "\u00ba": "degree"},
-}
-_UNREADABLE = frozenset("<>|!:&#~'\"\u2019\u201d\u2032\u2033\u00b1\u221a\u2014\u00f7")
-_QUIET = frozenset(":!~'\"\u2019\u201d&#\u2014")  # these part words, and hurt only beside a digit
-_QUOTES = frozenset("'\"\u2018\u201c")
-_COMMANDS: dict[str, Kind] = {
-    **dict.fromkeys(("frac", "dfrac", "tfrac", "cfrac", "sfrac", "nicefrac"), "frac"),
-    **dict.fromkeys(("times", "cdot", "ast"), "times"),
-    **dict.fromkeys(("approx", "simeq", "doteq"), "relation"),
-    **{"%": "percent", "{": "open", "}": "close", "lbrace": "open", "rbrace": "close"},
-    **dict.fromkeys(("degree", "circ"), "degree"),
-}
-_CURRENCIES = frozenset("$ € £ ¥ ₹".split())
-_CURRENCY_COMMANDS = frozenset("$ euro pounds textdollar yen".split())
-_SILENT = frozenset(
-    ("left right displaystyle textstyle text textbf textit textrm textsf texttt textnormal mathrm "
-     "mathbf mathit mathsf mathtt mathbb mbox hbox rm bf it operatorname boldsymbol bm underline "
-     "emph boxed fbox big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr ( ) [ ] !").split()
-)  # fmt: skip
-_SPACES = frozenset(", ; : \\ quad qquad therefore space thinspace enspace hspace newline".split())
-_SPACES |= {" ", "\n", "\t"}
-_NAMED = frozenset("infty emptyset varnothing".split())
 
 
 class Token(NamedTuple):
@@ -141,7 +92,7 @@ class Token(NamedTuple):
 
 def plain(text: str) -> str:
     """Return `text` with every minus a hyphen and every wide character narrow, as long as it is."""
-    return text.translate(_PLAIN)
+    return text.translate(PLAIN)
 
 
 def without_remarks(text: str) -> str:
@@ -176,7 +127,7 @@ class _Lexer:
             case "command":
                 self._take_command(found)
             case "word" | "raised":
-                self._add(found.lastgroup, found.group(), found.start())  # type: ignore[arg-type]  # two kinds
+                self._add(found.lastgroup, found.group(), found.start())
             case "character":
                 self._has_gap = True
                 self._add("word", found.group(), found.start())
@@ -222,16 +173,16 @@ class _Lexer:
     def _take_command(self, found: "re.Match[str]") -> None:
         text, start = found.group(), found.start()
         name = text[1:]
-        if kind := _COMMANDS.get(name):
+        if kind := COMMANDS.get(name):
             self._depth += (kind == "open") - (kind == "close")
             self._add(kind, text, start)
-        elif name in _SPACES:
+        elif name in SPACES:
             self._has_gap = True
-        elif name in _CURRENCY_COMMANDS:
+        elif name in CURRENCY_COMMANDS:
             self._take_currency()
-        elif name in _NAMED:
+        elif name in NAMED:
             self._add("word", text, start)
-        elif name not in _SILENT:
+        elif name not in SILENT:
             self._add("command", text, start)
 
     def _take_stars(self, found: "re.Match[str]") -> None:
@@ -239,7 +190,9 @@ class _Lexer:
         before = self._text[found.start() - 1 : found.start()]
         after = self._text[found.end() : found.end() + 1]
         is_beside_blanks = (not before or before.isspace(), not after or after.isspace())
-        is_operator = all(is_beside_blanks) or (before.isalnum() and (after.isalnum() or after == "("))
+        is_operator = all(is_beside_blanks) or (
+            before.isalnum() and (after.isalnum() or after == "(")
+        )
         if is_operator and before and after:
             self._add("times", found.group(), found.start())
         else:
@@ -257,31 +210,33 @@ class _Lexer:
 
     def _take_other(self, found: "re.Match[str]") -> None:
         text, start = found.group(), found.start()
-        if text in _VULGAR:
-            self._add("vulgar", text, start, Fraction(*_VULGAR[text]))
-        elif text in _CURRENCIES:
+        if text in VULGAR:
+            self._add("vulgar", text, start, Fraction(*VULGAR[text]))
+        elif text in CURRENCIES:
             self._take_currency()
         elif text == "_" and self._is_emphasis(start):
             self._has_gap = True
-        elif kind := _SIGNS.get(text):
+        elif kind := SIGNS.get(text):
             self._depth += (kind == "open") - (kind == "close")
             self._depth = max(self._depth, 0)
             self._add(kind, text, start)
-        elif text in _UNREADABLE:
-            is_quiet = text in _QUIET and not self._is_beside_digit(found)
+        elif text in UNREADABLE:
+            is_quiet = text in QUIET and not self._is_beside_digit(found)
             self._take_mark(found, is_quiet=is_quiet)
         else:
             self._has_gap = True
 
     def _is_emphasis(self, start: int) -> bool:
         before, after = self._text[start - 1 : start], self._text[start + 1 : start + 2]
-        return not (before.isalnum() or before in {"}", ")"}) or not (after.isalnum() or after == "{")
+        return not (before.isalnum() or before in {"}", ")"}) or not (
+            after.isalnum() or after == "{"
+        )
 
     def _is_after_digit(self, found: "re.Match[str]") -> bool:
         return self._text[found.start() - 1 : found.start()].isdecimal()
 
     def _is_beside_digit(self, found: "re.Match[str]") -> bool:
-        """Whether a mark changes a number: `5:30`, `5'`, `5!`, and a dash right before one."""
+        """Whether a mark changes a number: `5:30`, `5!`, and a dash right before one."""
         after = self._text[found.end() : found.end() + 1]
         match found.group():
             case ":":
@@ -293,17 +248,12 @@ class _Lexer:
             case "!":
                 return self._is_after_digit(found) or self._text[found.start() - 1] in ")}"
             case _:
-                return self._is_after_digit(found) and not self._is_quoted()
-
-    def _is_quoted(self) -> bool:
-        """Whether a quotation mark stands before the last token."""
-        start = self._found[-1].start
-        return start > 0 and self._text[start - 1] in _QUOTES
+                return self._is_after_digit(found) and after.isalnum()  # `5"` are inches
 
 
 def exponent_of(text: str) -> int | None:
     """Return the number that superscript digits spell."""
     try:
-        return int(text.translate(_SUPERSCRIPTS)[:6])
+        return int(text.translate(SUPERSCRIPTS)[:6])
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""What a label such as "Final answer:" stands for: the rest of its sentence, or what is below it."""
+"""What stands after a label such as "Final answer:", in its sentence or below it."""
 
 import re
 

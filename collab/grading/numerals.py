@@ -33,11 +33,13 @@ _SCALES = {
 _EASTERN_SCALES = "百千万亿"
 _ORDINALS = frozenset({"st", "nd", "rd", "th"})
 _UNITS_OF_ONE_LETTER = frozenset("mgshlLNWVJ")
-_UNITS_OF_TWO_LETTERS = frozenset(
-    "cm mm km nm kg mg lb oz ft in yd mi ml mL dl cl hr hl am pm AM PM ms ns kW MW Hz kN kJ Pa "
-    "GB MB KB kB TB cc qt pt".split()
+_UNITS_OF_TWO_LETTERS_LISTED = (
+    "cm mm km nm kg mg lb oz ft in yd mi ml mL dl cl hr hl am pm AM PM ms ns kW MW Hz kN kJ "
+    "Pa GB MB KB kB TB cc qt pt"
 )
-_FUNCTIONS = frozenset("sin cos tan cot sec csc log ln exp sqrt mod max min det gcd lcm".split())
+_UNITS_OF_TWO_LETTERS = frozenset(_UNITS_OF_TWO_LETTERS_LISTED.split())
+_FUNCTIONS_LISTED = "sin cos tan cot sec csc log ln exp sqrt mod max min det gcd lcm"
+_FUNCTIONS = frozenset(_FUNCTIONS_LISTED.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +144,15 @@ class AmountReader:
         found = None
         if token.kind in ("vulgar", "frac"):
             found = self._simple(place, depth)
-        elif token.kind == "number" and token.has_gap and self._kind(place + 1) == "slash":
-            if self._kind(place + 2) == "number" and token.value is not None:
-                found = self._quotient(token.value, place + 2)
+        elif token.value is not None and token.has_gap and self._kind(place + 1) == "slash":
+            is_divided = self._kind(place + 2) == "number"
+            found = self._quotient(token.value, place + 2) if is_divided else None
         return found if found and 0 < found[0] < 1 else None
 
     def _quotient(self, value: Fraction, place: int) -> tuple[Fraction, int] | None:
         """Divide by the numeral at `place`; dates and the like, `1/2/3`, are refused."""
         divisor = self._tokens[place].value
-        if not divisor or self._kind(place + 1) == "slash" and self._kind(place + 2) == "number":
+        if not divisor or (self._kind(place + 1) == "slash" and self._kind(place + 2) == "number"):
             return None
         return value / divisor, place + 1
 
