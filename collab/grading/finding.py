@@ -13,7 +13,7 @@ from collab.grading.grades import Extraction, FoundBy, Judge
 from collab.grading.last_number import last_number
 from collab.grading.letters import last_line_letter, named_letters
 from collab.grading.lexing import plain
-from collab.grading.marks import below, sentence_at
+from collab.grading.marks import TITLE, below, sentence_at
 from collab.grading.readings import Number
 from collab.grading.statements import read_number
 from collab.views import ThinkingTags
@@ -25,14 +25,9 @@ _BARE_BOX = re.compile(r"[^\s$\\{}]+")
 _BRACE = re.compile(r"(?<!\\)[{}]")
 _TAG, _END_TAG = "<answer>", "</answer>"
 _HASHES = "####"
-_TITLE = re.compile(
-    r"(?:step|part|case|conclusion|solution|explanation|verification|check|calculations?|summary|"
-    r"(?:the\s+)?(?:final\s+)?answer|result|given|note|reasoning|analysis)\b",
-    re.IGNORECASE,
-)
 _EMPHASIS = r"[*_`\"]{0,4}"
 _PHRASE = re.compile(
-    rf"(?:\banswer|\b(?:correct|right|best|final)\s+(?:option|choice|letter)){_EMPHASIS}"
+    rf"(?<![^\W_])(?:answer|(?:correct|right|best|final)\s+(?:option|choice|letter)){_EMPHASIS}"
     rf"(?:\s+(?:is|would\s+be|should\s+be|must\s+be|will\s+be|becomes)\b(?!['\u2019]t)|\s*[:=]){_EMPHASIS}"
     r"\s*:?"
     r"|(?:答案(?:应该?)?(?:是|为|选|\s*:)|故选|应选|因此选|所以选)\s*:?"
@@ -49,6 +44,7 @@ _REMARK = re.compile(
 )
 _LIKE_A_VALUE = re.compile(r"[\s*_`\"'“(\[{$+-]*(?:[\d\\]|[A-Z])")
 _MOST_WORDS = 3
+_MOST_PHRASES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +130,8 @@ def _counts(found: Found, judge: Judge | None, *, is_open: bool) -> bool:
     is_said = found.rule in ("phrase", "heading") and judge in ("numeric", "math-verify")
     if is_said and _REMARK.match(found.answer):
         return False
+    if found.rule == "heading" and judge == "numeric" and read_number(found.answer) == "words":
+        return False
     if not is_open:
         return True
     if judge == "numeric":
@@ -191,14 +189,14 @@ def _after_hashes(text: str, judge: Judge | None) -> str | None:
     _, mark, rest = text.rpartition(_HASHES)
     lines = rest.strip().splitlines() if mark else []
     said = lines[0].strip(" \t*") if lines else ""
-    if _TITLE.match(said) and judge != "exact":
+    if TITLE.match(said) and judge != "exact":
         return None
     return said or None
 
 
 def _phrases(text: str) -> Iterator[Found]:
     """Yield what is said after "answer is" and its like, or below it, the last first."""
-    for phrase in reversed(list(_PHRASE.finditer(plain(text)))):
+    for phrase in list(_PHRASE.finditer(plain(text)))[: -_MOST_PHRASES - 1 : -1]:
         said, is_asked = sentence_at(text, phrase.end())
         if said:
             yield Found(said, "phrase", is_asked)

@@ -4,7 +4,9 @@ import re
 
 from collab.grading.lexing import plain
 
-_MARKUP = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf|boxed|fbox)(?=\s*\{)|[*_`$\s]+")
+_MARKUP = re.compile(
+    r"\\(?:text|textbf|textrm|mathrm|mathbf|boxed|fbox)(?=\s*\{)|\\[()\[\]]|[*_`$\s]+"
+)
 _QUOTES = "\"'\u201c\u201d\u2018\u2019「」"
 _LEAD = re.compile(
     r"^选项?\s*|^(?:(?:the|my|final|correct|right|best|only|both|either)\s+)*"
@@ -12,6 +14,7 @@ _LEAD = re.compile(
     r"(?:(?:the\s+)?(?:option|choice|letter)\s+)?",
     re.IGNORECASE,
 )
+_LONGEST = 400  # characters of a statement
 _ENCLOSED = re.compile(r"^[(\[{<]+\s*([A-Ja-j])\s*[)\]}>]+")
 _DELIMITED = re.compile(r"^([A-J])\s*[).:]+(?=\s|$)")
 _BARE = re.compile(
@@ -41,7 +44,7 @@ def named_letters(said: str) -> frozenset[str]:
     `(A), (C)`, `A/C` and `AC` name two. A small letter counts only alone or enclosed, and what
     reads as a word (`A good one`, `I think`) does not.
     """
-    text = _stripped(said)
+    text = _stripped(said[:_LONGEST])
     text = _LEAD.sub("", text, count=1).strip(_QUOTES + " ")
     if found := _ALONE.match(text):
         return frozenset(found.group(1).upper())

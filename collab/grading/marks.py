@@ -2,15 +2,22 @@
 
 import re
 
+TITLE = re.compile(
+    r"(?:step|part|case|conclusion|solution|explanation|verification|check|calculations?|summary|"
+    r"(?:the\s+)?(?:final\s+)?answer|result|given|note|reasoning|analysis)\b",
+    re.IGNORECASE,
+)
 _SENTENCE_END = re.compile(
     r"\.(?=\s|$|[*_`\"”]+(?:\s|$))|\n|。|\?(?=\s|$)|!(?=\s*(?:$|\n|[A-Z]))", re.MULTILINE
 )
+_BLANK = re.compile(r"\s+")
 _MARKUP = " \t:*_`"
 _OPENING = re.compile(r"[ \t>*_]*(?:(\\\[|\$\$|```)\w*|-{3,}|\\begin\{\w+\*?\}|\|)[ \t*_]*")
 _CLOSING = {"\\[": "\\]", "$$": "$$", "```": "```"}
 _SHORT_WORDS = 6
 _SHORT = 80
 _MOST_BLANK_LINES = 4
+_FARTHEST = 4_000  # characters below a label
 
 
 def sentence_at(text: str, start: int) -> tuple[str, bool]:
@@ -22,7 +29,8 @@ def sentence_at(text: str, start: int) -> tuple[str, bool]:
     rest = text[start : line_end if line_end >= 0 else len(text)].strip(_MARKUP + "\r")
     if not rest or _OPENING.fullmatch(rest):
         return "", False
-    place = start + len(text[start:]) - len(text[start:].lstrip())
+    blank = _BLANK.match(text, start)
+    place = blank.end() if blank else start
     end = _SENTENCE_END.search(text, place)
     said = text[place : end.start() if end else len(text)]
     return _unmarked(said), bool(end) and end is not None and end.group() == "?"
@@ -30,7 +38,7 @@ def sentence_at(text: str, start: int) -> tuple[str, bool]:
 
 def below(text: str, start: int) -> str | None:
     """Return the short line, formula or block below a label; `None` if prose is there."""
-    lines = text[start:].split("\n", _MOST_BLANK_LINES + 12)
+    lines = text[start : start + _FARTHEST].split("\n")
     opening = _OPENING.fullmatch(lines[0].strip(_MARKUP + "\r")) if lines else None
     closing = _CLOSING.get(opening.group(1) or "") if opening else None
     for number, line in enumerate(lines[1:], start=1):
@@ -44,6 +52,8 @@ def below(text: str, start: int) -> str | None:
             continue
         if closing is not None:
             return _block(lines[number:], closing)
+        if bare.endswith(":") or TITLE.match(bare):
+            return None
         is_last = not "".join(lines[number + 1 :]).strip()
         return _unmarked(bare) if is_last or _is_short(bare) else None
     return None
