@@ -28,9 +28,9 @@ _HASHES = "####"
 _EMPHASIS = r"[*_`\"]{0,4}"
 _PHRASE = re.compile(
     rf"(?<![^\W_])(?:answer|(?:correct|right|best|final)\s+(?:option|choice|letter)){_EMPHASIS}"
-    rf"(?:\s+(?:is|would\s+be|should\s+be|must\s+be|will\s+be|becomes)\b(?!['\u2019]t)|\s*[:=]){_EMPHASIS}"
-    r"\s*:?"
-    r"|(?:答案(?:应该?)?(?:是|为|选|\s*:)|故选|应选|因此选|所以选)\s*:?"
+    rf"(?:\s+(?:is|would\s+be|should\s+be|must\s+be|will\s+be|becomes)\b(?!['\u2019]t)|[ \t]*[:=]){_EMPHASIS}"
+    r"[ \t]*:?"
+    r"|(?:答案(?:应该?)?(?:是|为|选|\s*:)|故选|应选|因此选|所以选)[ \t]*:?"
     r"|^[ \t>]*(?:\#{1,6}[ \t]*|[*_]{1,3})?(?:the\s+)?(?:final|correct|my\s+final)?\s?answer"
     r"[*_#: \t]*$",
     re.IGNORECASE | re.MULTILINE,
@@ -42,7 +42,7 @@ _REMARK = re.compile(
     r"above|reasonable|obvious|simple|easy|given|found|known|likely)\b[^\d\\$]*$",
     re.IGNORECASE,
 )
-_LIKE_A_VALUE = re.compile(r"[\s*_`\"'“(\[{$+-]*(?:[\d\\]|[A-Z])")
+_LIKE_A_VALUE = re.compile(r"[\s*_`\"'“(\[{+-]*[\d\\$A-Z]")
 _MOST_WORDS = 3
 _MOST_PHRASES = 100
 

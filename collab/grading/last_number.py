@@ -54,9 +54,9 @@ class _LineReader:
             return self._run(place) if _DIGIT.search(token.text) else None
         if self._is_of_a_name(place):
             return None
-        if self._is_inside(place):
-            return self._run(place)
         start, end = self._amount_around(place)
+        if self._is_inside(start) or self._is_argument(place):
+            return self._run(place)
         after = self._tokens[end] if end < len(self._tokens) else None
         if after is None or after.has_gap:
             return self._said(start, end)
@@ -91,17 +91,16 @@ class _LineReader:
         return bool(kinds & {"power", "subscript"})
 
     def _is_inside(self, place: int) -> bool:
-        r"""Whether a number is an exponent, or in the group of a command, as in `\sqrt{2}`."""
+        """Whether a number is an exponent, or touches a mark that makes it something else."""
         before = self._tokens[place - 1] if place else None
         if before is None:
             return False
         if before.kind in ("power", "subscript", "command"):
             return True
-        if before.kind == "unreadable" and not self._tokens[place].has_gap:
-            return True
-        return self._is_argument(place)
+        return before.kind == "unreadable" and not self._tokens[place].has_gap
 
     def _is_argument(self, place: int) -> bool:
+        r"""Whether a number is in the group of a command, as in `\sqrt{2}`."""
         depth = 0
         for one in range(place - 1, max(place - _LONGEST_AMOUNT, -1), -1):
             kind = self._tokens[one].kind

@@ -50,6 +50,7 @@ _TOKENS = re.compile(
     re.DOTALL,
 )
 _BRACKETED_NUMERAL = re.compile(rf"(?:\d+(?:\.\d+)?|\.\d+){_EXPONENT}")
+_OVER = re.compile(r"[ ]?[/\u2044\u2215]")
 _REMARKS = re.compile(
     r"<<[^<>]*>>"  # GSM8K's notes of a calculator
     r"|</?(?:b|i|u|em|strong|p|br|span|div|code|answer)\s*/?>",
@@ -156,10 +157,11 @@ class _Lexer:
             assert first is not None, "what was found begins with one"
             found, text = first, first.group()
             return self._add_number(text, text, start, first.end())
-        if found.group("tail"):
+        separator = found.group("separator")
+        is_mixed = separator == " " and _OVER.match(self._text, found.end())  # or is it 1100/101?
+        if found.group("tail") or is_mixed:
             self._add("unreadable", text, start)
             return found.end()
-        separator = found.group("separator")
         bare = text.replace(separator, "") if separator else text.replace(",", "")
         return self._add_number(text, bare, start, found.end())
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from collab.grading.letters import choice_letter, lone_letter
 from collab.grading import Grade, extract_choice, grade, is_right, judge_of
+from collab.grading.letters import choice_letter, lone_letter
 
 
 @pytest.mark.parametrize(
