@@ -28,8 +28,8 @@ _HASHES = "####"
 _EMPHASIS = r"[*_`\"]{0,4}"
 _PHRASE = re.compile(
     rf"(?<![^\W_])(?:answer|(?:correct|right|best|final)\s+(?:option|choice|letter)){_EMPHASIS}"
-    rf"(?:\s+(?:is|would\s+be|should\s+be|must\s+be|will\s+be|becomes)\b(?!['\u2019]t)|[ \t]*[:=]){_EMPHASIS}"
-    r"[ \t]*:?"
+    r"(?:\s+(?:is|(?:would|should|must|will)\s+be|becomes)\b(?!['\u2019]t)|[ \t]*[:=])"
+    rf"{_EMPHASIS}[ \t]*:?"
     r"|(?:答案(?:应该?)?(?:是|为|选|\s*:)|故选|应选|因此选|所以选)[ \t]*:?"
     r"|^[ \t>]*(?:\#{1,6}[ \t]*|[*_]{1,3})?(?:the\s+)?(?:final|correct|my\s+final)?\s?answer"
     r"[*_#: \t]*$",

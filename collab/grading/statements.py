@@ -24,6 +24,7 @@ _NUMBER_WORDS_LISTED = (
 _NUMBER_WORDS = frozenset(_NUMBER_WORDS_LISTED.split())
 _EASTERN_NUMERALS = frozenset("一二三四五六七八九十百千万零两")
 _QUOTES = ("''", '""', "\u201c\u201d", "\u2018\u2019")
+_CLOSING = {"(": ")", "[": "]", r"\{": r"\}", r"\lbrace": r"\rbrace"}
 _ARTICLES = frozenset({"is", "a", "an", "the", "about", "exactly", "only", "just", "equal", "to"})
 
 
@@ -35,8 +36,21 @@ def read_number(statement: str) -> Reading:
     found = _without_asides(tokens(statement))
     if not found:
         return "words"
-    parts = [_read_part(part) for part in _parts(found)]
-    return _combined(parts, found)
+    reading = _combined([_read_part(part) for part in _parts(found)], found)
+    if isinstance(reading, Number) and not _is_balanced(found):
+        return "unreadable"
+    return reading
+
+
+def _is_balanced(found: Sequence[Token]) -> bool:
+    """Whether every bracket is closed by one of its kind."""
+    opened: list[str] = []
+    for token in found:
+        if token.kind == "open":
+            opened.append(_CLOSING[token.text])
+        elif token.kind == "close" and (not opened or opened.pop() != token.text):
+            return False
+    return not opened
 
 
 # --- parts of a statement ---------------------------------------------------------------------

@@ -206,5 +206,5 @@ def test_what_is_too_long_is_not_read(statement: str) -> None:
 @pytest.mark.parametrize("reference", ["5", "B", "Paris"])
 def test_hostile_texts_are_never_right(hostile: str, reference: str) -> None:
     for extraction in ("marked", "last-number"):
-        graded = grade(hostile, reference=reference, reason="eos", extraction=extraction)  # type: ignore[arg-type]  # both are known
+        graded = grade(hostile, reference=reference, reason="eos", extraction=extraction)
         assert graded.outcome in ("wrong", "no_answer", "ungradable")
