@@ -28,7 +28,8 @@ class Result:
         duration_s: Wall-clock seconds from start to end.
         degradations: Names of what plug-ins did without.
         error: What went wrong, if anything did; `spans` hold the partial answer then.
-        thinking: The tags between which the text thinks aloud, as the generator's view names them.
+        thinking: The tags between which the text thinks aloud, as the generator's view or the
+            recipe's phases name them.
     """
 
     problem: Problem
