@@ -7,8 +7,9 @@ the part for the whole.
 
 import re
 
+from collab.grading.beside import is_unit
 from collab.grading.lexing import Token, tokens
-from collab.grading.numerals import AmountReader, is_unit
+from collab.grading.numerals import AmountReader
 
 _LONGEST_LINE = 10_000
 _LONGEST_AMOUNT = 16

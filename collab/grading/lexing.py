@@ -7,8 +7,10 @@ reader sees the same for `-\$20`, `$-20$` and `**-20**`.
 import re
 from fractions import Fraction
 from typing import NamedTuple
+from unicodedata import category
 
 from collab.grading.notation import (
+    ARROWS,
     COMMANDS,
     CURRENCIES,
     CURRENCY_COMMANDS,
@@ -193,7 +195,7 @@ class _Lexer:
         after = self._text[found.end() : found.end() + 1]
         is_beside_blanks = (not before or before.isspace(), not after or after.isspace())
         is_operator = all(is_beside_blanks) or (
-            before.isalnum() and (after.isalnum() or after == "(")
+            (before.isalnum() or before in {")", "}"}) and (after.isalnum() or after in {"(", "\\"})
         )
         if is_operator and before and after:
             self._add("times", found.group(), found.start())
@@ -225,6 +227,8 @@ class _Lexer:
         elif text in UNREADABLE:
             is_quiet = text in QUIET and not self._is_beside_digit(found)
             self._take_mark(found, is_quiet=is_quiet)
+        elif (category(text) == "Sm" and text not in ARROWS) or text == "\u2030":
+            self._add("unreadable", text, start)  # a sign of mathematics without a kind here
         else:
             self._has_gap = True
 

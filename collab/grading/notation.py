@@ -95,18 +95,22 @@ COMMANDS: dict[str, Kind] = {
     "{": "open",
     "}": "close",
     "lbrace": "open",
+    "\\": "comma",
+    "newline": "comma",
     "rbrace": "close",
     **dict.fromkeys(("degree", "circ"), "degree"),
 }
+ARROWS = frozenset("\u2192\u21d2\u27f9\u27f6\u2234")  # these only lead on
 CURRENCIES = frozenset(["$", "€", "£", "¥", "₹"])
 CURRENCY_COMMANDS = frozenset(["$", "euro", "pounds", "textdollar", "yen"])
 _SILENT_LISTED = (
     "left right displaystyle textstyle text textbf textit textrm textsf texttt textnormal "
     "mathrm mathbf mathit mathsf mathtt mathbb mbox hbox rm bf it operatorname boldsymbol bm "
-    "underline emph boxed fbox big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr ( ) [ ] !"
+    "underline emph boxed fbox big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr "
+    "large Large LARGE huge Huge small ( ) [ ] !"
 )
 SILENT = frozenset(_SILENT_LISTED.split())
-_SPACES_LISTED = ", ; : \\ quad qquad therefore space thinspace enspace hspace newline"
+_SPACES_LISTED = ", ; : quad qquad therefore space thinspace enspace hspace"
 SPACES = frozenset(_SPACES_LISTED.split()) | {" ", "\n", "\t"}
 
 NAMED = frozenset(["infty", "emptyset", "varnothing"])

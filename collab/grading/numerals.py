@@ -9,37 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from collab.grading.beside import is_unit, read_factor
 from collab.grading.lexing import Token, exponent_of
 
 _MAX_DEPTH = 8
 _MAX_EXPONENT = 999
 _TEN = Fraction(10)
-_PERCENT_WORDS = frozenset({"percent", "percents", "pct"})
-_SCALES = {
-    "hundred": 10**2,
-    "thousand": 10**3,
-    "million": 10**6,
-    "millions": 10**6,
-    "billion": 10**9,
-    "billions": 10**9,
-    "trillion": 10**12,
-    "dozen": 12,
-    "dozens": 12,
-    "百": 10**2,
-    "千": 10**3,
-    "万": 10**4,
-    "亿": 10**8,
-}
-_EASTERN_SCALES = "百千万亿"
 _ORDINALS = frozenset({"st", "nd", "rd", "th"})
-_UNITS_OF_ONE_LETTER = frozenset("mgshlLNWVJ")
-_UNITS_OF_TWO_LETTERS_LISTED = (
-    "cm mm km nm kg mg lb oz ft in yd mi ml mL dl cl hr hl am pm AM PM ms ns kW MW Hz kN kJ "
-    "Pa GB MB KB kB TB cc qt pt"
-)
-_UNITS_OF_TWO_LETTERS = frozenset(_UNITS_OF_TWO_LETTERS_LISTED.split())
-_FUNCTIONS_LISTED = "sin cos tan cot sec csc log ln exp sqrt mod max min det gcd lcm"
-_FUNCTIONS = frozenset(_FUNCTIONS_LISTED.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +92,7 @@ class AmountReader:
         if found is None:
             return None
         value, place = found
-        factor, place, has_unit = self._factor(place)
+        factor, place, has_unit = read_factor(self._tokens, place)
         if factor != 1 and sign < 0 and value < 0:
             return None
         amount = Amount(sign * value, factor, start, place, has_unit=has_unit)
@@ -241,31 +217,6 @@ class AmountReader:
             return None, place
         return sign * int(token.text), place + 1 + is_grouped
 
-    def _factor(self, place: int) -> tuple[Fraction, int, bool]:
-        """Read a percent sign, a sign of degrees or a scale behind a number."""
-        token = self._at(place)
-        if token is None:
-            return Fraction(1), place, False
-        if token.kind == "percent" or token.text.casefold() in _PERCENT_WORDS:
-            return Fraction(1, 100), place + 1, False
-        if token.text == "per" and (after := self._at(place + 1)) and after.text == "cent":
-            return Fraction(1, 100), place + 2, False
-        if end := self._end_of_degrees(place):
-            return Fraction(1), end, True
-        name = token.text.casefold()
-        if token.kind == "word" and name[:1] in _EASTERN_SCALES and name:
-            return Fraction(_SCALES[name[0]]), place + 1, False
-        if token.kind == "word" and name in _SCALES:
-            return Fraction(_SCALES[name]), place + 1, False
-        return Fraction(1), place, False
-
-    def _end_of_degrees(self, place: int) -> int:
-        """Return the index behind a sign of degrees; 0 if there is none."""
-        place += self._kind(place) == "power"
-        if self._kind(place) == "begin" and self._kind(place + 1) == "degree":
-            return place + 3
-        return place + 1 if self._kind(place) == "degree" else 0
-
     def _with_unit(self, amount: Amount) -> Amount | None:
         """Return the amount with the unit that touches it; `None` if that makes it a term."""
         unit = self._at(amount.end)
@@ -282,17 +233,3 @@ class AmountReader:
             is_ordinal=is_ordinal,
             has_unit=True,
         )
-
-
-def is_unit(word: Token) -> bool:
-    """Whether a word behind a number only names what is counted, and is no variable."""
-    name = word.text
-    if word.is_eastern:
-        return True
-    if word.has_gap:
-        return len(name) > 1 or name in _UNITS_OF_ONE_LETTER or name in ("a", "A", "I")
-    if len(name) == 1:
-        return name in _UNITS_OF_ONE_LETTER
-    if len(name) == 2:
-        return name in _UNITS_OF_TWO_LETTERS or not name.isascii()
-    return name not in _FUNCTIONS

@@ -3,16 +3,10 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+from collab.grading.beside import FUNCTIONS, HIDDEN_NUMBERS, ONLY_BEFORE_NUMBERS, is_unit
 from collab.grading.lexing import Token
-from collab.grading.numerals import Amount, AmountReader, is_unit
+from collab.grading.numerals import Amount, AmountReader
 from collab.grading.readings import Number, Reading
-
-_HIDDEN_NUMBERS_LISTED = (
-    "half halves quarter quarters thirds twice thrice double triple squared cubed minus plus "
-    "negative over under times divided not than"
-)
-_HIDDEN_NUMBERS = frozenset(_HIDDEN_NUMBERS_LISTED.split())
-"""Words that make another number of the one beside them."""
 
 
 class Side:
@@ -112,11 +106,12 @@ class Side:
     def _is_counted_over(self, place: int) -> bool:
         """Whether the word before changes the number: `not 5`, `more than 5`, `half of 5`."""
         words = [self.found[one].text.casefold() for one in self._words[-2:] if one >= place - 2]
-        return any(word in _HIDDEN_NUMBERS for word in words)
+        return any(word in HIDDEN_NUMBERS for word in words)
 
     def _take_word(self, place: int) -> int:
         self._words.append(place)
-        self._is_bad = self._amounts != [] and self._changes_number(place)
+        changes = self._amounts != [] and self._changes_number(place)
+        self._is_bad = changes or self._is_function(place)
         place += 1
         if self._amounts or self._is_index(place):
             return self._after_exponent(place)
@@ -128,9 +123,20 @@ class Side:
         if is_next and not self._amounts[-1].is_ordinal and not is_unit(word):
             return True
         name = word.text.casefold()
-        if name in ("times", "over", "under", "than", "not"):  # fatal only before a number
+        if name in ONLY_BEFORE_NUMBERS:
             return self._reader.begins(place + 1)
-        return name in _HIDDEN_NUMBERS
+        return name in HIDDEN_NUMBERS
+
+    def _is_function(self, place: int) -> bool:
+        """Whether a word is applied to a number: `sqrt(16)`, `log 5`."""
+        after = place + 1
+        while after < len(self.found) and self.found[after].kind in ("begin", "end"):
+            after += 1
+        is_applied = after < len(self.found) and self.found[after].kind == "open"
+        is_close = is_applied and not self.found[after].has_gap
+        if self._reader.begins(after + is_applied):
+            return is_close or self.found[place].text in FUNCTIONS
+        return False
 
     def _is_index(self, place: int) -> bool:
         """Whether a variable's index follows: `x_1`."""

@@ -7,6 +7,7 @@ A statement is what stands in a box or after "the answer is": `18`, `x = 18`, `9
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from collab.grading.beside import FRACTION_WORDS
 from collab.grading.lexing import Token, tokens
 from collab.grading.readings import Number, Reading
 from collab.grading.sides import Side
@@ -66,6 +67,7 @@ class _Part:
         has_unit: Words follow the number.
         has_lead: Words stand before it.
         is_ordinal: It is a place in a row.
+        is_open: It has no number of its own, but a variable or a part of one: `x`, `a half`.
     """
 
     reading: Reading
@@ -73,6 +75,7 @@ class _Part:
     has_unit: bool = False
     has_lead: bool = False
     is_ordinal: bool = False
+    is_open: bool = False
 
 
 def _parts(found: Sequence[Token]) -> Iterator[tuple[str, list[Token]]]:
@@ -116,7 +119,7 @@ def _read_part(part: tuple[str, list[Token]]) -> _Part:
     read = [Side(side) for side in sides]
     counting = next((side for side in reversed(read) if side.reading != "words"), read[-1])
     if not isinstance(counting.reading, Number):
-        return _Part(counting.reading, joined_by)
+        return _Part(counting.reading, joined_by, is_open=_is_open(found))
     others = {
         one.reading.value
         for one in read
@@ -129,6 +132,12 @@ def _read_part(part: tuple[str, list[Token]]) -> _Part:
         others=frozenset(others),
     )
     return _Part(number, joined_by, counting.has_unit, counting.has_lead, counting.is_ordinal)
+
+
+def _is_open(found: Sequence[Token]) -> bool:
+    words = [token for token in found if token.kind == "word"]
+    is_variable = bool(words) and all(token.is_name for token in words)
+    return is_variable or any(token.text.casefold() in FRACTION_WORDS for token in words)
 
 
 def _is_bare(counting: Side, sides: Sequence[Side]) -> bool:
@@ -145,6 +154,8 @@ def _combined(parts: Sequence[_Part], found: Sequence[Token]) -> Reading:
     if any(part.reading == "several" for part in parts):
         return "several"
     numbered = [part for part in parts if isinstance(part.reading, Number)]
+    if numbered and any(part.is_open for part in parts):
+        return "unreadable"
     if any(not part.is_ordinal for part in numbered):  # `18 on the 4th`
         numbered = [part for part in numbered if not part.is_ordinal]
     if not numbered:
@@ -170,14 +181,18 @@ def _spells_number(found: Sequence[Token]) -> bool:
 
 
 def _without_asides(found: list[Token]) -> list[Token]:
-    """Return the tokens without remarks in round brackets, if a number stands outside them."""
+    """Return the tokens without remarks in round brackets, if a number stands outside them.
+
+    Another number that is offered there, `5 (or 6)`, is no remark.
+    """
     kept: list[Token] = []
     aside: list[Token] = []
     for token in found:
         if aside:
             aside.append(token)
             if token.kind == "close":
-                if not any(one.kind == "word" and len(one.text) > 1 for one in aside):
+                words = [one.text.casefold() for one in aside if one.kind == "word"]
+                if not any(len(word) > 1 for word in words) or _OR & {*words}:
                     kept += aside
                 aside = []
         elif token.text == "(" and token.has_gap and any(one.kind == "number" for one in kept):
