@@ -27,11 +27,12 @@ _TAG, _END_TAG = "<answer>", "</answer>"
 _HASHES = "####"
 _EMPHASIS = r"[*_`\"]{0,4}"
 _PHRASE = re.compile(
-    rf"(?<![^\W_])(?:answer|(?:correct|right|best|final)\s+(?:option|choice|letter)){_EMPHASIS}"
+    rf"(?<![^\W_])(?:answer|(?:correct|right|best|final|my)\s+(?:option|choice|letter)){_EMPHASIS}"
     r"(?:\s+(?:is|(?:would|should|must|will)\s+be|becomes)\b(?!['\u2019]t)|[ \t]*[:=])"
     rf"{_EMPHASIS}[ \t]*:?"
     r"|(?:答案(?:应该?)?(?:是|为|选|\s*:)|故选|应选|因此选|所以选)[ \t]*:?"
-    r"|^[ \t>]*(?:\#{1,6}[ \t]*|[*_]{1,3})?(?:the\s+)?(?:final|correct|my\s+final)?\s?answer"
+    r"|(?<![不可])选择?(?=\s*\(?[A-J](?![A-Za-z]))"
+    r"|^[ \t>]*(?:\#{1,6}[ \t]*)?[*_]{0,3}(?:the\s+)?(?:final|correct|my\s+final)?\s?answer"
     r"[*_#: \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -186,7 +187,7 @@ def _tagged(text: str) -> str | None:
 
 def _after_hashes(text: str, judge: Judge | None) -> str | None:
     r"""Return the line after the last `####`, unless it is a title: `#### Step 2`."""
-    _, mark, rest = text.rpartition(_HASHES)
+    _, mark, rest = text.rstrip("# \t\r\n").rpartition(_HASHES)
     lines = rest.strip().splitlines() if mark else []
     said = lines[0].strip(" \t*") if lines else ""
     if TITLE.match(said) and judge != "exact":

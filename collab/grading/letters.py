@@ -5,7 +5,7 @@ import re
 from collab.grading.lexing import plain
 
 _MARKUP = re.compile(
-    r"\\(?:text|textbf|textrm|mathrm|mathbf|boxed|fbox)(?=\s*\{)|\\[()\[\]]|[*_`$\s]+"
+    r"\\(?:text|textbf|textrm|mathrm|mathbf|boxed|fbox)(?=\s*\{)|\\[()\[\]]|[*_`$\s\"\u201c\u201d「」]+"
 )
 _QUOTES = "\"'\u201c\u201d\u2018\u2019「」"
 _LEAD = re.compile(
@@ -27,6 +27,8 @@ _JOINT = re.compile(
     r"(?:(?:and|or|also|possibly|maybe)\s+)?(?:(?:option|choice|answer|letter)\s+)?",
     re.IGNORECASE,
 )
+_BRACKET = re.compile(r"^\s*(?=[(\[]\s*[A-J]\s*[)\]])")  # `(A)(B)`
+_QUOTED = re.compile(r"['\u2018]([A-J])['\u2019]")
 _NEXT = re.compile(r"^(?:[(\[{]+\s*([A-Ja-j])\s*[)\]}]+|([A-J])(?![\w'\u2019]))")
 _WORD_AFTER = re.compile(r"^\s+[a-z]")
 _BESIDE = re.compile(r"^\s+([A-J])(?:[\s.,;:)\]]*$|\s*[,/&]|\s+(?:and|or)\b)")
@@ -93,7 +95,7 @@ def _option(line: str) -> str | None:
 
 
 def _stripped(said: str) -> str:
-    return _MARKUP.sub(" ", plain(said)).strip()
+    return _MARKUP.sub(" ", _QUOTED.sub(r"\1", plain(said))).strip()
 
 
 def _first_letter(text: str) -> tuple[str, str, bool] | None:
@@ -114,7 +116,7 @@ def _first_letter(text: str) -> tuple[str, str, bool] | None:
 def _joined(rest: str) -> set[str]:
     """Return the letters that follow at once, each joined by a comma, "and", "or" and the like."""
     letters: set[str] = set()
-    while joint := _JOINT.match(rest):
+    while joint := _JOINT.match(rest) or _BRACKET.match(rest):
         rest = rest[joint.end() :]
         found = _NEXT.match(rest)
         if found is None or (found.group(2) in ("A", "I") and _WORD_AFTER.match(rest[1:])):

@@ -8,7 +8,7 @@ TITLE = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
-    r"\.(?=\s|$|[*_`\"”]+(?:\s|$))|\n|。|\?(?=\s|$)|!(?=\s*(?:$|\n|[A-Z]))", re.MULTILINE
+    r"\.(?=\s|$|[*_`\"”]+(?:\s|$))|\n|。|\?(?=\s|$)|</s>|<\||!(?=\s*(?:$|\n|[A-Z]))", re.MULTILINE
 )
 _BLANK = re.compile(r"\s+")
 _MARKUP = " \t:*_`"

@@ -26,6 +26,8 @@ _NUMBER_WORDS = frozenset(_NUMBER_WORDS_LISTED.split())
 _EASTERN_NUMERALS = frozenset("一二三四五六七八九十百千万零两")
 _QUOTES = ("''", '""', "\u201c\u201d", "\u2018\u2019")
 _CLOSING = {"(": ")", "[": "]", r"\{": r"\}", r"\lbrace": r"\rbrace"}
+_REASONS = frozenset({"because", "since"})
+_REFUSALS = frozenset({"not", "rather", "instead", "unlike"})
 _ARTICLES = frozenset({"is", "a", "an", "the", "about", "exactly", "only", "just", "equal", "to"})
 
 
@@ -37,7 +39,12 @@ def read_number(statement: str) -> Reading:
     found = _without_asides(tokens(statement))
     if not found:
         return "words"
-    reading = _combined([_read_part(part) for part in _parts(found)], found)
+    parts = [
+        _read_part(part)
+        for number, part in enumerate(_parts(found))
+        if number == 0 or part[1][0].text.casefold() not in _REFUSALS
+    ]
+    reading = _combined(parts, found)
     if isinstance(reading, Number) and not _is_balanced(found):
         return "unreadable"
     return reading
@@ -181,13 +188,16 @@ def _spells_number(found: Sequence[Token]) -> bool:
 
 
 def _without_asides(found: list[Token]) -> list[Token]:
-    """Return the tokens without remarks in round brackets, if a number stands outside them.
+    """Return the tokens without reasons and remarks in brackets, if a number stands outside them.
 
     Another number that is offered there, `5 (or 6)`, is no remark.
     """
     kept: list[Token] = []
     aside: list[Token] = []
     for token in found:
+        name = token.text.casefold()
+        if not aside and name in _REASONS and any(one.kind == "number" for one in kept):
+            break
         if aside:
             aside.append(token)
             if token.kind == "close":
