@@ -30,8 +30,6 @@ _UNITS_OF_TWO_LETTERS_LISTED = (
 _UNITS_OF_TWO_LETTERS = frozenset(_UNITS_OF_TWO_LETTERS_LISTED.split())
 _FUNCTIONS_LISTED = "sin cos tan cot sec csc log ln exp sqrt mod max min det gcd lcm"
 FUNCTIONS = frozenset(_FUNCTIONS_LISTED.split())
-
-
 _WEIGHTS_AND_LENGTHS = ("千克", "千米", "千瓦", "百分", "百分点")  # kilograms and the like
 _HIDDEN_LISTED = (
     "half halves quarter quarters thirds fifths sixths eighths tenths hundredths thousandths "
@@ -41,7 +39,8 @@ _HIDDEN_LISTED = (
 HIDDEN_NUMBERS = frozenset(_HIDDEN_LISTED.split())
 """Words that make another number of the one beside them."""
 
-ONLY_BEFORE_NUMBERS = frozenset({"times", "over", "under", "than", "not", "minus", "plus"})
+_BEFORE_LISTED = "times over under than not minus plus negative twice thrice double triple"
+ONLY_BEFORE_NUMBERS = frozenset(_BEFORE_LISTED.split())
 """Those of them that do so only right before one: `18 times` is a count."""
 
 _FRACTIONS_LISTED = "half halves quarter quarters thirds fifths sixths eighths tenths hundredths"

@@ -39,8 +39,9 @@ _PHRASE = re.compile(
 _PREFIX = re.compile(r"^[ \t]*A[ \t]*:[ \t]*(\S.*)$", re.MULTILINE)
 _OTHER_PREFIX = re.compile(r"^[ \t]*\(?[B-J][ \t]*[:.)]", re.MULTILINE)
 _REMARK = re.compile(
-    r"not\s+[$\\(]*-?\d|(?:unique|clear|correct|right|wrong|incorrect|different|(?:the\s+)?same|as\s+follows|below|"
-    r"above|reasonable|obvious|simple|easy|given|found|known|likely)\b[^\d\\$]*$",
+    r"not\s+[$\\(]*-?\d"
+    r"|(?:unique|clear|correct|right|wrong|incorrect|different|(?:the\s+)?same|as\s+follows|below"
+    r"|above|reasonable|obvious|simple|easy|given|found|known|likely)\b[^\d\\$]*$",
     re.IGNORECASE,
 )
 _LIKE_A_VALUE = re.compile(r"[\s*_`\"'“(\[{+-]*[\d\\$A-Z]")

@@ -116,9 +116,7 @@ def _joint(token: Token) -> str:
 def _read_part(part: tuple[str, list[Token]]) -> _Part:
     joined_by, found = part
     sides: list[list[Token]] = [[]]
-    depth = 0
     for token in found:
-        depth += (token.kind in ("open", "begin")) - (token.kind in ("close", "end"))
         if token.kind == "relation":
             sides.append([])
         else:
@@ -181,7 +179,7 @@ def _combined(parts: Sequence[_Part], found: Sequence[Token]) -> Reading:
 
 
 def _spells_number(found: Sequence[Token]) -> bool:
-    """Whether the words begin with a number that is spelt out, or stand beside a formula."""
+    """Whether the words begin with a number that is spelt out."""
     words = [token.text.casefold() for token in found if token.kind == "word"]
     named = next((word for word in words if word not in _ARTICLES), "")
     return named in _NUMBER_WORDS or (bool(named) and named[0] in _EASTERN_NUMERALS)
