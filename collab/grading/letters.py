@@ -82,11 +82,11 @@ def last_line_letter(text: str) -> str | None:
     """
     if letter := lone_letter(text):
         return letter
-    found = [match for line in text.splitlines() if (match := _option(_stripped(line)))]
-    lines = text.strip().splitlines()
-    if not lines or len(set(found)) != 1 or _option(_stripped(lines[-1])) is None:
+    lines = [line for line in text.splitlines() if line.strip()]
+    begun = [_option(_stripped(line[:_LONGEST])) for line in lines]
+    if not begun or begun[-1] is None or len({*begun} - {None}) > 1:
         return None
-    return found[0]
+    return begun[-1]
 
 
 def _option(line: str) -> str | None:

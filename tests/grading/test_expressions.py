@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from collab.grading import grade
 from collab.grading.expressions import other_brackets, same_text
 
+PROPERTY = settings(deadline=None, derandomize=True, database=None)
 TURNED = {"(": "[", "[": "(", ")": "]", "]": ")"}
 SUMS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add,
@@ -40,7 +41,7 @@ sums = st.recursive(
 
 
 @given(formula=formulas, chosen=st.integers(0, 99))
-@settings(deadline=None)
+@settings(PROPERTY)
 def test_a_bracket_that_is_turned_or_left_out_is_seen(formula: str, chosen: int) -> None:
     places = [place for place, character in enumerate(formula) if character in TURNED]
     assume(places)
@@ -57,7 +58,7 @@ def test_a_bracket_that_is_turned_or_left_out_is_seen(formula: str, chosen: int)
 
 
 @given(formula=formulas)
-@settings(deadline=None)
+@settings(PROPERTY)
 def test_blanks_and_sized_brackets_carry_no_meaning(formula: str) -> None:
     dressed = formula.replace("(", r"\left( ").replace(")", r" \right)").replace("+", " + ")
 
@@ -66,7 +67,7 @@ def test_blanks_and_sized_brackets_carry_no_meaning(formula: str) -> None:
 
 
 @given(formula=sums, chosen=st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(PROPERTY, max_examples=25)
 def test_a_sum_without_its_brackets_is_another_one(formula: str, chosen: int) -> None:
     pytest.importorskip("math_verify")
     openings = [place for place, character in enumerate(formula) if character == "("]

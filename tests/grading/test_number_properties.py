@@ -12,6 +12,7 @@ from collab.grading.lexing import MAX_DIGITS
 from collab.grading.readings import Number
 from collab.grading.statements import MAX_LENGTH, read_number
 
+PROPERTY = settings(deadline=None, derandomize=True, database=None)
 INTEGERS = st.integers(-(10**12), 10**12)
 
 
@@ -89,7 +90,7 @@ DRESSES: dict[str, Callable[[int], str]] = {
 
 @pytest.mark.parametrize("dress", DRESSES)
 @given(number=INTEGERS)
-@settings(max_examples=30, deadline=None)
+@settings(PROPERTY, max_examples=30)
 def test_a_dress_keeps_the_number(dress: str, number: int) -> None:
     text = rf"So it is \boxed{{{DRESSES[dress](number)}}}."
 
@@ -102,12 +103,25 @@ def test_a_dress_keeps_the_number(dress: str, number: int) -> None:
     assert turned.outcome == ("wrong" if number else "correct")
 
 
+@given(data=st.data(), number=INTEGERS, other=INTEGERS)
+@settings(PROPERTY, max_examples=300)
+def test_a_reference_may_wear_any_dress_too(data: st.DataObject, number: int, other: int) -> None:
+    assume(number != other)
+    worn, asked = (data.draw(st.sampled_from(sorted(DRESSES))) for _ in range(2))
+    text = rf"\boxed{{{DRESSES[worn](number)}}}"
+
+    same = grade(text, reference=DRESSES[asked](number), reason="eos", grader="numeric")
+    another = grade(text, reference=DRESSES[asked](other), reason="eos", grader="numeric")
+
+    assert (same.outcome, another.outcome) == ("correct", "wrong")
+
+
 def test_there_are_more_than_forty_dresses() -> None:
     assert len(DRESSES) > 40
 
 
 @given(first=INTEGERS, second=INTEGERS)
-@settings(deadline=None)
+@settings(PROPERTY)
 def test_two_integers_are_never_one(first: int, second: int) -> None:
     assume(first != second)
 
@@ -115,7 +129,7 @@ def test_two_integers_are_never_one(first: int, second: int) -> None:
 
 
 @given(first=st.fractions(max_denominator=999), second=st.fractions(max_denominator=999))
-@settings(deadline=None)
+@settings(PROPERTY)
 def test_two_fractions_are_one_only_if_they_are_equal(first: Fraction, second: Fraction) -> None:
     text = rf"\boxed{{\frac{{{first.numerator}}}{{{first.denominator}}}}}"
 
@@ -125,7 +139,7 @@ def test_two_fractions_are_one_only_if_they_are_equal(first: Fraction, second: F
 
 
 @given(whole=st.integers(0, 10**6), top=st.integers(1, 999), bottom=st.integers(2, 999))
-@settings(deadline=None)
+@settings(PROPERTY)
 def test_a_mixed_number_is_a_sum_and_never_a_product(whole: int, top: int, bottom: int) -> None:
     assume(top < bottom)
     value = whole + Fraction(top, bottom)
@@ -143,7 +157,7 @@ def test_a_mixed_number_is_a_sum_and_never_a_product(whole: int, top: int, botto
 
 
 @given(value=st.decimals(-(10**6), 10**6, places=4, allow_nan=False))
-@settings(deadline=None)
+@settings(PROPERTY)
 def test_a_decimal_is_exactly_what_it_says(value: object) -> None:
     found = read_number(f"{value:f}")
 
@@ -152,7 +166,7 @@ def test_a_decimal_is_exactly_what_it_says(value: object) -> None:
 
 
 @given(text=st.text(alphabet="0123456789.,-+/^_ {}()[]$%\\*=x!:'½²", max_size=40))
-@settings(max_examples=500, deadline=None)
+@settings(PROPERTY, max_examples=500)
 def test_any_statement_is_read_or_refused(text: str) -> None:
     found = read_number(text)
 
@@ -160,7 +174,7 @@ def test_any_statement_is_read_or_refused(text: str) -> None:
 
 
 @given(text=st.text(alphabet="0123456789.,- ", max_size=12), number=st.integers(0, 10**6))
-@settings(max_examples=500, deadline=None)
+@settings(PROPERTY, max_examples=500)
 def test_digits_are_never_left_out(text: str, number: int) -> None:
     """Whatever stands around: a reading has all digits of the statement, or says another thing."""
     found = read_number(f"{text}{number}")
