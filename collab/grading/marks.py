@@ -8,9 +8,11 @@ TITLE = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
-    r"\.(?=\s|$|[*_`\"”]+(?:\s|$))|\n|。|\?(?=\s|$)|</s>|<\||!(?=\s*(?:$|\n|[A-Z]))", re.MULTILINE
+    r"(?<!\bapprox)(?<!\bRs)\.(?=\s|$|[*_`\"”]+(?:\s|$))|\n|。|\?(?=\s|$)|</s>|<\||!(?=\s*(?:$|\n|[A-Z]))",
+    re.MULTILINE,
 )
 _BLANK = re.compile(r"\s+")
+_ITEM = re.compile(r"(?:[-*\u2022]|\d+[.)])\s")
 _MARKUP = " \t:*_`"
 _OPENING = re.compile(r"[ \t>*_]*(?:(\\\[|\$\$|```)\w*|-{3,}|\\begin\{\w+\*?\}|\|)[ \t*_]*")
 _CLOSING = {"\\[": "\\]", "$$": "$$", "```": "```"}
@@ -52,7 +54,7 @@ def below(text: str, start: int) -> str | None:
             continue
         if closing is not None:
             return _block(lines[number:], closing)
-        if bare.endswith(":") or TITLE.match(bare):
+        if bare.endswith(":") or TITLE.match(bare) or _ITEM.match(bare):
             return None
         is_last = not "".join(lines[number + 1 :]).strip()
         return _unmarked(bare) if is_last or _is_short(bare) else None
@@ -71,8 +73,7 @@ def _block(lines: list[str], closing: str) -> str | None:
 
 
 def _is_short(line: str) -> bool:
-    is_item = line.startswith("- ")
-    return not is_item and len(line) <= _SHORT and len(line.split()) <= _SHORT_WORDS
+    return len(line) <= _SHORT and len(line.split()) <= _SHORT_WORDS
 
 
 def _unmarked(said: str) -> str:
