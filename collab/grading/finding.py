@@ -25,6 +25,8 @@ _BARE_BOX = re.compile(r"[^\s$\\{}]+")
 _BRACE = re.compile(r"(?<!\\)[{}]")
 _TAG, _END_TAG = "<answer>", "</answer>"
 _HASHES = "####"
+_AFTER_HASHES = "# \t\r\n"
+_MOST_TITLES = 20
 _EMPHASIS = r"[*_`\"]{0,4}"
 _PHRASE = re.compile(
     rf"(?<![^\W_])(?:answer|(?:correct|right|best|final|my)\s+(?:option|choice|letter)){_EMPHASIS}"
@@ -187,13 +189,17 @@ def _tagged(text: str) -> str | None:
 
 
 def _after_hashes(text: str, judge: Judge | None) -> str | None:
-    r"""Return the line after the last `####`, unless it is a title: `#### Step 2`."""
-    _, mark, rest = text.rstrip("# \t\r\n").rpartition(_HASHES)
-    lines = rest.strip().splitlines() if mark else []
-    said = lines[0].strip(" \t*") if lines else ""
-    if TITLE.match(said) and judge != "exact":
-        return None
-    return said or None
+    r"""Return the line after the last `####` that is no title, such as `#### Step 2`."""
+    rest = text.rstrip(_AFTER_HASHES)
+    for _ in range(_MOST_TITLES):
+        rest, mark, said = rest.rpartition(_HASHES)
+        if not mark:
+            return None
+        lines = said.strip().splitlines()
+        line = lines[0].strip(" \t*") if lines else ""
+        if line and (judge == "exact" or not TITLE.match(line)):
+            return line
+    return None
 
 
 def _phrases(text: str) -> Iterator[Found]:
