@@ -43,6 +43,8 @@ def result_row(
         "answer": graded.answer,
         "reference": result.problem.answer,
         "grader": graded.grader,
+        "found_by": graded.found_by,
+        "compared_by": graded.compared_by,
         "reason": result.reason,
         "text": result.text,
         "mentor_share": result.mentor_share,
@@ -67,6 +69,8 @@ def broken_line_row(line: BrokenLine) -> Row:
         "answer": None,
         "reference": None,
         "grader": None,
+        "found_by": None,
+        "compared_by": None,
         "reason": "error",
         "text": "",
         "mentor_share": 0.0,
@@ -108,6 +112,12 @@ def usage_of(row: Mapping[str, JsonValue]) -> dict[str, Usage]:
     return {role: Usage(**counts) for role, counts in usage.items()}  # type: ignore[arg-type]  # as written by `_usage`
 
 
+def grade_of(row: Mapping[str, JsonValue]) -> Grade:
+    """Return a row's grade; rows from before its rules were kept have none."""
+    names = ("outcome", "answer", "grader", "found_by", "compared_by")
+    return Grade(**{name: row.get(name) for name in names})  # type: ignore[arg-type]  # as written above
+
+
 def _grade(result: Result, extraction: Extraction, grader: Grader) -> Grade:
     if result.error is not None:
         return Grade("error", None)
@@ -117,6 +127,7 @@ def _grade(result: Result, extraction: Extraction, grader: Grader) -> Grade:
         reason=result.reason,
         extraction=extraction,
         grader=grader,
+        thinking=result.thinking,
     )
 
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from pydantic import JsonValue
 
-from collab.grading import OUTCOMES, Outcome
+from collab.grading import OUTCOMES, Outcome, extract_answer
 from collab.roles import GENERATOR
 from collab.rows import Row, usage_of
 from collab.statistics import wilson_interval
@@ -43,6 +43,7 @@ class Summary:
         answer_tokens: Tokens of the answers that any model wrote.
         priced_by: Where prices came from, by role; several where they changed along the way.
         failures: Failed problems by the kind of their error, the most frequent first.
+        unmarked: Problems without an answer whose text holds a number that nothing marks.
     """
 
     outcomes: Mapping[Outcome, int]
@@ -51,6 +52,7 @@ class Summary:
     answer_tokens: int
     priced_by: Mapping[str, Sequence[str]]
     failures: Mapping[str, Failures] = field(default_factory=dict)
+    unmarked: int = 0
 
     @property
     def problems(self) -> int:
@@ -98,6 +100,7 @@ class Summary:
                 for role, usage in self.usage.items()
             },
             "cost_usd": self.cost_usd,
+            "unmarked": self.unmarked,
             "priced_by": {role: list(sources) for role, sources in self.priced_by.items()},
             "failures": {kind: asdict(one) for kind, one in self.failures.items()},
         }
@@ -132,6 +135,7 @@ def summarise(
         answer_tokens=answer_tokens,
         priced_by=priced_by,
         failures=_failures(counted),
+        unmarked=sum(map(_is_unmarked, counted)),
     )
 
 
@@ -144,6 +148,13 @@ def _failures(rows: Iterable[Row]) -> dict[str, Failures]:
             errors.setdefault(str(error.get("type")), []).append(told)
     counted = {kind: Failures(len(told), *told[0]) for kind, told in errors.items()}
     return dict(sorted(counted.items(), key=lambda one: -one[1].count))
+
+
+def _is_unmarked(row: Row) -> bool:
+    """Whether `last-number` would have found an answer where none is marked."""
+    if row["outcome"] != "no_answer" or row.get("grader") != "numeric":
+        return False
+    return extract_answer(str(row["text"]), extraction="last-number") is not None
 
 
 def _spans(row: Row) -> Iterator[tuple[str, str, int]]:

@@ -17,6 +17,7 @@ from collab.texts import shortened
 
 _MUCH_TRUNCATED = 0.05
 _LONGEST_REASON = 300
+_MUCH_UNMARKED = 0.5
 _COUNTS = (
     "calls",
     "completion_tokens",
@@ -114,6 +115,11 @@ def _notes(outcome: RunSummary) -> list[str]:
     if summary.outcomes["truncated"] > _MUCH_TRUNCATED * max(summary.graded, 1):
         cut = percent(summary.outcomes["truncated"] / summary.graded)
         notes.append(f"note: {cut} of the answers were cut off; raise max_answer_tokens")
+    if summary.unmarked > _MUCH_UNMARKED * summary.graded:
+        notes.append(
+            f"note: {summary.unmarked} of {summary.graded} answers hold a number and mark none as "
+            "the answer; with `--set extraction=last-number` and another --out the last one counts"
+        )
     if ungradable := summary.outcomes["ungradable"]:
         notes.append(
             f"note: the grader could not tell of {ungradable} answers; they are in no accuracy"

@@ -41,7 +41,7 @@ from collab.texts import is_unicode
 from collab.trace import Ended, Trace, TraceEvent
 from collab.usage import Ledger
 from collab.verdicts import NOBODY
-from collab.views import View
+from collab.views import ThinkingTags, View
 
 StreamEvent = TraceEvent | Finished
 """What `Controller.stream` delivers."""
@@ -267,6 +267,7 @@ class Controller:
             duration_s=perf_counter() - work.started,
             degradations=self.degradations,
             error=error,
+            thinking=self._thinking,
         )
 
     async def _run_within_deadline(self, work: _Work, emit: Emit) -> str:
@@ -317,6 +318,12 @@ class Controller:
                     is_observed=bool(signals.get(role, NO_SIGNALS).observations),
                 )
             yield participants
+
+    @property
+    def _thinking(self) -> ThinkingTags | None:
+        """The tags between which texts think aloud: the generator's own, or the recipe's."""
+        tags, phases = self._backends[GENERATOR].view.thinking, self.recipe.phases
+        return ThinkingTags(closing=phases.thinking_end) if phases and not tags else tags
 
     def _ensure_layers(self, generator: Capabilities) -> None:
         layers = [one.layer for one in self.recipe.policy.observations]

@@ -138,7 +138,13 @@ class ProblemLoop:
             mentor_tokens=len(offered.tokens),
         )
         proposals = {GENERATOR: own, mentor.name: offered}
-        case = Case(draft, MappingProxyType(proposals), mentor.name, self._trace.text)
+        case = Case(
+            draft,
+            MappingProxyType(proposals),
+            mentor.name,
+            self._trace.text,
+            self._generator.thinking,
+        )
         default = GENERATOR if self._plugins.has_verifiers else mentor.name
         verdict = await self._verify(case, default=default)
         if verdict.stands == NOBODY:
@@ -178,7 +184,9 @@ class ProblemLoop:
         return draft.proposal, await consult()
 
     async def _verify_draft(self, decision: Verify, draft: Draft) -> str:
-        case = Case(draft, {GENERATOR: draft.proposal}, "", self._trace.text)
+        case = Case(
+            draft, {GENERATOR: draft.proposal}, "", self._trace.text, self._generator.thinking
+        )
         verdict = await self._verify(case, default=GENERATOR)
         if verdict.stands == NOBODY:
             return await self._redo(decision.redo)

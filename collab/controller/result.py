@@ -9,6 +9,7 @@ from collab.problems import Problem
 from collab.roles import GENERATOR
 from collab.trace import Span, TraceEvent, answer_text, mentor_share
 from collab.usage import Call, Usage, usage_by_role
+from collab.views import ThinkingTags
 
 ERROR = "error"
 """The reason to end of a problem that failed."""
@@ -35,6 +36,8 @@ class Result:
         duration_s: Wall-clock seconds from start to end.
         degradations: Names of what plug-ins did without.
         error: What went wrong, if anything did; `spans` hold the partial answer then.
+        thinking: The tags between which the text thinks aloud, as the generator's view or the
+            recipe's phases name them.
     """
 
     problem: Problem
@@ -45,6 +48,7 @@ class Result:
     duration_s: float
     degradations: tuple[str, ...] = ()
     error: Exception | None = None
+    thinking: ThinkingTags | None = None
 
     def __repr__(self) -> str:
         """Return what became of the problem, in a line."""

@@ -29,6 +29,8 @@ async def test_a_row_holds_everything_about_its_problem(tmp_path: Path) -> None:
             "answer": "3",
             "reference": "2",
             "grader": "numeric",
+            "found_by": "phrase",
+            "compared_by": "number",
             "reason": "eos",
             "text": "I add both. The answer is 3.",
             "mentor_share": 0.0,
