@@ -148,6 +148,14 @@ class PluginSessions:
         with self._asking(unit):
             self._policy.learn(verdict)
 
+    @property
+    def can_settle(self) -> bool:
+        """Whether the first verifier ever has a mentor stop before its proposal is complete."""
+        if not self._verifiers:
+            return False
+        is_settled = getattr(type(self._verifiers[0][1]), "is_settled", None)
+        return is_settled is not VerifierSession.is_settled
+
     def is_settled(self, draft: Draft, offered: Sequence[Token]) -> bool:
         """Whether a mentor's proposal may stop here; only the first verifier is sure to read it."""
         if not self._verifiers:

@@ -1,7 +1,7 @@
 """A session with a remote model; its text is kept here, the server keeps nothing that matters."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from collab.errors import ModelCallError
@@ -30,6 +30,9 @@ from collab_backends.remote.wire import Answer
 _WHOLE_AT_ONCE = 32
 """Up to so many tokens an answer is asked for as a whole; longer ones are streamed and left as soon
 as no more is wanted."""
+
+_READ_ON = 2
+"""With no more tokens than that to come, a stream is read to its end, where its cost is counted."""
 
 _BEFORE_CHARACTERS = 200
 
@@ -167,32 +170,70 @@ class RemoteSession:
         return builder
 
     async def _write_on(self, builder: ProposalBuilder, until: Until, sampling: Sampling) -> None:
-        room = until.max_tokens - len(self._tail)
-        request = self._text.request(tail=self._tail)
-        # Two candidates at least: their difference is the margin.
-        body = self._body(request, room, sampling, max(self._signals.entropy_top_k, 2))
-        can_end_early = until.unit is not None or until.stop_strings or until.stop_if is not None
-        gives_all_back = self._terms.capabilities.prefix_mode == "prefill"
-        if room > _WHOLE_AT_ONCE and can_end_early and not gives_all_back:
-            answer = await self._asker.stream(
-                body, lambda so_far: self._replay(until, self._tokens(so_far)).is_done
-            )
-        else:
-            answer = await self._asker.answer(body)
+        for most in self._portions(until):
+            if await self._has_ended_within(most, builder, until, sampling):
+                return
+
+    def _portions(self, until: Until) -> Iterator[int]:
+        """Yield how far to write, one request after another; each is needed if all before were.
+
+        What was decoded when a stream is left is paid for, and a quick server decodes a whole
+        segment before it notices. So the tokens that may be enough are asked for by themselves.
+        """
+        first = until.may_stop_after
+        # In words, each request is another question, whose answer begins in another way.
+        is_exact = self._terms.capabilities.prefix_mode != "quoted"
+        if is_exact and first is not None and len(self._tail) < first < until.max_tokens:
+            yield first
+        yield until.max_tokens
+
+    async def _has_ended_within(
+        self, most: int, builder: ProposalBuilder, until: Until, sampling: Sampling
+    ) -> bool:
+        """Write until the tail has `most` tokens; return whether no more is wanted or to come."""
+        room = most - len(self._tail)
+        answer = await self._written(room, until, sampling)
         tokens = self._tokens(answer)
-        if not tokens and answer.finish == "length":
-            # Nothing but a part of a character, which has four bytes at most.
-            answer = await self._asker.answer(body | {"max_tokens": room + 3})
-            tokens = self._tokens(answer)
         written = len(tokens) if answer.paid.completion is None else answer.paid.completion
         self._tail += tokens
         self._tail_has_ended = answer.finish not in ("length", "")
         for token in tokens:
             if builder.feed(token):
-                return
+                return True
         if answer.finish == "length" and not builder.is_done:
-            # The server's window is full, or tokens are counted differently here.
-            builder.end("context" if written < room else "length")
+            if written < room:
+                builder.end("context")  # the server's window is full
+            elif most == until.max_tokens:
+                builder.end("length")  # tokens are counted differently here
+        return builder.is_done or self._tail_has_ended
+
+    async def _written(self, room: int, until: Until, sampling: Sampling) -> Answer:
+        """Return an answer of up to `room` tokens, of which no more is read than is wanted."""
+        request = self._text.request(tail=self._tail)
+        # Two candidates at least: their difference is the margin.
+        body = self._body(request, room, sampling, max(self._signals.entropy_top_k, 2))
+        if self._is_streamed(room, until):
+
+            def is_enough(so_far: Answer) -> bool:
+                tokens = self._tokens(so_far)
+                return room - len(tokens) > _READ_ON and self._replay(until, tokens).is_done
+
+            answer = await self._asker.stream(body, is_enough)
+        else:
+            answer = await self._asker.answer(body)
+        if answer.finish == "length" and not self._tokens(answer):
+            # Nothing but a part of a character, which has four bytes at most.
+            answer = await self._asker.answer(body | {"max_tokens": room + 3})
+        return answer
+
+    def _is_streamed(self, room: int, until: Until) -> bool:
+        if self._terms.capabilities.prefix_mode == "prefill":
+            return False  # it gives all back
+        may_stop = until.stop_if is not None
+        if may_stop and until.may_stop_after is not None and room <= _WHOLE_AT_ONCE:
+            return len(self._tail) + room > until.may_stop_after
+        can_end_early = may_stop or until.unit is not None or bool(until.stop_strings)
+        return room > _WHOLE_AT_ONCE and can_end_early
 
     def _tokens(self, answer: Answer) -> list[Token]:
         text, top_k = self._text, self._signals.entropy_top_k
