@@ -11,20 +11,12 @@ from collab.seam import Meter, SessionMark
 from collab.signals import Signals, Steering
 from collab_backends.live_ids import ensure_distinct
 from collab_backends.remote.asking import Asker, Terms
+from collab_backends.remote.contents import THINKS_APART
 from collab_backends.remote.endpoint import Endpoint
 from collab_backends.remote.entries import NO_ID, Candidate, measured
-from collab_backends.remote.pieces import (
-    HALF_CHARACTER,
-    by_entries,
-    by_ids,
-    by_words,
-    told_ids,
-    without_blanks,
-    without_half_character,
-    without_prefill,
-)
+from collab_backends.remote.reading import tokens_of
 from collab_backends.remote.requests import Json, beyond_protocol, logprobs_of
-from collab_backends.remote.texts import IdText, LiveText, cleaned
+from collab_backends.remote.texts import IdText, LiveText
 from collab_backends.remote.wire import Answer
 
 _WHOLE_AT_ONCE = 32
@@ -33,6 +25,9 @@ as no more is wanted."""
 
 _READ_ON = 2
 """With no more tokens than that to come, a stream is read to its end, where its cost is counted."""
+
+_MOST_OF_AN_END = 8
+"""Tokens that may have no text: those of an end, or of a part of a character."""
 
 _BEFORE_CHARACTERS = 200
 
@@ -194,6 +189,8 @@ class RemoteSession:
         room = most - len(self._tail)
         answer = await self._written(room, until, sampling)
         tokens = self._tokens(answer)
+        if not tokens:
+            self._ensure_is_end(answer)
         written = len(tokens) if answer.paid.completion is None else answer.paid.completion
         self._tail += tokens
         self._tail_has_ended = answer.finish not in ("length", "")
@@ -226,39 +223,29 @@ class RemoteSession:
             answer = await self._asker.answer(body | {"max_tokens": room + 3})
         return answer
 
+    def _ensure_is_end(self, answer: Answer) -> None:
+        """Check that an answer without text is one that ended, and not one that went elsewhere.
+
+        Raises:
+            ModelCallError: It was thought, which the server does not give as text.
+        """
+        written = answer.paid.completion or 0
+        is_hidden = self._terms.is_chat and written > _MOST_OF_AN_END
+        if answer.reasoning or is_hidden:
+            what = f"{self._terms.label!r} wrote {written or 'some'} tokens and no text"
+            raise ModelCallError(f"{what}: {THINKS_APART}")
+
     def _is_streamed(self, room: int, until: Until) -> bool:
-        if self._terms.capabilities.prefix_mode == "prefill":
-            return False  # it gives all back
-        may_stop = until.stop_if is not None
-        if may_stop and until.may_stop_after is not None and room <= _WHOLE_AT_ONCE:
-            return len(self._tail) + room > until.may_stop_after
-        can_end_early = may_stop or until.unit is not None or bool(until.stop_strings)
-        return room > _WHOLE_AT_ONCE and can_end_early
+        if not self._terms.can_stream:
+            return False
+        if room > _WHOLE_AT_ONCE:
+            return True  # however long it takes, words are heard
+        is_first = until.may_stop_after is None or len(self._tail) + room > until.may_stop_after
+        return until.stop_if is not None and is_first and room > _READ_ON
 
     def _tokens(self, answer: Answer) -> list[Token]:
-        text, top_k = self._text, self._signals.entropy_top_k
-        codec = self._terms.codec
-        if codec is not None and isinstance(text, IdText):
-            before = [*text.live.ids, *(token.id for token in self._tail)]
-            tokens = by_ids(codec, before, told_ids(answer), answer, top_k)
-            if len(answer.text.rstrip(HALF_CHARACTER)) > sum(len(one.text) for one in tokens):
-                # Not all ids were told. What is there already stays as it was cut.
-                ids = codec.splice((), answer.text).added
-                tokens = by_ids(codec, before, ids, answer, top_k)
-            return tokens
-        mode = self._terms.capabilities.prefix_mode
-        if mode == "quoted":
-            return by_words(cleaned(answer.text, self._so_far))
-        so_far = self._so_far
-        shown = so_far.rstrip() if self._terms.trims_end else so_far
-        if mode == "prefill":
-            answer = without_prefill(answer, shown)
-        answer = without_blanks(answer, so_far[len(shown) :])
-        return by_entries(without_half_character(answer), top_k)
-
-    @property
-    def _so_far(self) -> str:
-        return self._text.answer + "".join(token.text for token in self._tail)
+        text, tail = self._text, self._tail
+        return tokens_of(answer, self._terms, text, tail, top_k=self._signals.entropy_top_k)
 
     # --- asking -----------------------------------------------------------------------------
 

@@ -5,13 +5,8 @@ import time
 
 import pytest
 
-from collab_backends.remote.failures import (
-    fault_of_body,
-    fault_of_status,
-    is_about_context,
-    quoted,
-    retry_after,
-)
+from collab_backends.remote.failures import fault_of_body, fault_of_status, is_about_context, quoted
+from collab_backends.remote.hints import retry_after
 
 
 @pytest.mark.parametrize(

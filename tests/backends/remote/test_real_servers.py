@@ -19,7 +19,8 @@ from collab.usage import Usage
 from collab.views import View
 from collab_backends.lab import LAB_FOLDER
 from collab_backends.local.backend import LocalTorch
-from collab_backends.remote.backend import OpenAIServer, RemoteModel
+from collab_backends.remote.backend import OpenAIServer
+from collab_backends.remote.model import RemoteModel
 from collab_policies.mentorcollab_free import MentorCollabFree
 from collab_policies.never import Never
 

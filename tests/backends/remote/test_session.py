@@ -5,7 +5,7 @@ import math
 import anyio
 import pytest
 from starlette.responses import Response, StreamingResponse
-from support.servers import Json, Scripted, running, sse
+from support.servers import Json, Scripted, running, sse, status
 
 from collab import Controller, Recipe
 from collab.errors import ConfigError, ModelCallError, ModelLoadError
@@ -15,7 +15,8 @@ from collab.signals import Signals
 from collab.testing import FakeBackend, FakeModel, check_backend
 from collab.units import WordUnit
 from collab.views import View, ViewOptions
-from collab_backends.remote.backend import OpenAIServer, RemoteModel
+from collab_backends.remote.backend import OpenAIServer
+from collab_backends.remote.model import RemoteModel
 from collab_policies.random_positions import RandomPositions
 
 GREEDY = Sampling()
@@ -167,10 +168,20 @@ def test_a_base_url_that_cannot_be_one_is_refused(url: str, told: str) -> None:
 
 
 async def test_a_model_that_the_server_does_not_have_is_refused_with_those_it_has() -> None:
-    async with running(Scripted()) as server:
-        with pytest.raises(ModelLoadError, match="has no model 'other'; it has: m"):
+    told = "has no model 'other'; it has: m. Asked all the same, it says: .*no such model"
+    async with running(Scripted(faults=[status(404, "no such model")] * 4)) as server:
+        with pytest.raises(ModelLoadError, match=told):
             async with server.backend(model="other").connect():
                 pass
+
+
+async def test_a_model_that_is_not_listed_and_answers_is_there() -> None:
+    async with running(Scripted()) as server:
+        async with server.backend(model="other").connect() as model:
+            assert isinstance(model, RemoteModel)
+            (note, *_) = model.observed.notes
+
+    assert note == f"{server.url} has no model 'other'; it has: m; but it answers"
 
 
 async def test_a_server_of_another_kind_is_recognised() -> None:
