@@ -4,7 +4,7 @@ import math
 
 import anyio
 import pytest
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from support.servers import Json, Scripted, running, sse, status
 
 from collab import Controller, Recipe
@@ -217,3 +217,32 @@ async def test_a_prefill_that_is_given_back_is_seen_and_taken_off() -> None:
 
     assert model.capabilities.prefix_mode == "prefill"
     assert proposal.text == " three four"
+
+
+async def test_a_prefill_that_is_given_back_in_a_stream_is_taken_off_too() -> None:
+    async with running(Scripted(repeats_prefill=True, top_logprobs=0)) as server:
+        async with server.backend(mode="prefill").connect() as model:
+            async with model.open(VIEW, seed=0) as session:
+                session.append(" one two")
+                proposal = await session.generate(Until(64, WordUnit(), 2), GREEDY)
+
+    assert server.asked[-1]["stream"]
+    assert proposal.text == " three four"
+
+
+async def test_a_server_that_does_not_stream_is_asked_for_whole_answers() -> None:
+    def refuse(body: Json) -> Response | None:
+        refusal = JSONResponse({"error": {"message": "no streams here"}}, 501)
+        return refusal if body.get("stream") else None
+
+    async with running(Scripted(refuses=refuse)) as server, server.backend().connect() as model:
+        assert isinstance(model, RemoteModel)
+        async with model.open(VIEW, seed=0) as session:
+            proposal = await session.generate(Until(64), GREEDY)
+
+    assert proposal.text == " one two three four five six"
+    assert not model.observed.can_stream
+    assert model.capabilities.usage == "exact"
+    told = "answers are not streamed, so they are asked for whole: .*no streams here"
+    with pytest.raises(AssertionError, match=told):
+        raise AssertionError(model.observed.notes)
