@@ -93,8 +93,8 @@ class Manners:
         return None
 
     def learn(self, remedies: Sequence[Remedy]) -> None:
-        """Remember what helped."""
-        for remedy in remedies:
+        """Remember what helped: of a field's remedies, the last."""
+        for remedy in {one.field: one for one in remedies}.values():
             self._learned.append(remedy)
             log_event("remote.field_refused", field=remedy.field, instead=remedy.told)
 
@@ -164,19 +164,8 @@ def _without_whole_nucleus(body: Json) -> Json:
 
 
 _REMEDIES = (
-    *(
-        _omitting(field)
-        for field in (
-            "timings_per_token",
-            "stream_options.continuous_usage_stats",
-            "return_token_ids",
-            "add_special_tokens",
-        )
-    ),
-    *(
-        _omitting(field, "it is left out, so the server's own value counts")
-        for field in ("repeat_penalty", "repetition_penalty", "min_p", "top_k")
-    ),
+    _omitting("timings_per_token"),
+    _omitting("stream_options.continuous_usage_stats"),
     _omitting("stream_options", "it is left out, so what streams cost is estimated"),
     Remedy("top_p", "it is left out where it is 1", _without_whole_nucleus),
     _omitting("seed", "it is left out, so that draws cannot be repeated", is_loss=True),

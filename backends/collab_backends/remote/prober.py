@@ -8,6 +8,9 @@ from collab_backends.remote.requests import Json, beyond_protocol, path_of, stre
 from collab_backends.remote.wire import Answer, parse_answer, read_stream
 
 ASKED = "Count."
+_STRICT = (
+    "what the protocol does not have is refused: the server's own top_k, min_p and penalties count"
+)
 
 
 class Prober:
@@ -81,6 +84,8 @@ class Prober:
         for is_chat, request in ((False, {"prompt": "a"}), (True, messages())):
             for self.is_lenient in (True, False):
                 if (answer := await self.tried(request, is_chat=is_chat)) is not None:
+                    if not self.is_lenient:
+                        self.notes.append(_STRICT)
                     return answer
         return None
 

@@ -53,7 +53,7 @@ async def notes_of(server: Scripted, **options: object) -> tuple[str, ...]:
         return model.observed.notes
 
 
-@pytest.mark.parametrize("name", ["seed", "stream_options", "top_k", "return_token_ids"])
+@pytest.mark.parametrize("name", ["seed", "stream_options"])
 @pytest.mark.parametrize("is_pydantic", [True, False])
 async def test_what_is_refused_by_name_is_left_out_from_then_on(
     name: str, *, is_pydantic: bool
@@ -70,6 +70,17 @@ async def test_what_is_refused_by_name_is_left_out_from_then_on(
     assert "temperature" in body
     assert "max_tokens" in body
     assert any(note.startswith(f"the server refuses {name!r}: it is left out") for note in notes)
+
+
+async def test_a_server_that_refuses_something_beyond_the_protocol_is_sent_nothing_of_it() -> None:
+    async with running(as_pydantic("return_token_ids")) as server:
+        notes = await notes_of(server)
+        _, body = await solve(server)
+
+    assert not {"return_token_ids", "top_k", "min_p", "timings_per_token"} & set(body)
+    assert {"seed", "temperature", "stream_options"} <= set(body)
+    told = "what the protocol does not have is refused: the server's own top_k, min_p and penalties"
+    assert notes[0].startswith(told)
 
 
 async def test_a_bound_that_is_called_otherwise_is_renamed() -> None:
