@@ -1,5 +1,6 @@
 """Collab: a small model writes, a large one speaks only where it pays."""
 
+from collab.blocking import BlockingController
 from collab.controller import Controller, Finished, Result
 from collab.decisions import Consult, Continue, Finish, Inject, Mark, Verify
 from collab.limits import Budget
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "NOBODY",
     "Abstain",
+    "BlockingController",
     "Budget",
     "Consult",
     "Continue",

@@ -9,7 +9,7 @@ import anyio.to_thread
 from collab.config import DEFAULT_RECIPE, PluginConfig, RunConfig
 from collab.controller import Controller
 from collab.errors import ConfigError
-from collab.math_equality import ensure_math_verify
+from collab.grading.math_equality import ensure_math_verify
 from collab.plugins import Kind, build
 from collab.prices import prices_of
 from collab.protocols import Policy, Steerer, Verifier

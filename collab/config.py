@@ -4,10 +4,11 @@
 """
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -25,6 +26,8 @@ from collab.problem_sources import ProblemSource
 from collab.proposals import Sampling, Until
 from collab.roles import GENERATOR, MENTOR
 from collab.units import TokenUnit, Unit, WordUnit
+
+T = TypeVar("T")
 
 DEFAULT_RECIPE = "mentorcollab-free"
 COMPOSED_KEYS = (
@@ -153,6 +156,7 @@ class RunConfig(BaseModel):
         default=None, description="A file, a data set, or {source: PLACE, option: value, ...}."
     )
     limit: int | None = Field(default=None, ge=1, description="Only the first so many problems.")
+    offset: int = Field(default=0, ge=0, description="Leave out so many problems before them.")
     concurrency: int = Field(default=8, ge=1, description="Problems in work at a time.")
     seed: int = Field(default=0, description="Of every random choice.")
     extraction: Extraction = Field(default="marked", description="Where answers are looked for.")
@@ -195,22 +199,32 @@ class RunConfig(BaseModel):
         longest = self.segment_unit.max_tokens if self.segment_unit else DEFAULT_SEGMENT_TOKENS
         return Until(max_tokens=self.segment_tokens or longest, unit=self.segment_unit)
 
+    def chosen(self, problems: Iterable[T]) -> list[T]:
+        """Return the problems that `offset` and `limit` leave."""
+        end = None if self.limit is None else self.offset + self.limit
+        return list(islice(problems, self.offset, end))
+
     @property
     def is_graded_slowly(self) -> bool:
         """Whether grading one answer can take long enough to keep other problems waiting."""
         return self.grader == "math-verify"
 
+    @classmethod
+    def default_record(cls) -> dict[str, JsonValue]:
+        """Return what `compared_record` says of keys that are not given, as JSON."""
+        return cls.model_construct().model_dump(mode="json")
+
     def compared_record(self) -> dict[str, JsonValue]:
         """Return what has to be the same for rows to belong to one run, as JSON.
 
-        Left out is what changes no row: `concurrency`, `limit`, `out`, `run_budget` and where the
-        problems lie; their content is in, and how it is read. So are `prices`: a call costs what it
-        cost when it was made.
+        Left out is what changes no row: `concurrency`, `limit`, `offset`, `out`, `run_budget` and
+        where the problems lie; their content is in, and how it is read. So are `prices`: a call
+        costs what it cost when it was made.
 
         Raises:
             ProblemFileError: The problems cannot be read.
         """
-        left_out = {"concurrency", "limit", "out", "run_budget", "problems", "prices"}
+        left_out = {"concurrency", "limit", "offset", "out", "run_budget", "problems", "prices"}
         record: dict[str, JsonValue] = self.model_dump(mode="json", exclude=left_out)
         if self.recipe or not self.policy:
             record = {key: value for key, value in record.items() if key not in COMPOSED_KEYS}

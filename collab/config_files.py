@@ -2,16 +2,16 @@
 
 import copy
 import difflib
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard, get_args
+from typing import TypeGuard, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from collab.config import COMPOSED_KEYS, DEFAULT_RECIPE, RunConfig
 from collab.errors import ConfigError
+from collab.yaml_files import parse_yaml, read_yaml
 
 PAIRS: dict[str, dict[str, object]] = {
     "lab": {
@@ -65,44 +65,10 @@ def parse_config(values: Mapping[str, object], source: str) -> RunConfig:
         raise ConfigError(f"{source}: {'; '.join(map(_describe, error.errors()))}") from error
 
 
-def read_yaml(path: Path, kind: str = "configuration") -> dict[str, object]:
-    """Return the mapping that a YAML file holds; `kind` says in errors what it should be.
-
-    Raises:
-        ConfigError: It cannot be read, or holds something else.
-    """
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a safe one
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the {kind} {str(path)!r}: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
-    return {str(key): value for key, value in values.items()}
-
-
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return the one of `names` that was perhaps meant, as a question; else a semicolon."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f"; did you mean {close[0]!r}?" if close else ";"
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, where one of both would be lost."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key_node.tag != "tag:yaml.org,2002:merge" and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 # --- flags and settings -----------------------------------------------------------------------
@@ -121,8 +87,13 @@ def _lay_over(values: dict[str, object], flags: Mapping[str, object]) -> None:
         if key == "problems" and isinstance(below, dict):
             below["source"] = value  # read as the ones it takes the place of
             continue
-        merged = isinstance(value, Mapping) and isinstance(below, dict)
-        values[key] = {**below, **value} if merged else value  # type: ignore[dict-item]  # `merged` says that both are mappings
+        is_same = isinstance(value, Mapping) and isinstance(below, dict) and _is_of(value, below)
+        values[key] = {**below, **value} if is_same else value  # type: ignore[dict-item]  # `is_same` says that both are mappings
+
+
+def _is_of(value: Mapping[str, object], below: Mapping[str, object]) -> bool:
+    """Whether `value` goes on with what is below it: another plug-in takes none of its options."""
+    return "use" not in value or value["use"] == below.get("use")
 
 
 def _expand_pair(pair: object) -> object:
@@ -160,10 +131,7 @@ def _set(values: dict[str, object], setting: str) -> None:
     path = key.strip().split(".")
     if not equals or not all(path):
         raise ConfigError(f"setting {setting!r} is not KEY=VALUE, such as policy.rate=0.5")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"setting {setting!r}: {text!r} is not YAML") from error
+    value = parse_yaml(text, f"setting {setting!r}: {text!r}")
     place: object = values
     parts = _full_path(path, values, setting)
     for part in parts[:-1]:

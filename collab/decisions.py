@@ -51,6 +51,8 @@ class Consult:
         back_to: Roll the text back to this earlier mark first; the draft is dropped then.
         why: Short reason for the record.
         signal: The number that was compared, if there was one.
+        redo: The consultation of another mentor to make if the verifier lets no proposal stand;
+            its proposal stands unverified. Without one, such a verdict is an error.
     """
 
     mentor: Text = "mentor"
@@ -58,14 +60,15 @@ class Consult:
     back_to: Mark | None = None
     why: Text = ""
     signal: float | None = None
+    redo: "Consult | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Ask the verifier about the draft itself; a mentor redoes it only if it does not stand.
+    """Ask the verifier about the draft itself; a mentor redoes what of it does not stand.
 
     Attributes:
-        redo: The consultation to make then; its proposal stands unverified.
+        redo: The consultation to make then, after what stands; its proposal stands unverified.
         why: Short reason for the record.
         signal: The number that was compared, if there was one.
     """

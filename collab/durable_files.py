@@ -1,8 +1,26 @@
-"""Files that survive a killed process and a full disk: whole lines, whole files, one writer."""
+"""Files that survive a killed process and a full disk: whole lines, whole files, one writer.
 
-import fcntl
+Only regular files are opened, never through a symbolic link: a directory of results may come from
+somebody else, and what a link in it points at is not ours to write. Needs a POSIX system.
+"""
+
+import errno
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError as error:  # pragma: no cover  # not on POSIX
+    raise ImportError(
+        "collab keeps results with POSIX file locks, which this system does not have; on Windows, "
+        "use it in WSL"
+    ) from error
+
+_LINK = "it is a symbolic link; put the file itself there, or use another directory"
+_NO_FILE = "it is no regular file; remove it, or use another directory"
+_NO_FOLDER = "it is no folder; remove it, or use another directory"
 
 
 def lock_file(path: Path) -> int:
@@ -14,7 +32,7 @@ def lock_file(path: Path) -> int:
         BlockingIOError: Another process holds it; `strerror` is its process id.
         OSError: The file cannot be opened.
     """
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    lock = _open(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -33,10 +51,32 @@ def read_whole_lines(path: Path) -> list[bytes]:
         OSError: It cannot be read.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except FileNotFoundError:
         return []
     return content.split(b"\n")[:-1]
+
+
+def read_file(path: Path) -> bytes:
+    """Return what a regular file holds.
+
+    Raises:
+        OSError: It cannot be read, or is a link or no regular file.
+    """
+    with open(_open(path, os.O_RDONLY), "rb") as file:
+        return file.read()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder if there is none.
+
+    Raises:
+        OSError: It cannot be made, or something else stands there, such as a link.
+    """
+    with suppress(FileExistsError):
+        path.mkdir()
+    if not stat.S_ISDIR(path.lstat().st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, _NO_FOLDER, str(path))
 
 
 def cut_torn_line(path: Path) -> None:
@@ -46,12 +86,16 @@ def cut_torn_line(path: Path) -> None:
         OSError: It cannot be read or cut.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except FileNotFoundError:
         return
     end = content.rfind(b"\n") + 1
     if end < len(content):
-        os.truncate(path, end)
+        file = _open(path, os.O_WRONLY)
+        try:
+            os.ftruncate(file, end)
+        finally:
+            os.close(file)
 
 
 def append_line(path: Path, line: bytes) -> None:
@@ -61,7 +105,7 @@ def append_line(path: Path, line: bytes) -> None:
         OSError: It could not be written.
     """
     is_new = not path.exists()
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    file = _open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         before = os.fstat(file).st_size
         try:
@@ -82,13 +126,29 @@ def replace_file(path: Path, content: bytes) -> None:
         OSError: It could not be written; the old content stands.
     """
     draft = path.with_name(f".{path.name}.new")
-    file = os.open(draft, os.O_WRONLY | os.O_TRUNC | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    with suppress(FileNotFoundError):
+        draft.unlink()  # left by a killed process, or somebody's link
+    file = _open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         _write_all(file, content)
     finally:
         os.close(file)
     draft.replace(path)
     _sync_folder(path.parent)
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open a regular file itself, never what a link points at, and wait for no pipe's other end."""
+    try:
+        file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, _LINK, str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, _NO_FILE, str(path))
+    return file
 
 
 def _write_all(file: int, content: bytes) -> None:

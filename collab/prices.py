@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_va
 from pydantic_core import ErrorDetails
 
 from collab.config import PluginConfig, RunConfig
-from collab.config_files import did_you_mean, read_yaml
+from collab.config_files import did_you_mean
 from collab.errors import ConfigError
 from collab.usage import Price
+from collab.yaml_files import read_yaml
 
 GENAI_PRICES = "genai-prices"
 """Asked for by this word, the optional package says what known providers charge."""

@@ -16,6 +16,8 @@ from collab.errors import ProblemFileError
 from collab.hub_rows import HUB_PREFIX, hub_rows
 
 _LONGEST_CELL = 1 << 24
+_PACKED = {".gz": "gunzip", ".zst": "unzstd", ".xz": "unxz", ".bz2": "bunzip2", ".zip": "unzip"}
+_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,18 @@ def read_records(source: str) -> Iterator[Record]:
         for number, row in enumerate(hub_rows(source), start=1):
             yield Record(number, row)
         return
-    path = Path(source)
+    path = Path(source).expanduser()
     if path.exists() and not path.is_file():
         raise ProblemFileError(
             f"cannot read problems from {source!r}: it is no regular file. A run reads its "
             "problems again when it goes on, so save what comes through a pipe first"
         )
-    readers = {".csv": _csv_records, ".parquet": _parquet_records}
-    yield from readers.get(path.suffix.lower(), _json_records)(path)
+    if (suffix := path.suffix.lower()) in _PACKED:
+        raise ProblemFileError(
+            f"{source!r} is packed; unpack it first, as with `{_PACKED[suffix]} {source}`"
+        )
+    readers = {".csv": _csv_records, ".tsv": _csv_records, ".parquet": _parquet_records}
+    yield from readers.get(suffix, _json_records)(path)
 
 
 def content_digest(source: str) -> str:
@@ -60,7 +66,7 @@ def content_digest(source: str) -> str:
         ProblemFileError: It cannot be read.
     """
     if not source.startswith(HUB_PREFIX):
-        return hashlib.sha256(_content(Path(source))).hexdigest()
+        return hashlib.sha256(_content(Path(source).expanduser())).hexdigest()
     digest = hashlib.sha256()
     for row in hub_rows(source):
         digest.update(json.dumps(row, sort_keys=True, default=str).encode() + b"\n")
@@ -68,8 +74,16 @@ def content_digest(source: str) -> str:
 
 
 def _content(path: Path) -> bytes:
+    """Return a file's content, as UTF-8 also where a mark says that it is UTF-16.
+
+    Raises:
+        ProblemFileError: It cannot be read.
+    """
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
+        return content.decode("utf-16").encode() if content.startswith(_MARKS) else content
+    except UnicodeDecodeError as error:
+        raise ProblemFileError(f"{str(path)!r} begins as UTF-16 and is none: {error}") from error
     except OSError as error:
         raise ProblemFileError(f"cannot read problems from {str(path)!r}: {error}") from error
 
@@ -78,10 +92,23 @@ def _content(path: Path) -> bytes:
 
 
 def _json_records(path: Path) -> Iterator[Record]:
-    lines = _content(path).removeprefix(codecs.BOM_UTF8).split(b"\n")
-    for number, line in enumerate(lines, start=1):
+    """Yield the objects of a file that has one per line, or an array of them."""
+    content = _content(path).removeprefix(codecs.BOM_UTF8)
+    if content.lstrip()[:1] == b"[" and (array := _json_array(content)) is not None:
+        for number, values in enumerate(array, start=1):
+            yield _object_record(number, values)
+        return
+    for number, line in enumerate(content.split(b"\n"), start=1):
         if line.strip():
             yield _json_record(number, line)
+
+
+def _json_array(content: bytes) -> list[object] | None:
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return values if isinstance(values, list) else None
 
 
 def _json_record(number: int, line: bytes) -> Record:
@@ -91,6 +118,10 @@ def _json_record(number: int, line: bytes) -> Record:
         return Record(number, why_broken=f"not UTF-8: {error}")
     except (ValueError, RecursionError) as error:
         return Record(number, why_broken=f"not JSON: {error}")
+    return _object_record(number, values)
+
+
+def _object_record(number: int, values: object) -> Record:
     if not isinstance(values, dict):
         return Record(number, why_broken=f"expected an object, found {type(values).__name__}")
     return Record(number, values)
@@ -105,7 +136,9 @@ def _csv_records(path: Path) -> Iterator[Record]:
     text = _content(path).removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
     csv.field_size_limit(_LONGEST_CELL)
     # Not str.splitlines: it also ends lines at characters that are text in a cell.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(path, text)
+    )
     columns: list[str] = []
     while True:
         begun = reader.line_num + 1
@@ -120,6 +153,14 @@ def _csv_records(path: Path) -> Iterator[Record]:
             columns = _column_names(path, cells)
         elif cells:
             yield _csv_record(reader.line_num, columns, cells)
+
+
+def _delimiter(path: Path, text: str) -> str:
+    """Return what stands between cells: by the ending, and by the line of column names."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    names = text.partition("\n")[0]
+    return ";" if ";" in names and "," not in names else ","
 
 
 def _column_names(path: Path, cells: list[str]) -> list[str]:

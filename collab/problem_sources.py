@@ -3,7 +3,8 @@
 import hashlib
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from os import PathLike, fspath
 from string import Formatter
 from typing import Literal
@@ -33,6 +34,11 @@ class ProblemSource(BaseModel):
     source: str = Field(
         min_length=1,
         description="A file (.csv, .parquet, else JSON Lines), or hf://owner/name?split=test.",
+    )
+    rows: str = Field(
+        default="",
+        pattern=r"^(-?\d*:-?\d*)?$",
+        description="Which rows, as START:END from 0, such as 100:160, :50 or -500:; all if empty.",
     )
     prompt: str = Field(
         default="", description="Column of the question; `prompt` or `question` if not given."
@@ -100,7 +106,7 @@ class ProblemSource(BaseModel):
         Raises:
             ProblemFileError: The source cannot be read as a whole.
         """
-        for record in read_records(self.source):
+        for record in self._sliced(read_records(self.source)):
             if record.why_broken:
                 yield record
                 continue
@@ -108,6 +114,16 @@ class ProblemSource(BaseModel):
                 yield Record(record.number, self._prepared(record.values))
             except ValueError as error:
                 yield Record(record.number, why_broken=str(error))
+            except RecursionError:
+                yield Record(record.number, why_broken="a column is nested too deeply")
+
+    def _sliced(self, records: Iterable[Record]) -> Iterable[Record]:
+        if not self.rows:
+            return records
+        start, end = (int(part) if part else None for part in self.rows.split(":"))
+        if min(start or 0, end or 0) < 0:
+            return list(records)[start:end]
+        return islice(records, start, end)
 
     def _prepared(self, row: Mapping[str, object]) -> dict[str, object]:
         """Return what a problem is made from.
@@ -125,8 +141,8 @@ class ProblemSource(BaseModel):
             )
             if column in row or name in given
         }
-        texts = {name: _as_text(value) for name, value in row.items()}
-        texts.pop("prompt", None)
+        # Only the columns that are shown: what stands in others is no matter.
+        texts = {name: _as_text(row[name]) for name in self._shown & set(row)}
         if found.get("prompt") is not None:
             texts["prompt"] = _as_text(found["prompt"])
         if self.choices:
@@ -134,6 +150,11 @@ class ProblemSource(BaseModel):
         if self.template or self.choices:
             found["prompt"] = _filled(self.template or "{prompt}\n\n{choices}", texts)
         return found
+
+    @property
+    def _shown(self) -> set[str]:
+        """The columns that the template names, the question's own apart."""
+        return {name for _, name, _, _ in Formatter().parse(self.template) if name} - {"prompt"}
 
     def _with_choices(
         self, row: Mapping[str, object], found: Mapping[str, object], texts: dict[str, str]
@@ -151,7 +172,12 @@ class ProblemSource(BaseModel):
             random.Random(int.from_bytes(digest, "big")).shuffle(order)
         lines = (f"({LETTERS[n]}) {options[place]}" for n, place in enumerate(order))
         texts["choices"] = "\n".join(lines)
-        return {"id": name, "answer": None if right is None else LETTERS[order.index(right)]}
+        has_own_id = bool(found.get("id"))
+        return {
+            "id": name,
+            "has_own_id": has_own_id,
+            "answer": None if right is None else LETTERS[order.index(right)],
+        }
 
     def _options_of(self, row: Mapping[str, object]) -> list[str]:
         if isinstance(self.choices, str):

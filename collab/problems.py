@@ -1,5 +1,6 @@
 """Problems, and reading them from files and data sets."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,20 +61,52 @@ def read_problems(source: ProblemSource | Path) -> Iterator[Problem | BrokenLine
     Without options, a row has `prompt` (or `question`), and optionally `id` and `answer`. Empty
     lines are passed over.
 
+    A row without an id whose prompt came before is a problem of its own: its id is the prompt's
+    with the number of its turn, such as `-2`.
+
     Raises:
-        ProblemFileError: It cannot be read, or two rows have the same id.
+        ProblemFileError: It cannot be read, no row of it is a problem, or two rows have one id.
     """
     source = source if isinstance(source, ProblemSource) else ProblemSource(source=str(source))
+    broken: list[BrokenLine] = []
+    problems = _all_rows(source)
+    for problem in problems:
+        if isinstance(problem, Problem):
+            yield from broken
+            yield problem
+            yield from problems
+            return
+        broken.append(problem)
+    if broken:
+        raise ProblemFileError(
+            f"no row of {str(source)!r} is a problem; line {broken[0].line}: {broken[0].why}. "
+            "Expected JSON Lines (an object per line), a JSON array of objects, CSV, TSV or "
+            "Parquet, by the file's ending, with a column `prompt` or `question`, or one that "
+            "`problems.prompt` names"
+        )
+
+
+def _all_rows(source: ProblemSource) -> Iterator[Problem | BrokenLine]:
     seen: dict[str, int] = {}
+    turns: Counter[str] = Counter()
     for record in source.records():
         problem = _as_problem(record)
+        if isinstance(problem, Problem) and not _has_own_id(record):
+            turns[problem.id] += 1
+            if (turn := turns[problem.id]) > 1:
+                problem = problem.model_copy(update={"id": f"{problem.id}-{turn}"})
         if first := seen.get(problem.id):
             raise ProblemFileError(
                 f"{str(source)!r} has the id {problem.id!r} on lines {first} and {record.number}; "
-                "give every problem its own `id` (without one, equal prompts are one problem)"
+                "give every problem its own `id`, or none an id"
             )
         seen[problem.id] = record.number
         yield problem
+
+
+def _has_own_id(record: Record) -> bool:
+    own = record.values.get("has_own_id", record.values.get("id") not in (None, ""))
+    return bool(own)
 
 
 def _as_problem(record: Record) -> Problem | BrokenLine:

@@ -19,6 +19,7 @@ from collab.proposals import Distribution, Proposal, Token
 from collab.signals import Observation, Steering
 from collab.units import Unit
 from collab.verdicts import Abstain, Verdict
+from collab.views import ThinkingTags
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +142,15 @@ class Case:
             begins with the draft. Without a mentor's, the question is whether the draft stands.
         mentor: The author of the mentor's proposal, or empty.
         answer: The answer up to the mark.
+        thinking: The tags between which the answer thinks aloud, as the generator's view names
+            them.
     """
 
     draft: Draft
     proposals: Mapping[str, Proposal]
     mentor: str
     answer: str = field(repr=False)
+    thinking: ThinkingTags | None = None
 
 
 class Handles(Protocol):

@@ -14,11 +14,13 @@ from collab.controller import Result
 from collab.decisions import Decision
 from collab.grading import Extraction, Grade, Grader, grade
 from collab.problems import BrokenLine
+from collab.texts import shortened
 from collab.trace import Decided, Span, TraceEvent, Verified
 from collab.usage import Call, Usage
 
 Row = dict[str, JsonValue]
 
+_LONGEST_MESSAGE = 2_000
 _JUDGING = frozenset({"judge", "score"})
 
 
@@ -41,12 +43,14 @@ def result_row(
         "answer": graded.answer,
         "reference": result.problem.answer,
         "grader": graded.grader,
+        "found_by": graded.found_by,
+        "compared_by": graded.compared_by,
         "reason": result.reason,
         "text": result.text,
         "mentor_share": result.mentor_share,
         "usage": {role: _usage(usage) for role, usage in result.usage.items()},
         "cost_usd": result.cost_usd,
-        "error": {"type": type(error).__name__, "message": str(error)} if error else None,
+        "error": _error(error) if error else None,
         "degradations": list(result.degradations),
         "attempt": attempt,
         "spans": [_span(span) for span in result.spans],
@@ -65,6 +69,8 @@ def broken_line_row(line: BrokenLine) -> Row:
         "answer": None,
         "reference": None,
         "grader": None,
+        "found_by": None,
+        "compared_by": None,
         "reason": "error",
         "text": "",
         "mentor_share": 0.0,
@@ -89,11 +95,27 @@ def ledger_row(result: Result, *, attempt: int = 1) -> Row:
     }
 
 
+def abandoned_row(result: Result) -> Row:
+    """Return what a problem has cost that was given up: it has no outcome, only calls."""
+    return {
+        "id": result.problem.id,
+        "usage": {role: _usage(usage) for role, usage in result.usage.items()},
+        "cost_usd": result.cost_usd,
+        "calls": [_call(call) for call in result.calls],
+    }
+
+
 def usage_of(row: Mapping[str, JsonValue]) -> dict[str, Usage]:
     """Return a row's usage by role, without its times."""
     usage = row["usage"]
     assert isinstance(usage, dict), "rows are written by this module"
     return {role: Usage(**counts) for role, counts in usage.items()}  # type: ignore[arg-type]  # as written by `_usage`
+
+
+def grade_of(row: Mapping[str, JsonValue]) -> Grade:
+    """Return a row's grade; rows from before its rules were kept have none."""
+    names = ("outcome", "answer", "grader", "found_by", "compared_by")
+    return Grade(**{name: row.get(name) for name in names})  # type: ignore[arg-type]  # as written above
 
 
 def _grade(result: Result, extraction: Extraction, grader: Grader) -> Grade:
@@ -105,7 +127,12 @@ def _grade(result: Result, extraction: Extraction, grader: Grader) -> Grade:
         reason=result.reason,
         extraction=extraction,
         grader=grader,
+        thinking=result.thinking,
     )
+
+
+def _error(error: Exception) -> JsonValue:
+    return {"type": type(error).__name__, "message": shortened(str(error), _LONGEST_MESSAGE)}
 
 
 def _usage(usage: Usage) -> JsonValue:

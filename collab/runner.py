@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from time import perf_counter
 
 import anyio.to_thread
@@ -14,7 +13,7 @@ from collab.controller import Result
 from collab.errors import ConfigError
 from collab.prices import price_record
 from collab.problems import BrokenLine, Problem, read_problems
-from collab.rows import Row, broken_line_row, ledger_row, result_row, usage_of
+from collab.rows import Row, abandoned_row, broken_line_row, ledger_row, result_row, usage_of
 from collab.store import RunStore
 from collab.summary import Summary
 from collab.usage import Usage
@@ -80,7 +79,7 @@ async def run(
     if config.problems is None or config.out is None:
         missing = "problems" if config.problems is None else "out"
         raise ConfigError(f"a run needs {missing}; give --{missing} or the key in the YAML file")
-    problems = list(islice(read_problems(config.problems), config.limit))
+    problems = config.chosen(read_problems(config.problems))
     recorded = installed_versions() | price_record(config)
     with RunStore(config.out, config.compared_record(), recorded) as store:
         work = _Work(config, store, problems, on_progress, is_retrying_errors=is_retrying_errors)
@@ -129,7 +128,7 @@ class _Work:
         self.worked_on = 0
         self.budget_reached = ""
         self._note_budget()
-        for row in [*store.rows.values(), *store.superseded]:
+        for row in [*store.rows.values(), *store.superseded, *store.abandoned]:
             self._spend(row)
 
     async def finish(self) -> None:
@@ -143,6 +142,7 @@ class _Work:
         async with await build_aside(self._config) as controller:
             self.ready = perf_counter()
             self._begin()
+            controller.on_abandoned = self._keep_abandoned
             async with controller.map(
                 self._until_spent(), concurrency=self._config.concurrency
             ) as results:
@@ -164,6 +164,10 @@ class _Work:
         attempt = self._store.next_attempt(result.problem.id)
         row = await graded_row(result, self._config, attempt=attempt)
         self._put(row, ledger_row(result, attempt=attempt))
+
+    def _keep_abandoned(self, result: Result) -> None:
+        if result.calls:
+            self._store.note_abandoned(abandoned_row(result))
 
     def _put(self, row: Row, ledger: Row | None) -> None:
         # Not in a thread: a cancelled invocation must not go on without its last write.

@@ -3,6 +3,7 @@
     config.json      what the rows depend on; another configuration is refused
     results.jsonl    one line per finished problem, on disk before it is reported
     ledger.jsonl     the calls of each problem, written before its result
+    abandoned.jsonl  the calls of problems that were given up, as by an interruption
     summary.json     computed from the rows whenever the directory is closed
     lock             held by the one process that writes, and released by the system if it dies
 
@@ -19,6 +20,7 @@ from typing import Self
 
 from pydantic import JsonValue
 
+from collab.config import RunConfig
 from collab.durable_files import (
     append_line,
     cut_torn_line,
@@ -29,10 +31,15 @@ from collab.durable_files import (
 from collab.errors import RunDirectoryError
 from collab.prices import priced_by
 from collab.rows import Row
+from collab.run_files import (
+    FORMAT,
+    AbandonedShape,
+    attempt_of,
+    read_attempts,
+    read_config,
+    read_lines,
+)
 from collab.summary import Summary, summarise
-
-FORMAT = 1
-"""Version of the directory's files."""
 
 
 class RunStore:
@@ -46,6 +53,7 @@ class RunStore:
     Attributes:
         rows: The newest row of each problem, by id.
         superseded: Rows that a newer attempt replaced.
+        abandoned: Usage and calls of problems that were given up before they had a row.
     """
 
     def __init__(
@@ -54,6 +62,7 @@ class RunStore:
         self.folder = folder
         self.rows: dict[str, Row] = {}
         self.superseded: list[Row] = []
+        self.abandoned: list[Row] = []
         self._compared = dict(compared)
         self._recorded = dict(recorded)
         self._lock: int | None = None
@@ -93,7 +102,7 @@ class RunStore:
     ) -> None:
         """Write the summary and unlock. A summary that cannot be written hides no other error."""
         try:
-            if self.rows:
+            if self.rows or self.abandoned:
                 self._write("summary.json", self.summary.as_json())
         except RunDirectoryError:
             if error is None:
@@ -104,7 +113,9 @@ class RunStore:
     @property
     def summary(self) -> Summary:
         """What the rows add up to, and what priced them."""
-        return summarise(self.rows, self.superseded, priced_by(self._versions()))
+        return summarise(
+            self.rows, [*self.superseded, *self.abandoned], priced_by(self._versions())
+        )
 
     def begin(self) -> None:
         """Put the configuration on disk, so that what follows belongs to it.
@@ -129,6 +140,15 @@ class RunStore:
         self._append("results.jsonl", row)
         self._take(row)
 
+    def note_abandoned(self, row: Row) -> None:
+        """Put what a given-up problem has cost on disk; it is worked on again some time.
+
+        Raises:
+            RunDirectoryError: It cannot be written.
+        """
+        self._append("abandoned.jsonl", row)
+        self.abandoned.append(row)
+
     def has_finished(self, problem: str) -> bool:
         """Whether a problem has a row, of another outcome than `error`."""
         row = self.rows.get(problem)
@@ -142,7 +162,7 @@ class RunStore:
     # --- configuration ----------------------------------------------------------------------
 
     def _compare(self) -> None:
-        known = self._read_config()
+        known = read_config(self.folder)
         if known is None:
             if (self.folder / "results.jsonl").exists():
                 raise RunDirectoryError(
@@ -151,13 +171,11 @@ class RunStore:
                 )
             return
         found = {key: value for key, value in known.items() if key not in ("format", "versions")}
-        if known.get("format") != FORMAT:
-            raise RunDirectoryError(
-                f"{self.folder} has the format {known.get('format')!r}, this version of collab "
-                f"reads {FORMAT}; use another directory"
-            )
         # Compared as JSON, as which it is kept: a tuple is a list there.
         wanted = json.loads(json.dumps(self._compared))
+        # A key that an earlier version did not have yet was what it is by default now.
+        defaults = RunConfig.default_record()
+        found |= {key: defaults[key] for key in wanted if key not in found and key in defaults}
         if found != wanted:
             lines = "\n".join(f"  {line}" for line in _differences("", found, wanted))
             raise RunDirectoryError(
@@ -167,21 +185,9 @@ class RunStore:
 
     def _versions(self) -> list[Row]:
         """Return what was recorded beside the configuration, at every invocation that differed."""
-        known = self._read_config()
+        known = read_config(self.folder)
         versions = known.get("versions", []) if known else []
         return [one for one in versions if isinstance(one, dict)]  # type: ignore[union-attr]  # as written by `begin`
-
-    def _read_config(self) -> dict[str, JsonValue] | None:
-        path = self.folder / "config.json"
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise RunDirectoryError(f"{path} cannot be read: {error}") from error
-        if not isinstance(known, dict):
-            raise RunDirectoryError(f"{path} is damaged: expected a JSON object")
-        return known
 
     # --- rows -------------------------------------------------------------------------------
 
@@ -189,10 +195,12 @@ class RunStore:
         try:
             cut_torn_line(self.folder / "ledger.jsonl")
             cut_torn_line(self.folder / "results.jsonl")
+            cut_torn_line(self.folder / "abandoned.jsonl")
         except OSError as error:
             raise RunDirectoryError(f"{error.filename} cannot be read: {error}") from error
         for row in read_attempts(self.folder):
             self._take(row)
+        self.abandoned = read_lines(self.folder / "abandoned.jsonl", AbandonedShape)
         self._drop_ledger_without_row()
 
     def _drop_ledger_without_row(self) -> None:
@@ -203,7 +211,7 @@ class RunStore:
         path = self.folder / "ledger.jsonl"
         try:
             lines = read_whole_lines(path)
-            if lines and _attempt_of(lines[-1]) not in self._attempts():
+            if lines and attempt_of(lines[-1]) not in self._attempts():
                 replace_file(path, b"".join(line + b"\n" for line in lines[:-1]))
         except OSError as error:
             raise RunDirectoryError(f"{path} cannot be read: {error}") from error
@@ -245,52 +253,6 @@ class RunStore:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def read_rows(folder: Path) -> dict[str, Row]:
-    """Return the newest row of each problem of a run directory, by id; it may be in use.
-
-    Raises:
-        RunDirectoryError: It cannot be read.
-    """
-    return {str(row["id"]): row for row in read_attempts(folder)}
-
-
-def read_attempts(folder: Path) -> list[Row]:
-    """Return all rows of a run directory in the order of writing, earlier attempts included.
-
-    Raises:
-        RunDirectoryError: It cannot be read.
-    """
-    path = folder / "results.jsonl"
-    try:
-        lines = read_whole_lines(path)
-    except OSError as error:
-        raise RunDirectoryError(f"{path} cannot be read: {error}") from error
-    return [_parse_row(path, number, line) for number, line in enumerate(lines, start=1)]
-
-
-def _parse_row(path: Path, number: int, line: bytes) -> Row:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        why = str(error)
-    else:
-        if isinstance(row, dict) and {"id", "outcome", "usage", "spans", "attempt"} <= set(row):
-            return row
-        why = "it is not a row of results"
-    raise RunDirectoryError(
-        f"{path} is damaged on line {number}: {why}; remove that line to have its problem done "
-        "again"
-    )
-
-
-def _attempt_of(line: bytes) -> tuple[JsonValue, JsonValue] | None:
-    try:
-        ledger = json.loads(line)
-    except ValueError:
-        return None
-    return (ledger.get("id"), ledger.get("attempt")) if isinstance(ledger, dict) else None
 
 
 def _differences(place: str, found: JsonValue, wanted: JsonValue) -> list[str]:

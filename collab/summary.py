@@ -1,12 +1,12 @@
 """The summary of a run: always computed from its rows, never counted along the way."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 
 from pydantic import JsonValue
 
-from collab.grading import OUTCOMES, Outcome
+from collab.grading import OUTCOMES, Outcome, extract_answer
 from collab.roles import GENERATOR
 from collab.rows import Row, usage_of
 from collab.statistics import wilson_interval
@@ -15,6 +15,21 @@ from collab.usage import Usage
 
 _NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
 _UNSCORED: frozenset[Outcome] = frozenset({"ungraded", "ungradable"})
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Problems that failed with one kind of error.
+
+    Attributes:
+        count: How many.
+        problem: The first of them by id.
+        message: Its error.
+    """
+
+    count: int
+    problem: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +42,8 @@ class Summary:
         mentor_tokens: Tokens of the answers that mentors wrote.
         answer_tokens: Tokens of the answers that any model wrote.
         priced_by: Where prices came from, by role; several where they changed along the way.
+        failures: Failed problems by the kind of their error, the most frequent first.
+        unmarked: Problems without an answer whose text holds a number that nothing marks.
     """
 
     outcomes: Mapping[Outcome, int]
@@ -34,6 +51,8 @@ class Summary:
     mentor_tokens: int
     answer_tokens: int
     priced_by: Mapping[str, Sequence[str]]
+    failures: Mapping[str, Failures] = field(default_factory=dict)
+    unmarked: int = 0
 
     @property
     def problems(self) -> int:
@@ -81,7 +100,9 @@ class Summary:
                 for role, usage in self.usage.items()
             },
             "cost_usd": self.cost_usd,
+            "unmarked": self.unmarked,
             "priced_by": {role: list(sources) for role, sources in self.priced_by.items()},
+            "failures": {kind: asdict(one) for kind, one in self.failures.items()},
         }
 
 
@@ -94,7 +115,7 @@ def summarise(
 
     Args:
         rows: The row that counts of each problem, by id.
-        superseded: Rows of earlier attempts; only what they spent counts.
+        superseded: Rows of earlier and of given-up attempts; only what they spent counts.
         priced_by: Where prices came from, by role.
     """
     outcomes: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
@@ -113,7 +134,27 @@ def summarise(
         mentor_tokens=mentor_tokens,
         answer_tokens=answer_tokens,
         priced_by=priced_by,
+        failures=_failures(counted),
+        unmarked=sum(map(_is_unmarked, counted)),
     )
+
+
+def _failures(rows: Iterable[Row]) -> dict[str, Failures]:
+    errors: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        error = row.get("error")
+        if isinstance(error, dict):
+            told = (str(row["id"]), str(error.get("message")))
+            errors.setdefault(str(error.get("type")), []).append(told)
+    counted = {kind: Failures(len(told), *told[0]) for kind, told in errors.items()}
+    return dict(sorted(counted.items(), key=lambda one: -one[1].count))
+
+
+def _is_unmarked(row: Row) -> bool:
+    """Whether `last-number` would have found an answer where none is marked."""
+    if row["outcome"] != "no_answer" or row.get("grader") != "numeric":
+        return False
+    return extract_answer(str(row["text"]), extraction="last-number") is not None
 
 
 def _spans(row: Row) -> Iterator[tuple[str, str, int]]:

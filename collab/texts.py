@@ -14,3 +14,8 @@ def is_unicode(text: str) -> bool:
 def without_credentials(text: str) -> str:
     """Return a text whose URLs hold nothing but scheme, host and path: the rest may be secret."""
     return _QUERY.sub(r"\1\2***", _CREDENTIALS.sub(r"\1***@", text))
+
+
+def shortened(text: str, most: int) -> str:
+    """Return the first `most` characters of a text, saying so where it goes on."""
+    return text if len(text) <= most else f"{text[:most]} … ({len(text):,} characters)"

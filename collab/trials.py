@@ -50,6 +50,7 @@ class Trial:
             reason=rest.stop,
             extraction=self.extraction,
             grader=self.grader,
+            thinking=case.thinking,
         )
         answered = await anyio.to_thread.run_sync(graded)  # math-verify can take seconds
         return None if answered.outcome == "ungradable" else answered.outcome == "correct"

@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 NOBODY = ""
-"""In `Verdict.stands`: no proposal stands, a mentor has to redo the draft."""
+"""In `Verdict.stands`: no proposal stands, and the decision's `redo` is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,8 @@ class Verdict:
 
     Attributes:
         stands: The author whose proposal stands, or `NOBODY`.
-        upto: How many of its tokens stand, at least 1; `None` for all.
+        upto: How many of its tokens stand, at least 1; `None` for all. Of a draft that was to be
+            verified, a mentor redoes the rest.
         score: The number behind it, if there is one.
         why: Short reason for the record.
     """

@@ -21,14 +21,15 @@ async def main() -> None:
     generator = LocalTorch(model="lab/generator", threads=1)
     mentor = LocalTorch(model="lab/mentor", threads=1)
     recipe = MentorCollabFree(rate=0.24)
+    # With ids of their own: a problem's random choices come from the seed and its id.
+    problems = [Problem(id=f"q{n}", prompt=text) for n, text in enumerate(QUESTIONS)]
     async with Controller(generator=generator, mentor=mentor, recipe=recipe, seed=0) as controller:
-        async with controller.stream(QUESTIONS[0]) as events:
+        async with controller.stream(problems[0]) as events:
             async for event in events:
                 if isinstance(event, Committed):
                     print(f"{event.span.author:>9}: {event.span.text!r}")
                 elif isinstance(event, Finished):
                     print(f"mentor share {event.result.mentor_share:.0%}, {event.result.usage}")
-        problems = [Problem(id=f"q{n}", prompt=text) for n, text in enumerate(QUESTIONS)]
         async with controller.map(problems, concurrency=8) as results:
             async for result in results:
                 print(

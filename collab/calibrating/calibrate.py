@@ -146,7 +146,7 @@ async def calibrate(
 async def _run(config: RunConfig, recipe: Recipe, target: Target) -> float:
     """Run the pair on the problems; return what it came to, as the target counts."""
     assert config.problems is not None, "asked for by `calibrate`"
-    lines = list(read_problems(config.problems))[: config.limit]
+    lines = config.chosen(read_problems(config.problems))
     problems = [one for one in lines if isinstance(one, Problem)]
     results: list[Result] = []
     async with (

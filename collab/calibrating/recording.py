@@ -5,7 +5,6 @@ They are kept in a run directory, row by row; the same call goes on where it sto
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import anyio.to_thread
@@ -24,8 +23,9 @@ from collab.protocols import Verifier
 from collab.recipes import Recipe
 from collab.roles import GENERATOR
 from collab.rows import Row, ledger_row
+from collab.run_files import read_rows
 from collab.runner import Progress, graded_row
-from collab.store import RunStore, read_rows
+from collab.store import RunStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ async def record(
     if config.problems is None or config.out is None:
         missing = "problems" if config.problems is None else "out"
         raise ConfigError(f"calibration needs {missing}; give --{missing}")
-    lines = islice(read_problems(config.problems), config.limit)
+    lines = config.chosen(read_problems(config.problems))
     problems = [one for one in lines if isinstance(one, Problem)]
     if not problems:
         raise ProblemFileError(f"there is no problem in {config.problems}")

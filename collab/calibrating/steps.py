@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from collab.decisions import Mark
-from collab.durable_files import replace_file
+from collab.durable_files import make_folder, replace_file
 from collab.errors import TrainingError
 from collab.proposals import Proposal, Token
 from collab.protocols import Draft
@@ -101,7 +101,7 @@ def keep_text(folder: Path, problem: str, steps: Sequence[SignalledStep]) -> dic
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # names are arrays, no options
     content = buffer.getvalue()
     file = f"states/{hashlib.sha256(problem.encode()).hexdigest()[:32]}.npz"
-    (folder / "states").mkdir(exist_ok=True)
+    make_folder(folder / "states")
     replace_file(folder / file, content)
     digest = hashlib.sha256(content).hexdigest()
     return {"steps": listed, "states": {"file": file, "sha256": digest}}

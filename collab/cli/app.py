@@ -16,6 +16,8 @@ import typer
 
 from collab import __version__
 from collab.cli.flags import CalibrateFlags, ExtractFlags, PairFlags, RunFlags, TrainFlags
+from collab.cli.interrupts import exit_code_of
+from collab.cli.terminal import say
 from collab.errors import CollabError, ConfigError
 
 DONE, SOME_FAILED, CANNOT, BUDGET_REACHED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -394,8 +396,8 @@ def _exit_codes() -> Iterator[None]:
     try:
         yield
     except CollabError as error:
-        typer.echo(f"error: {error}", err=True)
+        say(f"error: {error}")
         raise typer.Exit(CANNOT if isinstance(error, ConfigError) else SOME_FAILED) from error
     except KeyboardInterrupt as error:
-        typer.echo("interrupted", err=True)
-        raise typer.Exit(INTERRUPTED) from error
+        say("interrupted")
+        raise typer.Exit(exit_code_of(error)) from error

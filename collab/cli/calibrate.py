@@ -1,13 +1,11 @@
 """`collab calibrate`: thresholds of a recipe for a wanted share, from held-out problems."""
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import cast
 
-import anyio
 from pydantic import BaseModel, JsonValue
 from rich.console import Console
 from rich.table import Table
@@ -21,9 +19,10 @@ from collab.calibrating.calibrate import (
 )
 from collab.calibrating.calibrator import Calibrator
 from collab.cli.flags import CalibrateFlags, RunFlags
+from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
 from collab.cli.progress import shown_progress
-from collab.cli.terminal import percent
+from collab.cli.terminal import percent, say
 from collab.config import PluginConfig, RunConfig
 from collab.config_files import load_config
 from collab.errors import ConfigError
@@ -48,14 +47,13 @@ def execute(flags: RunFlags, calibrating: CalibrateFlags, *, as_json: bool) -> i
     try:
         with shown_progress("problems") as report:
             work = partial(calibrate, config, family, calibrator, plan, on_progress=report)
-            found = anyio.run(work)
-    except KeyboardInterrupt:
-        print(
+            found = run_interruptible(work)
+    except KeyboardInterrupt as interruption:
+        say(
             f"interrupted; what was recorded is on disk in {config.out}; run the same command "
-            "again to go on",
-            file=sys.stderr,
+            "again to go on"
         )
-        return 130
+        return exit_code_of(interruption)
     _print(found, named.use, config, as_json=as_json)
     return 0
 

@@ -1,7 +1,6 @@
 """`collab demo`: several ways to use the shipped pair of tiny models, measured and shown."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,21 +9,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import anyio
 from pydantic import JsonValue
 from rich.console import Console
 
 from collab.cli.demo_ways import WAYS, Way
+from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.progress import shown_progress
-from collab.cli.terminal import authored, columns, harmless, percent, with_interval
+from collab.cli.terminal import authored, columns, harmless, percent, say, with_interval
 from collab.config import RunConfig
 from collab.config_files import parse_config
 from collab.errors import ConfigError
 from collab.problems import Problem, read_problems
 from collab.roles import GENERATOR
 from collab.rows import Row
+from collab.run_files import read_rows
 from collab.runner import RunSummary, run
-from collab.store import read_rows
 
 LAB_PACKAGE = "collab_backends.lab"
 
@@ -98,10 +97,10 @@ def execute(limit: int, concurrency: int, out: Path | None, *, as_json: bool) ->
     with _folder(out) as folder:
         try:
             measured = [_measure(way, lab, folder, limit, concurrency) for way in WAYS]
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interruption:
             kept = f"; {out} keeps what is finished, run the same command again" if out else ""
-            print(f"interrupted{kept}", file=sys.stderr)
-            return 130
+            say(f"interrupted{kept}")
+            return exit_code_of(interruption)
     problems = [one for one in read_problems(lab / "problems.jsonl") if isinstance(one, Problem)]
     shown = _telling(measured, problems[:limit])
     if as_json:
@@ -147,7 +146,7 @@ def _measure(way: Way, lab: Path, folder: Path, limit: int, concurrency: int) ->
         f"demo, {way.label}",
     )
     with shown_progress(way.label) as report:
-        outcome = anyio.run(partial(run, config, on_progress=report))
+        outcome = run_interruptible(partial(run, config, on_progress=report))
     return Measured(way, outcome, read_rows(folder / way.folder))
 
 

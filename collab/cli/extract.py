@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import anyio
 from pydantic import JsonValue
 
 from collab.cli.flags import ExtractFlags, RunFlags
+from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
 from collab.cli.progress import shown_progress
+from collab.cli.terminal import say
 from collab.config import RunConfig
 from collab.config_files import load_config
 from collab.errors import ConfigError
@@ -46,10 +47,10 @@ def execute(name: str, flags: RunFlags, extracting: ExtractFlags, *, as_json: bo
     collect = partial(collect_steps, config, extractor, texts=extracting.texts, on_progress=show)
     try:
         with shown_progress("texts") as report:
-            anyio.run(collect)
-    except KeyboardInterrupt:
-        print(_interruption(latest, config), file=sys.stderr)
-        return 130
+            run_interruptible(collect)
+    except KeyboardInterrupt as interruption:
+        say(_interruption(latest, config))
+        return exit_code_of(interruption)
     assert config.out is not None, "collecting has asked for it"
     collected = read_collected_steps(config.out, texts=extracting.texts)
     card, path, warnings = extract(extractor, collected)

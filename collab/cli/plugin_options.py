@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from collab.errors import ConfigError, PluginError
 from collab.plugins import Kind, explain, find, installed
+from collab.yaml_files import parse_yaml
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -57,10 +57,7 @@ def _option(made: type[BaseModel], part: str, setting: str) -> tuple[str, object
             f"setting {setting!r} is no option of the {part}; write {part}.KEY=VALUE with one "
             f"of: {', '.join(sorted(made.model_fields))}"
         )
-    try:
-        return key, yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"setting {setting!r}: {text!r} is not YAML") from error
+    return key, parse_yaml(text, f"setting {setting!r}: {text!r}")
 
 
 def _has(kind: Kind, name: str, part: str) -> bool:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from collab.cli.terminal import harmless, listed
+from collab.cli.terminal import harmless, listed, say
 from collab.runner import Progress
 
 Report = Callable[[Progress], None]
@@ -76,4 +76,4 @@ class _LineReport:
 
     def _print(self, line: str) -> None:
         if line:
-            print(line, file=sys.stderr, flush=True)
+            say(line)

@@ -1,22 +1,23 @@
 """`collab run`: a problems file into a run directory."""
 
 import json
-import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import anyio
-
 from collab.cli.flags import RunFlags
+from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.progress import shown_progress
-from collab.cli.terminal import columns, costs, listed, percent, with_interval
+from collab.cli.terminal import columns, costs, harmless, listed, percent, say, with_interval
 from collab.config import RunConfig
 from collab.config_files import load_config
 from collab.runner import Progress, RunSummary, run
 from collab.summary import Summary
+from collab.texts import shortened
 
 _MUCH_TRUNCATED = 0.05
+_LONGEST_REASON = 300
+_MUCH_UNMARKED = 0.5
 _COUNTS = (
     "calls",
     "estimated_calls",
@@ -46,12 +47,12 @@ def execute(path: Path | None, flags: RunFlags, *, as_json: bool) -> int:
 
     try:
         with shown_progress("run") as report:
-            outcome = anyio.run(
+            outcome = run_interruptible(
                 partial(run, config, on_progress=show, is_retrying_errors=flags.is_retrying_errors)
             )
-    except KeyboardInterrupt:
-        print(_interruption(latest, config), file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interruption:
+        say(_interruption(latest, config))
+        return exit_code_of(interruption)
     print(_as_json(outcome, config) if as_json else _as_text(outcome, config))
     return _exit_code(outcome)
 
@@ -116,6 +117,11 @@ def _notes(outcome: RunSummary) -> list[str]:
     if summary.outcomes["truncated"] > _MUCH_TRUNCATED * max(summary.graded, 1):
         cut = percent(summary.outcomes["truncated"] / summary.graded)
         notes.append(f"note: {cut} of the answers were cut off; raise max_answer_tokens")
+    if summary.unmarked > _MUCH_UNMARKED * summary.graded:
+        notes.append(
+            f"note: {summary.unmarked} of {summary.graded} answers hold a number and mark none as "
+            "the answer; with `--set extraction=last-number` and another --out the last one counts"
+        )
     if ungradable := summary.outcomes["ungradable"]:
         notes.append(
             f"note: the grader could not tell of {ungradable} answers; they are in no accuracy"
@@ -123,6 +129,11 @@ def _notes(outcome: RunSummary) -> list[str]:
     if outcome.budget_reached:
         notes.append(
             f"budget reached: {outcome.budget_reached}; raise it and run the same command to go on"
+        )
+    for kind, failed in summary.failures.items():
+        notes.append(
+            f"{failed.count} failed with {kind}, such as {harmless(failed.problem)}: "
+            f"{shortened(harmless(failed.message), _LONGEST_REASON)}"
         )
     if summary.outcomes["error"]:
         notes.append("note: failed problems stay failed; --retry-errors works on them again")

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import anyio
 from rich.console import Console
 from rich.text import Text
 
 from collab.assembly import build_aside
 from collab.cli.flags import PairFlags
+from collab.cli.interrupts import run_interruptible
 from collab.cli.terminal import authored, costs, harmless, percent
 from collab.config import RunConfig
 from collab.config_files import load_config
@@ -32,7 +32,7 @@ def execute(prompt: str, flags: PairFlags, *, as_json: bool) -> int:
     problem = Problem(prompt=sys.stdin.read() if prompt == "-" else prompt)
     prices = priced_by([price_record(config)])
     screen = None if as_json else _Screen(prices)
-    result = anyio.run(partial(_solve, config, problem, screen))
+    result = run_interruptible(partial(_solve, config, problem, screen))
     if as_json:
         row: dict[str, object] = {"prompt": problem.prompt}
         row |= result_row(result, extraction=config.extraction) | {"priced_by": {**prices}}

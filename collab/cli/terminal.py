@@ -1,7 +1,10 @@
 """Text for terminals: columns, percentages, and model text made harmless."""
 
+import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from rich.text import Text
 
@@ -27,6 +30,25 @@ def authored(text: str, author: str) -> Text:
         return Text(text)
     before, _, after = text.partition(words)
     return Text.assemble(before, (f"⟦{words}⟧", MENTOR_STYLE), after)
+
+
+def say(text: str) -> None:
+    """Print a line on standard error; where nobody can read it any more, that ends nothing."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def open_closed_streams() -> None:
+    """Have standard streams that were closed lead nowhere.
+
+    Else the next files that are opened take their places, and what some library prints lands there.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115  # stays open
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:

@@ -1,18 +1,17 @@
 """`collab train verifier`: branches of a run, and a verifier that has learnt from them."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import anyio
 from pydantic import JsonValue
 
 from collab.cli.flags import RunFlags, TrainFlags
+from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
 from collab.cli.progress import shown_progress
-from collab.cli.terminal import percent, with_interval
+from collab.cli.terminal import percent, say, with_interval
 from collab.config import RunConfig
 from collab.config_files import load_config
 from collab.errors import ConfigError
@@ -43,10 +42,12 @@ def execute(name: str, flags: RunFlags, training: TrainFlags, *, as_json: bool) 
 
     try:
         with shown_progress("branches") as report:
-            anyio.run(partial(collect, config, trainer, samples=training.samples, on_progress=show))
-    except KeyboardInterrupt:
-        print(_interruption(latest, config), file=sys.stderr)
-        return 130
+            run_interruptible(
+                partial(collect, config, trainer, samples=training.samples, on_progress=show)
+            )
+    except KeyboardInterrupt as interruption:
+        say(_interruption(latest, config))
+        return exit_code_of(interruption)
     assert config.out is not None, "collecting has asked for it"
     options = FitOptions(
         held_out=training.held_out, tie_weight=training.tie_weight, seed=config.seed

@@ -8,11 +8,10 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-import anyio
-
 from collab.assembly import build_backends, build_controller
 from collab.calibration import Connected, calibrate
 from collab.cli.demo import lab_folder
+from collab.cli.interrupts import run_interruptible
 from collab.cli.validate_findings import Findings
 from collab.cli.validate_json import as_json_object
 from collab.cli.validate_text import print_findings
@@ -47,7 +46,7 @@ def execute(path: Path, *, is_loading: bool, estimated_problems: int, as_json: b
     )
     if is_loading:
         backends = build_backends(config)
-        findings = anyio.run(partial(_examine, findings, backends, estimated_problems))
+        findings = run_interruptible(partial(_examine, findings, backends, estimated_problems))
     if as_json:
         print(json.dumps(as_json_object(findings), indent=2))
     else:

@@ -2,8 +2,8 @@
 
 import hashlib
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -22,7 +22,7 @@ from collab.controller.loop import ProblemLoop
 from collab.controller.metered import MeteredSession
 from collab.controller.participant import Participant
 from collab.controller.plugins import PluginSessions
-from collab.controller.result import ERROR, Finished, Result
+from collab.controller.result import CANCELLED, ERROR, Finished, Result
 from collab.errors import (
     ConfigError,
     EmptyPromptError,
@@ -41,7 +41,7 @@ from collab.texts import is_unicode
 from collab.trace import Ended, Trace, TraceEvent
 from collab.usage import Ledger
 from collab.verdicts import NOBODY
-from collab.views import View
+from collab.views import ThinkingTags, View
 
 StreamEvent = TraceEvent | Finished
 """What `Controller.stream` delivers."""
@@ -57,6 +57,7 @@ class _Work:
     problem: Problem
     trace: Trace = field(default_factory=Trace)
     ledger: Ledger = field(default_factory=Ledger)
+    started: float = field(default_factory=perf_counter)
 
 
 class Controller:
@@ -72,6 +73,11 @@ class Controller:
         recipe: How problems are worked on, or a factory of it.
         seed: Of every random choice, together with the problem's id.
         budget: What one problem may spend.
+
+    Attributes:
+        on_abandoned: Called with each result that no one receives, so that its paid calls can be
+            kept: of a problem cancelled in the middle, with its partial text and the reason
+            `cancelled`, or of one that was finished just before. Must not wait for anything.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class Controller:
         seed: int = 0,
         budget: Budget = _NO_BUDGET,
     ) -> None:
+        self.on_abandoned: Callable[[Result], None] = _drop
         self.recipe = recipe if isinstance(recipe, Recipe) else made(recipe)
         self.seed = seed
         self.budget = budget
@@ -90,6 +97,7 @@ class Controller:
         self._backends = {GENERATOR: generator, **_mentors(mentor)}
         self._models: dict[str, Model] = {}
         self._stack = AsyncExitStack()
+        self._entered_by = 0
 
     async def __aenter__(self) -> Self:
         """Connect the models; equal backends share one model.
@@ -101,16 +109,17 @@ class Controller:
         if self._models:
             raise ConfigError("the controller is connected already; use one block at a time")
         async with AsyncExitStack() as stack:
-            connections = Connections(stack)
+            connections, models = Connections(stack), dict[str, Model]()
             for role, backend in self._backends.items():
-                self._models[role] = await connections.connect(role, backend)
-            capabilities = {role: model.capabilities for role, model in self._models.items()}
+                models[role] = await connections.connect(role, backend)
+            capabilities = {role: model.capabilities for role, model in models.items()}
             self._ensure_layers(capabilities[GENERATOR])
             self.degradations = (
                 *match_needs(self.recipe.needs, capabilities),
                 *inexact_modes(capabilities),
             )
-            self._stack = stack.pop_all()
+            self._stack, self._models = stack.pop_all(), models
+            self._entered_by = anyio.get_current_task().id
         return self
 
     async def __aexit__(
@@ -119,7 +128,16 @@ class Controller:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Release the models."""
+        """Release the models.
+
+        Raises:
+            ConfigError: Another task than the one that entered leaves, as cells of a notebook do.
+        """
+        if anyio.get_current_task().id != self._entered_by:
+            raise ConfigError(
+                "the controller is left in another task than the one that entered it; in a "
+                "notebook use `collab.BlockingController`, or one `async with` block in one cell"
+            )
         self._models = {}
         await self._stack.__aexit__(kind, error, traceback)
 
@@ -159,7 +177,8 @@ class Controller:
 
                 async with sender:
                     result = await self._work_on(_as_problem(problem), send)
-                    await send(Finished(result))
+                    with self._abandoning(result):
+                        await send(Finished(result))
 
         with unwrapped():
             async with receiver, anyio.create_task_group() as group:
@@ -184,10 +203,12 @@ class Controller:
         async def work(workers: TaskGroup) -> None:
             for problem in source:
                 result = await self.solve(problem)
-                try:
-                    await sender.send(result)
-                except anyio.BrokenResourceError:  # the reader closed its end
-                    workers.cancel_scope.cancel()
+                with self._abandoning(result):
+                    try:
+                        await sender.send(result)
+                    except anyio.BrokenResourceError:  # the reader closed its end
+                        workers.cancel_scope.cancel()
+                        await anyio.lowlevel.checkpoint()
 
         async def work_on_all() -> None:
             with unwrapped():
@@ -212,30 +233,42 @@ class Controller:
 
     async def _result_of(self, problem: Problem, emit: Emit) -> Result:
         work = _Work(problem)
-        started = perf_counter()
         log_event("problem.started", problem=problem.id)
         error: Exception | None = None
         try:
             reason = await self._run_within_deadline(work, emit)
         except anyio.get_cancelled_exc_class() as raised:
             if is_asked_to_stop():
+                self.on_abandoned(self._result(work, CANCELLED))
                 raise
             reason, error = ERROR, ProblemError(f"the problem was cancelled: {raised!r}")
         except Exception as raised:  # noqa: BLE001  # a failure belongs to one problem
             reason, error = ERROR, raised
         await emit(work.trace.record(Ended(reason)))
-        result = Result(
-            problem=problem,
+        log_event("problem.ended", problem=problem.id, reason=reason, error=repr(error or ""))
+        return self._result(work, reason, error)
+
+    @contextmanager
+    def _abandoning(self, result: Result) -> Iterator[None]:
+        """Hand a result over to `on_abandoned` if its delivery is cancelled."""
+        try:
+            yield
+        except anyio.get_cancelled_exc_class():
+            self.on_abandoned(result)
+            raise
+
+    def _result(self, work: _Work, reason: str, error: Exception | None = None) -> Result:
+        return Result(
+            problem=work.problem,
             reason=reason,
             spans=work.trace.spans,
             events=tuple(work.trace.events),
             calls=work.ledger.settled(i for span in work.trace.spans for i in span.calls),
-            duration_s=perf_counter() - started,
+            duration_s=perf_counter() - work.started,
             degradations=self.degradations,
             error=error,
+            thinking=self._thinking,
         )
-        log_event("problem.ended", problem=problem.id, reason=reason, error=repr(error or ""))
-        return result
 
     async def _run_within_deadline(self, work: _Work, emit: Emit) -> str:
         _check_prompt(work.problem)
@@ -285,6 +318,12 @@ class Controller:
                     is_observed=bool(signals.get(role, NO_SIGNALS).observations),
                 )
             yield participants
+
+    @property
+    def _thinking(self) -> ThinkingTags | None:
+        """The tags between which texts think aloud: the generator's own, or the recipe's."""
+        tags, phases = self._backends[GENERATOR].view.thinking, self.recipe.phases
+        return ThinkingTags(closing=phases.thinking_end) if phases and not tags else tags
 
     def _ensure_layers(self, generator: Capabilities) -> None:
         layers = [one.layer for one in self.recipe.policy.observations]
@@ -337,6 +376,10 @@ def _check_prompt(problem: Problem) -> None:
 
 def _as_problem(problem: Problem | str) -> Problem:
     return Problem(prompt=problem) if isinstance(problem, str) else problem
+
+
+def _drop(result: Result) -> None:
+    """Drop what there is of a cancelled problem."""
 
 
 async def _emit_nothing(event: TraceEvent) -> None:

@@ -119,9 +119,8 @@ class Drafter:
         if wanted < 1:
             return ()
         until = Until(tokens + wanted, stop_strings=self._bounds.stops)
-        written = await self._generator.generate(
-            self._trace, "look-ahead", until, self._recipe.sampling
-        )
+        # Not a look-ahead: nobody writes beside it, so its time is the draft's.
+        written = await self._generator.generate(self._trace, "draft", until, self._recipe.sampling)
         return written.tokens[tokens:]
 
     def _as_draft(

@@ -138,11 +138,17 @@ class ProblemLoop:
             mentor_tokens=len(offered.tokens),
         )
         proposals = {GENERATOR: own, mentor.name: offered}
-        case = Case(draft, MappingProxyType(proposals), mentor.name, self._trace.text)
+        case = Case(
+            draft,
+            MappingProxyType(proposals),
+            mentor.name,
+            self._trace.text,
+            self._generator.thinking,
+        )
         default = GENERATOR if self._plugins.has_verifiers else mentor.name
         verdict = await self._verify(case, default=default)
         if verdict.stands == NOBODY:
-            return await self._redo(decision)
+            return await self._redo(self._instead_of(decision))
         winner = proposals[verdict.stands]
         # At its very beginning, an end of text is no answer but a mentor that says nothing.
         is_nothing = not self._bounds.is_final(winner) or not self._trace.text
@@ -178,11 +184,17 @@ class ProblemLoop:
         return draft.proposal, await consult()
 
     async def _verify_draft(self, decision: Verify, draft: Draft) -> str:
-        case = Case(draft, {GENERATOR: draft.proposal}, "", self._trace.text)
+        case = Case(
+            draft, {GENERATOR: draft.proposal}, "", self._trace.text, self._generator.thinking
+        )
         verdict = await self._verify(case, default=GENERATOR)
         if verdict.stands == NOBODY:
             return await self._redo(decision.redo)
-        return await self._commit_draft(draft)
+        if verdict.upto is None or verdict.upto == len(draft.tokens):
+            return await self._commit_draft(draft)
+        if not await self._committer.commit(draft.proposal.part(0, verdict.upto), "draft"):
+            return "repeat"
+        return await self._redo(decision.redo)
 
     async def _redo(self, decision: Consult) -> str:
         """Commit what the mentor writes from here, unverified."""
@@ -192,6 +204,15 @@ class ProblemLoop:
         )
         verdict = Verdict(mentor.name, why="redone")
         return await self._commit_verdict(verdict, {mentor.name: offered})
+
+    def _instead_of(self, refused: Consult) -> Consult:
+        """Return the consultation to make after one of which no proposal stands."""
+        if refused.redo is None or refused.redo.mentor == refused.mentor:
+            raise PluginCallError(
+                f"the verifier let nobody stand, and policy {self._plugins.policy_name!r} names no "
+                f"other mentor than {refused.mentor!r} to ask then; give its Consult a `redo`"
+            )
+        return refused.redo
 
     def _mentor(self, decision: Consult) -> Participant:
         if decision.mentor == GENERATOR or decision.mentor not in self._participants:

@@ -41,6 +41,11 @@ class Participant:
         # Position of the session after each span it has seen; the first is the bare prompt.
         self._marks: list[SessionMark] = [session.mark]
 
+    @property
+    def thinking(self) -> ThinkingTags | None:
+        """The thinking tags of texts in the trace."""
+        return self._trace_tags
+
     def check_budget(self) -> None:
         """Raise `BudgetReached` now if the next call would."""
         self._session.check_budget()

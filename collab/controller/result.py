@@ -1,18 +1,27 @@
 """What comes out of one problem."""
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from collab.errors import CollabError
 from collab.problems import Problem
+from collab.roles import GENERATOR
 from collab.trace import Span, TraceEvent, answer_text, mentor_share
 from collab.usage import Call, Usage, usage_by_role
+from collab.views import ThinkingTags
 
 ERROR = "error"
 """The reason to end of a problem that failed."""
 
+CANCELLED = "cancelled"
+"""The reason to end of a problem whose work was given up; see `Controller.on_abandoned`."""
 
-@dataclass(frozen=True, slots=True)
+
+_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """One problem's answer and everything that led to it.
 
@@ -27,6 +36,8 @@ class Result:
         duration_s: Wall-clock seconds from start to end.
         degradations: Names of what plug-ins did without.
         error: What went wrong, if anything did; `spans` hold the partial answer then.
+        thinking: The tags between which the text thinks aloud, as the generator's view or the
+            recipe's phases name them.
     """
 
     problem: Problem
@@ -37,6 +48,33 @@ class Result:
     duration_s: float
     degradations: tuple[str, ...] = ()
     error: Exception | None = None
+    thinking: ThinkingTags | None = None
+
+    def __repr__(self) -> str:
+        """Return what became of the problem, in a line."""
+        text = self.text if len(self.text) <= _SHOWN else f"…{self.text[-_SHOWN:]}"
+        return (
+            f"Result({self.problem.id!r}, {self.reason!r}, mentor_share={self.mentor_share:.3f}, "
+            f"text={text!r}{f', error={self.error!r}' if self.error else ''})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the answer as a notebook shows it: the mentors' words are underlined."""
+        pieces = []
+        for span in self.spans:
+            told = html.escape(span.text)
+            if span.author != GENERATOR and span.kind != "injection":
+                title = html.escape(span.author, quote=True)
+                told = f'<u style="color: #a0a" title="{title}">{told}</u>'
+            pieces.append(told)
+        facts = [f"{self.reason}, {self.mentor_share:.1%} by mentors"]
+        facts += [f"{role}: {one.completion_tokens:,} tokens" for role, one in self.usage.items()]
+        if self.error is not None:
+            facts.append(f"{type(self.error).__name__}: {self.error}")
+        return (
+            f'<div style="white-space: pre-wrap">{"".join(pieces)}</div>'
+            f"<small>{html.escape('; '.join(facts))}</small>"
+        )
 
     @property
     def text(self) -> str:

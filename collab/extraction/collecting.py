@@ -23,8 +23,9 @@ from collab.prices import price_record
 from collab.problems import Problem
 from collab.roles import GENERATOR
 from collab.rows import Row, ledger_row
+from collab.run_files import read_rows
 from collab.runner import Progress, graded_row
-from collab.store import RunStore, read_rows
+from collab.store import RunStore
 from collab.training.collecting import problems_with_answers
 from collab.units import StepUnit
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from collab.durable_files import replace_file
+from collab.durable_files import make_folder, replace_file
 from collab.errors import RunDirectoryError, TrainingError
 
 States = NDArray[np.float32]
@@ -101,7 +101,7 @@ def keep_steps(
     content = buffer.getvalue()
     name = f"{_FOLDER}/{hashlib.sha256(problem.encode()).hexdigest()[:32]}.npy"
     try:
-        (folder / _FOLDER).mkdir(exist_ok=True)
+        make_folder(folder / _FOLDER)
         replace_file(folder / name, content)
     except OSError as error:
         raise RunDirectoryError(

@@ -6,7 +6,6 @@ where it stopped.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import anyio.to_thread
@@ -22,8 +21,9 @@ from collab.problem_sources import ProblemSource
 from collab.problems import Problem, read_problems
 from collab.roles import GENERATOR
 from collab.rows import Row, ledger_row
+from collab.run_files import read_rows
 from collab.runner import Progress, graded_row
-from collab.store import RunStore, read_rows
+from collab.store import RunStore
 from collab.training.branches import Branch, branch_row, read_branch
 from collab.training.collector import Collector
 from collab.training.trainer import Trainer
@@ -147,7 +147,7 @@ def problems_with_answers(config: RunConfig, source: ProblemSource, why: str) ->
         ProblemFileError: They cannot be read.
         TrainingError: None has such an answer.
     """
-    lines = list(islice(read_problems(source), config.limit))
+    lines = config.chosen(read_problems(source))
     problems = [one for one in lines if isinstance(one, Problem) and _can_grade(one, config)]
     if not problems:
         raise TrainingError(

@@ -41,8 +41,8 @@ from collab.durable_files import replace_file
 from collab.plugins import find
 from collab.problem_sources import ProblemSource
 from collab.problems import Problem, read_problems
+from collab.run_files import read_rows
 from collab.runner import run
-from collab.store import read_rows
 from collab_backends.lab import LAB_FOLDER
 from collab_policies.rank.calibrating import RankCalibrator
 from collab_policies.thoughts import count_reflections, steps_of

@@ -32,6 +32,13 @@ class MentorCollabFree(BaseModel):
         - an end of text that the generator reached without being asked about stays an end, so that
           nothing comes back to life by chance; so does the end of a segment that is taken, the
           mentor's too, where the published code has the generator write on;
+        - a word also ends after a token in which a blank follows other characters, see `WordUnit`,
+          and a mentor agrees whose text begins with the draft, see `Agreement`;
+        - near the longest answer both segments shrink to the room that is left, so the judge there
+          compares shorter texts than it would be shown by the published code;
+        - a model's own tokens are kept, where the published code encodes the whole text at every
+          call: with a tokenizer that merges blanks, the same text may be other tokens then, and go
+          on otherwise;
         - a failed call is an error, where the published code takes it for the end of a text;
         - the budget counts tokens of whoever wrote them and is kept exactly, where the published
           code counts turns and may overshoot by a segment;

@@ -73,6 +73,22 @@ def test_a_failed_problem_exits_with_one(tmp_path: Path) -> None:
     assert shown.exit_code == 1
     assert "run: 1/13 broken-line:13 error" in shown.stderr
     assert "--retry-errors works on them again" in shown.stdout
+    assert (
+        "1 failed with ProblemFileError, such as broken-line:13: line 13 of the problems file: "
+        "not JSON: " in shown.stdout
+    )
+
+
+def test_failures_are_counted_by_kind_with_one_message_each(tmp_path: Path) -> None:
+    pair = write_pair(tmp_path, fails_at=1)
+    config = write_config(tmp_path, pair=str(pair), concurrency=1, policy="never")
+
+    shown = invoke("run", config, "--json")
+
+    failures = json.loads(shown.stdout)["failures"]
+    (reason,) = failures.values()
+    assert list(failures) == ["ModelCallError"]
+    assert (reason["count"], reason["message"]) == (1, "call 1 of 'adder+1' failed as told")
 
 
 def test_failed_problems_are_retried_on_request(tmp_path: Path) -> None:
@@ -172,6 +188,7 @@ def test_an_interrupted_run_says_what_is_safe_and_goes_on(tmp_path: Path) -> Non
 
     assert process.returncode == 130
     assert messages == (
+        "ending; interrupt again to end at once\n"
         f"interrupted; 5 of 12 problems are finished and on disk in {tmp_path / 'out'}; "
         "run the same command again to go on\n"
     )

@@ -88,6 +88,21 @@ async def test_a_backend_that_cannot_connect_is_named_by_its_seat(error: BaseExc
             pass
 
 
+async def test_a_connection_that_failed_leaves_the_controller_as_it_was() -> None:
+    generator = FakeBackend(model=FakeModel("a"))
+    recipe = Recipe(policy=Never())
+    controller = Controller(
+        generator=generator, mentor=Unreachable(error=OSError("gone")), recipe=recipe
+    )
+    for _ in range(2):
+        with pytest.raises(ModelLoadError, match="the mentor cannot be reached: OSError: gone"):
+            async with controller:
+                pass
+
+    with pytest.raises(ConfigError, match="the controller is not connected"):
+        await controller.solve("q")
+
+
 async def test_a_controller_is_connected_once_at_a_time() -> None:
     controller = Controller(
         generator=FakeBackend(model=FakeModel("a")), recipe=Recipe(policy=Never())

@@ -1,6 +1,7 @@
 """Consulting and verifying, with fake models whose every token is known."""
 
-from support.plugins import KeepsDraft, Says, Scripted, solve, spans
+import pytest
+from support.plugins import KeepsDraft, Says, Scripted, fails_with, solve, spans
 
 from collab import (
     NOBODY,
@@ -14,6 +15,7 @@ from collab import (
     Verify,
     WordUnit,
 )
+from collab.errors import PluginCallError
 from collab.testing import FakeBackend, FakeModel
 from collab.trace import RolledBack, Verified
 from collab.units import TokenUnit
@@ -22,6 +24,8 @@ from collab_policies.always import Always
 from collab_policies.always_generator import AlwaysGenerator
 from collab_policies.always_mentor import AlwaysMentor
 from collab_policies.self_judge import SelfJudge
+
+REFUSED = Verdict(NOBODY)
 
 
 async def test_the_mentor_writes_from_the_start_of_the_draft() -> None:
@@ -240,3 +244,52 @@ async def test_a_mentor_may_end_a_text_that_has_begun() -> None:
     )
 
     assert (result.text, result.reason) == ("a b", "eos")
+
+
+async def test_a_draft_that_stands_in_part_is_redone_from_there() -> None:
+    policy = Scripted(script={0: Verify(redo=Consult(max_tokens=1))})
+
+    result = await solve(
+        policy,
+        generator=FakeModel("a b c d"),
+        mentor=FakeModel("A B C D"),
+        verifiers=[Says(verdict=Verdict("generator", upto=1))],
+        unit=TokenUnit(size=3),
+    )
+
+    # a stands, the mentor writes the second token, and the generator goes on from the third.
+    assert spans(result)[:2] == [("generator", "a"), ("mentor", " B")]
+    assert result.text == "a B c d"
+
+
+async def test_nothing_refused_is_committed_where_no_proposal_of_a_consultation_stands() -> None:
+    mentors = {
+        "small": FakeBackend(model=FakeModel("S S S")),
+        "large": FakeBackend(model=FakeModel("L M N")),
+    }
+    asking = Consult("small", 2, redo=Consult("large", 1))
+    recipe = Recipe(
+        policy=Scripted(script={0: asking}), unit=WordUnit(), verifiers=(Says(verdict=REFUSED),)
+    )
+
+    async with Controller(
+        generator=FakeBackend(model=FakeModel("a b c")), mentor=mentors, recipe=recipe
+    ) as controller:
+        result = await controller.solve("q")
+
+    assert spans(result) == [("large", "L"), ("generator", " b"), ("generator", " c")]
+
+
+@pytest.mark.parametrize("redo", [None, Consult(max_tokens=1)])
+async def test_a_refused_consultation_without_another_mentor_is_an_error(
+    redo: Consult | None,
+) -> None:
+    result = await solve(
+        Scripted(script={0: Consult(redo=redo)}),
+        generator=FakeModel("a b c"),
+        mentor=FakeModel("A B C"),
+        verifiers=[Says(verdict=REFUSED)],
+    )
+
+    assert result.text == ""
+    fails_with(PluginCallError, "names no other mentor than 'mentor' to ask then")(result)

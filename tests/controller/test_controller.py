@@ -149,6 +149,29 @@ async def test_cancelling_a_problem_closes_its_sessions_and_counts_its_calls() -
     assert (generator.open_sessions, generator.calls) == (0, 1)
 
 
+async def test_the_ledger_of_a_cancelled_problem_is_handed_over() -> None:
+    generator = FakeModel(LONG)
+    mentor = FakeModel(LONG, is_stuck=True)
+    controller = pair(
+        generator=FakeBackend(model=generator),
+        mentor=FakeBackend(model=mentor),
+        recipe=Recipe(policy=Always()),
+    )
+    given_up: list[Result] = []
+    controller.on_abandoned = given_up.append
+
+    async with controller:
+        with anyio.move_on_after(0.01):
+            await controller.solve("q")
+
+    (result,) = given_up
+    assert (result.reason, result.text) == ("cancelled", "")
+    assert [(call.role, call.outcome) for call in result.calls] == [
+        ("generator", "ok"),
+        ("mentor", "cancelled"),
+    ]
+
+
 async def test_problems_are_taken_only_when_there_is_room() -> None:
     taken: list[str] = []
 

@@ -178,6 +178,8 @@ async def test_tokens_beyond_a_unit_carry_the_state_at_its_end_and_are_not_decod
     assert seen == [("So", [7.0]), ("So", [7.0]), ("", None)]
     assert result.text == STEPS
     assert generator.decoded == 15  # every token of the text and its end, once
+    # Nobody writes beside it: it is the generator's own time, not hidden by a mentor's.
+    assert {call.purpose for call in result.calls} == {"draft"}
 
 
 async def test_without_hidden_states_nothing_is_written_beyond() -> None:

@@ -63,6 +63,18 @@ def test_flags_override_the_file_and_settings_override_both(tmp_path: Path) -> N
     assert config.policy == PluginConfig.model_validate({"use": "random"} | {"rate": 0.9})
 
 
+def test_another_recipe_takes_none_of_the_options_of_the_one_it_replaces(tmp_path: Path) -> None:
+    text = "recipe: {use: mentorcollab-free, rate: 0.5}\npair: lab\n"
+
+    other = read(tmp_path, text, recipe={"use": "glimprouter", "top_k": 5})
+    same = read(tmp_path, text, recipe={"use": "mentorcollab-free", "segment_tokens": 4})
+
+    assert other.recipe is not None
+    assert same.recipe is not None
+    assert other.recipe.options == {"top_k": 5}
+    assert same.recipe.options == {"rate": 0.5, "segment_tokens": 4}
+
+
 def test_a_recipe_flag_replaces_the_policy_of_the_file(tmp_path: Path) -> None:
     config = read(tmp_path, "policy: never\nunit: step", recipe="mentorcollab-free")
 
@@ -297,3 +309,13 @@ def test_settings_of_one_configuration_do_not_reach_the_next_of_the_same_pair() 
     untouched = load_config(None, {"pair": "lab"})
 
     assert untouched.pair.generator.options["model"] == "lab/generator"
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [({}, [0, 1, 2, 3]), ({"limit": 2}, [0, 1]), ({"offset": 1, "limit": 2}, [1, 2])],
+)
+def test_offset_and_limit_choose_problems(
+    tmp_path: Path, given: dict[str, int], taken: list[int]
+) -> None:
+    assert adder_config(tmp_path, **given).chosen(range(4)) == taken

@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from support.cli_helpers import invoke, write_config
-from support.run_fakes import adder_config, rows_by_id
+from support.run_fakes import ADDER, adder_config, rows_by_id
 
 from collab.assembly import build_controller
 from collab.config_files import load_config
@@ -68,6 +69,46 @@ def test_the_summary_shows_what_could_not_be_told(tmp_path: Path) -> None:
 
     assert "outcomes      2 ungradable" in shown.stdout
     assert "the grader could not tell of 2 answers; they are in no accuracy" in shown.stdout
+
+
+def test_the_summary_names_the_way_to_numbers_that_nothing_marks(tmp_path: Path) -> None:
+    config = write_config(tmp_path, problems=3, policy="never", pair=plain_pair(tmp_path))
+
+    shown = invoke("run", config)
+    taken = invoke("run", config, "--set", "extraction=last-number", "--out", tmp_path / "other")
+
+    assert "outcomes      3 no answer" in shown.stdout
+    assert (
+        "note: 3 of 3 answers hold a number and mark none as the answer; with `--set "
+        "extraction=last-number` and another --out the last one counts" in shown.stdout
+    )
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["unmarked"] == 3
+    assert "outcomes      3 correct" in taken.stdout
+    assert "mark none" not in taken.stdout
+
+
+def test_a_few_answers_without_a_mark_are_not_noted(tmp_path: Path) -> None:
+    shown = invoke("run", write_config(tmp_path, problems=3, policy="never"))
+
+    assert "outcomes      3 wrong" in shown.stdout
+    assert "mark none" not in shown.stdout
+
+
+def plain_pair(folder: Path) -> str:
+    """Write a pair whose generator names the right number and marks no answer."""
+    path = folder / "plain.yaml"
+    path.write_text(yaml.safe_dump({"generator": {"use": ADDER, "says": "That makes"}}))
+    return str(path)
+
+
+async def test_the_tags_of_the_generators_view_end_its_thinking(tmp_path: Path) -> None:
+    problems(tmp_path, "2", "3")
+    view = {"thinking": {"opening": "I add", "closing": " answer"}}
+    pair = {"generator": {"use": ADDER, "view": view}}
+
+    outcome = await run(adder_config(tmp_path, pair=pair, policy="never", verifiers=[]))
+
+    assert outcome.summary.outcomes["no_answer"] == 2
 
 
 def test_another_grader_is_another_run(tmp_path: Path) -> None:

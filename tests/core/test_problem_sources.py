@@ -35,10 +35,9 @@ def problems(where: ProblemSource | Path) -> list[Problem]:
     return [one for one in read if isinstance(one, Problem)]
 
 
-def why(where: ProblemSource | Path) -> str:
-    (line,) = read_problems(where)
-    assert isinstance(line, BrokenLine)
-    return line.why
+def why(where: ProblemSource) -> str:
+    (record,) = where.records()
+    return record.why_broken
 
 
 # --- columns, options, templates --------------------------------------------------------------
@@ -50,6 +49,22 @@ def test_columns_are_named(tmp_path: Path) -> None:
     found = problems(source(path, id="uuid", prompt="text", answer="solution"))
 
     assert found == [Problem(id="7", prompt="x?", answer="4")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "taken"),
+    [("1:3", "bc"), (":2", "ab"), ("3:", "d"), ("-2:", "cd"), (":-3", "a"), ("", "abcd")],
+)
+def test_a_source_may_be_a_part_of_its_rows(tmp_path: Path, rows: str, taken: str) -> None:
+    given: list[dict[str, object]] = [{"id": one, "prompt": f"{one}?"} for one in "abcd"]
+    path = write(tmp_path / "p.jsonl", *given)
+
+    assert "".join(one.id for one in problems(source(path, rows=rows))) == taken
+
+
+def test_rows_that_are_no_range_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"String should match pattern"):
+        source(tmp_path / "p.jsonl", rows="1-3")
 
 
 def test_a_named_column_that_a_row_lacks_breaks_the_row(tmp_path: Path) -> None:
@@ -191,3 +206,29 @@ def test_flags_keep_an_address_as_it_is(tmp_path: Path) -> None:
     config = load_config(None, {"problems": "hf://owner/name?split=test"})
 
     assert str(config.problems) == "hf://owner/name?split=test"
+
+
+def test_a_deeply_nested_column_harms_only_who_shows_it(tmp_path: Path) -> None:
+    deep = "[" * 900 + "]" * 900
+    path = tmp_path / "p.jsonl"
+    path.write_text(
+        f'{{"id": "a", "prompt": "x?", "deep": {deep}}}\n{{"prompt": "y", "deep": 1}}\n'
+    )
+
+    unused = problems(source(path, template="{prompt}!"))
+    shown, fine = read_problems(source(path, template="{prompt} {deep}"))
+
+    assert [one.prompt for one in unused] == ["x?!", "y!"]
+    assert isinstance(shown, BrokenLine)
+    assert shown.why == "a column is nested too deeply"
+    assert isinstance(fine, Problem)
+
+
+def test_equal_questions_with_options_and_without_ids_are_problems_of_their_own(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "p.jsonl", CAPITALS, CAPITALS)
+
+    first, second = problems(source(path, choices="options", answer="gold"))
+
+    assert second.id == f"{first.id}-2"

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 from pathlib import Path
@@ -41,9 +42,66 @@ def test_a_broken_line_is_named_and_the_others_are_read(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_no_object_is_broken(tmp_path: Path) -> None:
-    (line,) = read_problems(write(tmp_path, "[1, 2]"))
+    line, _ = read_problems(write(tmp_path, "[1, 2]", '{"prompt": "x"}'))
 
     assert line == BrokenLine(1, "expected an object, found list")
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (['{"a": 1}', '{"a": 2}'], "line 1: prompt: Field required"),
+        (["Dear all,", "see below"], "line 1: not JSON"),
+        (["[", "1", "]"], "line 1: expected an object, found int"),
+    ],
+)
+def test_a_file_without_one_problem_is_refused_with_the_reason(
+    tmp_path: Path, lines: list[str], why: str
+) -> None:
+    with pytest.raises(ProblemFileError, match=rf"no row of '.*' is a problem; {why}"):
+        list(read_problems(write(tmp_path, *lines)))
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_json_array_is_read_too(tmp_path: Path, indent: int | None) -> None:
+    rows = [{"id": "a", "prompt": "x"}, {"id": "b", "prompt": "y"}]
+    path = write(tmp_path, json.dumps(rows, indent=indent))
+
+    assert list(read_problems(path)) == [Problem.model_validate(row) for row in rows]
+
+
+def test_a_file_in_utf_16_is_read_by_its_mark(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_bytes('{"id": "a", "prompt": "x²"}\n'.encode("utf-16"))
+
+    assert list(read_problems(path)) == [Problem(id="a", prompt="x²")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("p.tsv", "id\tprompt\na\tx, y\n"), ("p.csv", "id;prompt\na;x, y\n")],
+)
+def test_cells_are_parted_by_what_parts_the_column_names(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+
+    assert list(read_problems(tmp_path / name)) == [Problem(id="a", prompt="x, y")]
+
+
+def test_a_packed_file_is_told_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl.gz").write_bytes(b"\x1f\x8b")
+
+    with pytest.raises(ProblemFileError, match=r"is packed; unpack it first, as with `gunzip"):
+        list(read_problems(tmp_path / "p.jsonl.gz"))
+
+
+def test_equal_prompts_without_ids_are_problems_of_their_own(tmp_path: Path) -> None:
+    path = write(tmp_path, *['{"prompt": "x"}'] * 3)
+
+    first, second, third = (one.id for one in read_problems(path))
+
+    assert (second, third) == (f"{first}-2", f"{first}-3")
 
 
 def test_a_unicode_line_separator_does_not_end_a_line(tmp_path: Path) -> None:

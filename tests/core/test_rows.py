@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from collab.controller import Result
 from collab.decisions import Consult
+from collab.grading import Grade
 from collab.problems import BrokenLine, Problem
-from collab.rows import Row, broken_line_row, ledger_row, result_row, usage_of
+from collab.rows import Row, broken_line_row, grade_of, ledger_row, result_row, usage_of
 from collab.trace import Decided, Span, TraceEvent, Verified
 from collab.usage import Call, Usage
 from collab.verdicts import Verdict
+from collab.views import ThinkingTags
 
 
 def result(
@@ -134,3 +137,38 @@ def test_a_broken_line_has_the_keys_of_any_other_row() -> None:
         "type": "ProblemFileError",
         "message": "line 7 of the problems file: not JSON",
     }
+
+
+def test_a_message_of_megabytes_is_kept_in_part() -> None:
+    failed = replace(result(), error=ValueError("x" * 50_000))
+
+    error = result_row(failed)["error"]
+
+    assert error == {"type": "ValueError", "message": "x" * 2_000 + " … (50,000 characters)"}
+
+
+def test_the_grade_of_a_row_is_read_back_with_its_rules() -> None:
+    problem = Problem(id="p", prompt="q", answer="5")
+    span = Span(0, "generator", "The answer is 5.", 4, "draft")
+    row = result_row(Result(problem, "eos", [span], (), (), duration_s=2.0))
+
+    kept = json.loads(json.dumps(row))
+
+    assert (kept["found_by"], kept["compared_by"]) == ("phrase", "number")
+    assert grade_of(kept) == Grade("correct", "5", "numeric", "phrase", "number")
+
+
+def test_a_row_from_before_the_rules_were_kept_has_none() -> None:
+    old: Row = {"id": "p", "outcome": "wrong", "answer": "4", "grader": "numeric"}
+
+    assert grade_of(old) == Grade("wrong", "4", "numeric")
+
+
+def test_what_is_thought_between_the_writers_own_tags_is_no_answer() -> None:
+    problem = Problem(id="p", prompt="q", answer="6")
+    span = Span(0, "generator", "[T]The answer is 6.[/T]I cannot say.", 9, "draft")
+    tags = ThinkingTags(opening="[T]", closing="[/T]")
+
+    row = result_row(Result(problem, "eos", [span], (), (), duration_s=2.0, thinking=tags))
+
+    assert (row["outcome"], row["answer"]) == ("no_answer", None)

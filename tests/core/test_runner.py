@@ -29,6 +29,8 @@ async def test_a_row_holds_everything_about_its_problem(tmp_path: Path) -> None:
             "answer": "3",
             "reference": "2",
             "grader": "numeric",
+            "found_by": "phrase",
+            "compared_by": "number",
             "reason": "eos",
             "text": "I add both. The answer is 3.",
             "mentor_share": 0.0,
@@ -194,10 +196,11 @@ async def test_a_broken_line_is_an_error_row_and_the_others_run(tmp_path: Path) 
     assert outcome.summary.outcomes["error"] == 1
 
 
-async def test_a_file_of_broken_lines_needs_no_model(tmp_path: Path) -> None:
-    (tmp_path / "problems.jsonl").write_text("{broken\n")
+async def test_broken_lines_alone_need_no_model(tmp_path: Path) -> None:
+    path = write_problems(tmp_path / "problems.jsonl", 1)
+    path.write_text(path.read_text() + "{broken\n")
 
-    outcome = await run(adder_config(tmp_path, pair={"generator": "nowhere.py:None"}))
+    outcome = await run(adder_config(tmp_path, pair={"generator": "nowhere.py:None"}, offset=1))
 
     assert outcome.summary.outcomes["error"] == 1
 
@@ -340,3 +343,24 @@ async def test_a_run_without_its_files_is_refused(tmp_path: Path, key: str) -> N
 def failing(folder: Path) -> RunConfig:
     pair = {"generator": {"use": ADDER, "error": 1, "fails_at": 1}}
     return adder_config(folder, problems=3, concurrency=1, pair=pair, **NEVER)
+
+
+async def test_an_interrupted_run_keeps_what_unfinished_problems_cost(tmp_path: Path) -> None:
+    config = adder_config(tmp_path, policy="always", concurrency=6)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.row is not None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await run(config, on_progress=interrupt)
+    lines = (tmp_path / "out" / "abandoned.jsonl").read_text().splitlines()
+    given_up = [json.loads(line) for line in lines]
+    finished = result_lines(tmp_path / "out")
+    resumed = await run(config)
+
+    assert given_up
+    assert {row["id"] for row in given_up}.isdisjoint(row["id"] for row in finished)
+    rows = [*result_lines(tmp_path / "out"), *given_up]
+    spent = sum(row["usage"].get("mentor", {}).get("completion_tokens", 0) for row in rows)
+    assert resumed.summary.usage["mentor"].completion_tokens == spent

@@ -8,7 +8,8 @@ import pytest
 
 from collab.errors import RunDirectoryError
 from collab.rows import Row
-from collab.store import RunStore, read_rows
+from collab.run_files import read_rows
+from collab.store import RunStore
 
 COMPARED: Row = {"seed": 1, "policy": {"use": "random", "rate": 0.5}}
 VERSIONS: Row = {"collab": "1"}
@@ -232,3 +233,26 @@ def test_a_ledger_whose_row_was_never_written_is_dropped(tmp_path: Path) -> None
 
     ledger = (tmp_path / "ledger.jsonl").read_text().splitlines()
     assert [json.loads(line)["id"] for line in ledger] == ["a", "b"]
+
+
+def test_what_given_up_problems_cost_stays_and_counts(tmp_path: Path) -> None:
+    given_up: Row = {"id": "b", "usage": {"generator": {"completion_tokens": 5}}, "calls": []}
+    fill(tmp_path, "a")
+    with open_store(tmp_path) as store:
+        store.note_abandoned(given_up)
+
+    with open_store(tmp_path) as store:
+        assert store.abandoned == [given_up]
+        assert not store.has_finished("b")
+        # 10 of the row, 5 of what was given up
+        assert store.summary.usage["generator"].completion_tokens == 15
+
+
+def test_a_key_that_an_earlier_version_did_not_have_counts_as_its_default(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        store.begin()
+
+    with open_store(tmp_path, COMPARED | {"grader": "auto"}):
+        pass
+    with pytest.raises(RunDirectoryError, match='grader: "auto" there, "exact" now'):
+        open_store(tmp_path, COMPARED | {"grader": "exact"}).__enter__()

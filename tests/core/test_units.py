@@ -20,6 +20,21 @@ def test_a_blank_line_is_glued_to_the_word_behind_it() -> None:
     assert cuts(WordUnit().scanner(), texts) == [2]
 
 
+def test_a_word_ends_after_a_token_with_a_blank_inside_or_at_its_end() -> None:
+    # " is:\n" | "\[\n" | "12" | " of the" | "n"
+    texts = [" is", ":\n", "\\[\n", "12", " of the", "n"]
+
+    assert cuts(WordUnit().scanner(), texts) == [2, 3, 4, 5]
+
+
+def test_the_same_text_has_the_same_words_if_only_blanks_move_between_tokens() -> None:
+    glued, apart = ["is", ":\n", "x", ".\n", "y", " z"], ["is", ":", "\nx", ".", "\ny", " z"]
+
+    ends = [cuts(WordUnit().scanner(), texts) for texts in (glued, apart)]
+
+    assert ends == [[2, 4, 5], [2, 4, 5]]
+
+
 def test_tabs_and_other_spaces_do_not_end_a_word() -> None:
     assert cuts(WordUnit().scanner(), ["a", "\tb", "\u00a0c", " d"]) == [3]
 

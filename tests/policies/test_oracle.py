@@ -12,6 +12,8 @@ from collab import Abstain, Consult, Controller, Problem, Recipe, Result, Verdic
 from collab.errors import ContextOverflowError, NoReferenceError
 from collab.proposals import Proposal, StopReason, Token
 from collab.testing import FakeBackend, FakeModel
+from collab.trace import Verified
+from collab.views import ThinkingTags, ViewOptions
 from collab_policies.oracle import Oracle
 
 OWN, OFFERED = proposal("generator", "own"), proposal("mentor", "offered")
@@ -78,6 +80,17 @@ async def test_what_a_stop_string_takes_back_is_no_part_of_the_answer() -> None:
     assert verdict.why == "only the generator's leads to the right answer"
 
 
+async def test_what_an_attempt_only_thinks_is_no_answer() -> None:
+    tags = ThinkingTags(opening="[T]", closing="[/T]")
+    question = replace(between(OWN, OFFERED), thinking=tags)
+    future = Future(generator=" The answer is 4.[/T] Well.", mentor="[/T] The answer is 4.")
+
+    verdict = await ask(Oracle(), question, future)
+
+    assert isinstance(verdict, Verdict)
+    assert verdict.why == "only the mentor's leads to the right answer"
+
+
 async def test_an_attempt_that_is_cut_off_is_not_right() -> None:
     future = Future(stop="length", generator=" It is 5", mentor=" The answer is 4")
 
@@ -139,6 +152,22 @@ async def test_nothing_is_spent_on_a_problem_without_a_gold_answer() -> None:
 
     fails_with(NoReferenceError, "'p' has no gold answer")(result)
     assert result.calls == ()
+
+
+async def test_attempts_are_graded_by_the_generators_own_tags() -> None:
+    generator = FakeModel("We add. So 5. The answer is 5.")
+    view = ViewOptions(thinking=ThinkingTags(opening="[T]", closing=" answer"))
+    recipe = Recipe(policy=Scripted(script={2: Consult(max_tokens=3)}), verifiers=(Oracle(),))
+    async with Controller(
+        generator=FakeBackend(model=generator, view=view),
+        mentor=FakeBackend(model=FakeModel("We add. The answer is 4.")),
+        recipe=recipe,
+    ) as controller:
+        result = await controller.solve(Problem(id="p", prompt="q", answer="5"))
+
+    (verdict,) = [event.verdict for event in result.events if isinstance(event, Verified)]
+    assert verdict.why == "neither leads to the right answer"
+    assert result.thinking == view.thinking
 
 
 async def test_attempts_are_probes_in_the_ledger_and_leave_no_text() -> None:

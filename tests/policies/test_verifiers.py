@@ -62,6 +62,39 @@ async def test_a_proposal_of_one_word_is_compared_whole() -> None:
     assert verdict == Verdict("generator", upto=1, why="agreement")
 
 
+@pytest.mark.parametrize(
+    ("draft", "offered"),
+    [
+        ([" is", ":"], [" is", ":\n", "12"]),
+        ([" is", ":\n"], [" is", ":", "\n", "12"]),
+        ([" is", ":\n"], [" is:\n\\[", "12"]),
+        ([" so"], [" so it"]),
+    ],
+)
+async def test_the_same_text_is_agreement_wherever_tokens_end(
+    draft: list[str], offered: list[str]
+) -> None:
+    question = case(draft, [], offered)
+
+    assert await ask(Agreement(), question) == Verdict(
+        "generator", upto=len(draft), why="agreement"
+    )
+
+
+@pytest.mark.parametrize("offered", [[" is", ":x", " y"], [" is", "\n", ":"], [" i", "sn", " t"]])
+async def test_text_that_goes_on_otherwise_within_the_word_is_no_agreement(
+    offered: list[str],
+) -> None:
+    assert await ask(Agreement(), case([" is", ":"], [], offered)) == Abstain("disagreement")
+
+
+async def test_a_step_agrees_wherever_the_mentors_tokens_end() -> None:
+    step = case(["So", ".\n\n"], [], ["So.\n", "\nNow", " it"])
+    step = replace(step, draft=replace(step.draft, kind=StepUnit()))
+
+    assert await ask(Agreement(), step) == Verdict("generator", upto=2, why="agreement")
+
+
 async def test_agreement_needs_something_to_compare() -> None:
     assert await ask(Agreement(), draft_alone(" so")) == Abstain("no proposal to compare")
 
@@ -169,19 +202,15 @@ async def test_a_label_of_several_tokens_is_told_by_its_first(
 
 
 async def test_agreement_compares_the_drafts_own_kind_of_unit() -> None:
-    question = case(["So", " a.\n\n"], [], ["So", " a", ".\n\n", "So"])
+    question = case(["So"], [], ["So", " a", ".\n\n", "So"])
     step = replace(question, draft=replace(question.draft, kind=StepUnit()))
+    session = Agreement().start(PROBLEM, random.Random(0))
+    offered = question.proposals["mentor"].tokens
 
-    as_words = await ask(Agreement(), question)
-    as_steps = await ask(Agreement(), step)
-
-    assert isinstance(as_words, Abstain)
-    assert isinstance(as_steps, Verdict)
-    assert (
-        Agreement()
-        .start(PROBLEM, random.Random(0))
-        .is_settled(step.draft, step.proposals["mentor"].tokens)
-    )
+    assert isinstance(await ask(Agreement(), question), Verdict)
+    assert isinstance(await ask(Agreement(), step), Abstain)
+    assert session.is_settled(question.draft, offered)
+    assert not session.is_settled(step.draft, offered)
 
 
 async def test_swapped_the_mentors_has_to_be_written_as_a() -> None:

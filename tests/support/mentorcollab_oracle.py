@@ -64,12 +64,12 @@ class TextModel:
         return said
 
     def next_word(self, text: str, most: int) -> list[str]:
-        """Return tokens up to the next that begins with a space or a newline."""
+        """Return tokens up to the next space or newline."""
         said: list[str] = []
         while len(said) < min(most, WORD_TOKENS) and (
             token := self.next_token(text + "".join(said))
         ):
-            if said and token[0] in " \n":
+            if _has_ended(said, token):
                 break
             said.append(token)
         return said
@@ -111,7 +111,7 @@ def mentorcollab(
         piece, is_over = word, is_last
         if rng.random() < rate:
             offered = mentor.next_tokens(text, min(SEGMENT_TOKENS, room))
-            if _first_word(offered) != "".join(word):
+            if not _agrees("".join(offered), _first_word(offered), "".join(word)):
                 own = generator.next_tokens(text, min(SEGMENT_TOKENS, room))
                 asked = text + cue.replace("{a}", "".join(own)).replace("{b}", "".join(offered))
                 if _prefers_second(generator, asked, reading):
@@ -130,9 +130,21 @@ def mentorcollab(
     return answer
 
 
+def _has_ended(word: list[str], token: str) -> bool:
+    inside = "".join(word).lstrip(" \n")
+    return bool(word) and (token[0] in " \n" or " " in inside or "\n" in inside)
+
+
+def _agrees(offered: str, first_word: str, word: str) -> bool:
+    if first_word == word:
+        return True
+    behind = offered[len(word) :]
+    return offered.startswith(word) and (word[-1] in " \n" or behind[:1] in (" ", "\n"))
+
+
 def _first_word(tokens: list[str]) -> str:
     for number, token in enumerate(tokens):
-        if number and token[0] in " \n":
+        if _has_ended(tokens[:number], token):
             return "".join(tokens[:number])
         if number + 1 == WORD_TOKENS:
             return "".join(tokens[:WORD_TOKENS])

@@ -50,6 +50,7 @@ class Adder(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     error: int = 0
+    says: str = "The answer is"
     model: str = ""
     gate: Path | None = None
     loaded: Path | None = None
@@ -63,7 +64,7 @@ class Adder(BaseModel):
             with self.loaded.open("a") as file:
                 file.write("loaded\n")
         answers = {
-            f"{a} + {b} = ": f"I add both. The answer is {a + b + self.error}."
+            f"{a} + {b} = ": f"I add both. {self.says} {a + b + self.error}."
             for a in range(20)
             for b in range(20)
         }

@@ -53,7 +53,7 @@ async def test_a_branch_is_left_out_where_the_grader_cannot_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Comparing as mathematics can run out of time; here it always does.
-    monkeypatch.setattr("collab.grading.are_equal", lambda *_: None)
+    monkeypatch.setattr("collab.grading.comparing.are_equal", lambda *_: None)
     config = guesser_config(tmp_path, grader="math-verify", problems=2)
 
     await collect(config, Parity())

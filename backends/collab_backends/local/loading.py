@@ -121,13 +121,14 @@ def prepare(
             "outside and would give wrong output; use another model, or serve it remotely"
         )
     _refuse_unsupported(model.config, reference)
+    _refuse_unsupported_modules(model, reference)
     model.train(mode=False)
     try:
         token_bytes = probe(model, reference)
     except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise ModelLoadError(
-            f"{reference!r} ({type(model).__name__}) cannot be run by the local engine: {error}; "
-            "serve it remotely instead"
+            f"{reference!r} ({type(model).__name__}) cannot be run by the local engine: "
+            f"{_reason(error)}; serve it remotely instead"
         ) from error
     text_config = model.config.get_text_config()
     limit = int(getattr(text_config, "max_position_embeddings", 0) or 4096)
@@ -141,6 +142,15 @@ def prepare(
         token_bytes=token_bytes,
         cache_tokens=_cache_tokens(model.device, token_bytes, cache_gib),
     )
+
+
+def _reason(error: Exception) -> str:
+    """Return why a model cannot be run, in words about the model; the error itself is the cause."""
+    if isinstance(error, NotImplementedError):
+        return str(error)
+    if isinstance(error, TypeError):
+        return "its layers do not pass on what an attention backend is given"
+    return "its code takes no row in which several texts stand one after another"
 
 
 @contextmanager
@@ -191,11 +201,20 @@ def _refuse_unsupported(config: PretrainedConfig, reference: str) -> None:
     if getattr(config, "is_encoder_decoder", False):
         raise ModelLoadError(f"{reference!r} is an encoder-decoder; a decoder-only model is needed")
     rope = getattr(text_config, "rope_parameters", None) or {}
-    kinds = (
-        {rope.get("rope_type")}
-        if "rope_type" in rope
-        else {part.get("rope_type") for part in rope.values() if isinstance(part, dict)}
-    )
+    parts = [rope] if "rope_type" in rope else [p for p in rope.values() if isinstance(p, dict)]
+    # With a fixed `alpha`, positions are stretched by the same for every text; whether the model's
+    # code knows that, its modules say.
+    _refuse_ropes({part.get("rope_type") for part in parts if not part.get("alpha")}, reference)
+
+
+def _refuse_unsupported_modules(model: PreTrainedModel, reference: str) -> None:
+    """Refuse what only the loaded modules tell."""
+    for module in model.modules():
+        kind = getattr(module, "rope_type", None)
+        _refuse_ropes(set(kind.values()) if isinstance(kind, dict) else {kind}, reference)
+
+
+def _refuse_ropes(kinds: set[object], reference: str) -> None:
     if bad := kinds & _BATCH_DEPENDENT_ROPE:
         raise ModelLoadError(
             f"{reference!r} scales positions by the longest text of the batch "

@@ -4,16 +4,23 @@ Architectures that keep state outside attention run without an error and write n
 known of them is refused by name; this finds the others.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from transformers import PreTrainedModel
 
 from collab.errors import ModelLoadError
 from collab_backends.local.attention import BACKEND_NAME, Piece, Plan
 from collab_backends.local.cache import SequenceCache
+from collab_backends.local.windows import ensure_windows_are_handed_over
 
 _TOKENS = 24
 _CUT = 15
 _NEIGHBOUR = 7
+
+_SCALED_SOON = {"floor_scale": 4, "attn_scale": 10.0}
+"""Attributes of layers that say from which position on attention is scaled, and how much."""
 
 _MOST_ASTRAY = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.1}
 """Mean difference of logits that is still rounding, as a share of their spread."""
@@ -29,26 +36,53 @@ def probe(model: PreTrainedModel, reference: str) -> int:
         The bytes that one token takes in a KV cache.
 
     Raises:
-        ModelLoadError: The logits differ by more than rounding.
+        ModelLoadError: The logits differ by more than rounding, are no numbers, or a window is
+            not handed over.
     """
     vocabulary = int(model.config.get_text_config().vocab_size)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(vocabulary, (_TOKENS,), generator=generator)
     neighbour = torch.randint(vocabulary, (_NEIGHBOUR,), generator=generator)
-    model.set_attn_implementation("eager")
-    plain = model(ids[None].to(model.device), use_cache=False).logits[0].float()
-    model.set_attn_implementation(BACKEND_NAME)
-    cache, other = SequenceCache(), SequenceCache()
-    first = _packed(model, [(other, neighbour), (cache, ids[:_CUT])])[_NEIGHBOUR:]
-    second = _packed(model, [(cache, ids[_CUT:])])
+    ensure_windows_are_handed_over(model, reference)
+    with _scaled_soon(model):
+        model.set_attn_implementation("eager")
+        plain = model(ids[None].to(model.device), use_cache=False).logits[0].float()
+        model.set_attn_implementation(BACKEND_NAME)
+        cache, other = SequenceCache(), SequenceCache()
+        first = _packed(model, [(other, neighbour), (cache, ids[:_CUT])])[_NEIGHBOUR:]
+        second = _packed(model, [(cache, ids[_CUT:])])
+    if not bool(plain.isfinite().all()):
+        raise ModelLoadError(
+            f"{reference!r} gives logits that are no numbers, also by itself: its weights are "
+            f"damaged, or too large for {str(model.dtype).removeprefix('torch.')}; load it with "
+            "dtype float32, or get the files again"
+        )
     astray = (torch.cat([first, second]) - plain).abs().mean() / plain.std().clamp(min=1e-6)
     if not float(astray) <= _MOST_ASTRAY.get(model.dtype, 0.1):
         raise ModelLoadError(
             f"{reference!r} ({type(model).__name__}) gives other logits through the local engine "
-            f"than by itself: they differ by {float(astray):.2g} of their spread. Serve it "
-            "remotely instead"
+            f"than by itself: they differ by {float(astray):.2g} of their spread. Its layers use "
+            "more than the tokens and positions of one text; serve it remotely instead"
         )
     return cache.nbytes // cache.capacity
+
+
+@contextmanager
+def _scaled_soon(model: PreTrainedModel) -> Iterator[None]:
+    """Have layers that scale attention in long texts do so within the probe's short one."""
+    changed = [
+        (module, name, getattr(module, name))
+        for module in model.modules()
+        for name in _SCALED_SOON
+        if isinstance(getattr(module, name, None), int | float)
+    ]
+    for module, name, _ in changed:
+        setattr(module, name, _SCALED_SOON[name])
+    try:
+        yield
+    finally:
+        for module, name, value in changed:
+            setattr(module, name, value)
 
 
 def _packed(

@@ -11,8 +11,21 @@ from collab.errors import ModelLoadError
 _LAB_PREFIX = "lab/"
 
 
-def resolve(reference: str) -> str:
-    """Return the folder that `lab/NAME` stands for, an existing folder, or a hub id as it is."""
+_MODEL_FILES = ("config.json",)
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "config.json")
+
+
+def resolve(reference: str, files: tuple[str, ...] = _MODEL_FILES, kind: str = "model") -> str:
+    """Return the folder that `lab/NAME` stands for, an existing folder, or a hub id as it is.
+
+    Args:
+        reference: What a user wrote.
+        files: One of these has to be in a folder.
+        kind: What the folder is to hold, for errors.
+
+    Raises:
+        ModelLoadError: There is no such folder, or it holds something else.
+    """
     if reference.startswith(_LAB_PREFIX) and not Path(reference).exists():
         spec = importlib.util.find_spec("collab_backends.lab")
         folders = list(spec.submodule_search_locations or ()) if spec else []
@@ -21,14 +34,23 @@ def resolve(reference: str) -> str:
             if (Path(folder) / name / "config.json").is_file():
                 return str(Path(folder) / name)
         raise ModelLoadError(f"the shipped lab has no model {name!r}")
-    looks_like_path = reference.startswith((".", "/", "~")) or Path(reference).exists()
+    looks_like_path = reference.startswith((".", "/", "~")) or reference.endswith(".gguf")
+    looks_like_path = looks_like_path or Path(reference).exists()
     if not looks_like_path:
         return reference
     folder_path = Path(reference).expanduser()
+    if folder_path.suffix == ".gguf":
+        raise ModelLoadError(
+            f"{reference!r} is a GGUF file, which the local backend does not read; serve it with "
+            f"`llama-server -m {reference} --port 8080` and use the backend `openai` with "
+            "base_url http://127.0.0.1:8080/v1"
+        )
     if not folder_path.is_dir():
-        raise ModelLoadError(f"there is no model folder {reference!r}")
-    if not (folder_path / "config.json").is_file():
-        raise ModelLoadError(f"{reference!r} is no model folder: it has no config.json")
+        raise ModelLoadError(f"there is no {kind} folder {reference!r}")
+    if not any((folder_path / name).is_file() for name in files):
+        raise ModelLoadError(
+            f"{reference!r} is no {kind} folder: it has no {' and no '.join(files)}"
+        )
     return str(folder_path)
 
 
@@ -51,9 +73,13 @@ def load_tokenizer(reference: str) -> PreTrainedTokenizerFast:
     Raises:
         ModelLoadError: There is none, or it cannot be loaded.
     """
-    tokenizer: PreTrainedTokenizerFast = from_pretrained(
-        AutoTokenizer, resolve(reference), reference, "tokenizer"
-    )
+    place = Path(resolve(reference, _TOKENIZER_FILES, "tokenizer"))
+    is_bare = (place / "tokenizer.json").is_file() and not (
+        place / "tokenizer_config.json"
+    ).exists()
+    # With nothing else beside it, transformers cannot know the tokenizer's class.
+    loader = PreTrainedTokenizerFast if is_bare else AutoTokenizer
+    tokenizer: PreTrainedTokenizerFast = from_pretrained(loader, str(place), reference, "tokenizer")
     # Without tokenizer files transformers makes an empty one, and says nothing.
     if not tokenizer("a", add_special_tokens=False)["input_ids"]:
         raise ModelLoadError(f"cannot load the tokenizer of {reference!r}: it has no vocabulary")

@@ -3,6 +3,7 @@
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from support.models import ARCHITECTURES, make_model, make_tokenizer
 
 from collab.errors import ModelLoadError
 from collab_backends.local.loading import load_model, prepare
-from collab_backends.local.sources import resolve
+from collab_backends.local.sources import load_tokenizer, resolve
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +215,127 @@ def test_attention_sinks_are_refused_by_name() -> None:
 
     with pytest.raises(ModelLoadError, match="cannot be run by the local engine: attention sinks"):
         prepare(model, make_tokenizer(), "sinks")
+
+
+def _tiny(config_class: type[tf.PretrainedConfig], **options: Any) -> tf.PreTrainedModel:
+    size: dict[str, Any] = {
+        "vocab_size": 400,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": 0,
+    }
+    return tf.AutoModelForCausalLM.from_config(config_class(**size | options), dtype=torch.float32)  # type: ignore[no-any-return]  # transformers' own
+
+
+_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        (tf.Qwen2MoeConfig, {"use_sliding_window": True, "max_window_layers": 4, **_EXPERTS}),
+        (tf.PhimoeConfig, {"num_local_experts": 4}),
+        (tf.DogeConfig, {}),
+    ],
+)
+def test_a_window_that_stands_in_the_mask_only_is_refused(
+    model: tuple[type[tf.PretrainedConfig], dict[str, object]],
+) -> None:
+    config, options = model
+
+    with pytest.raises(ModelLoadError, match=r"\(sliding_window 40\), but layer 0 tells its att"):
+        prepare(_tiny(config, sliding_window=40, **options), make_tokenizer(), "near-sighted")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        (tf.Qwen2Config, {"use_sliding_window": True, "max_window_layers": 2}),
+        (tf.Qwen2MoeConfig, {"use_sliding_window": False, **_EXPERTS}),
+        (tf.MistralConfig, {}),
+        (tf.MixtralConfig, {"num_local_experts": 4}),
+        (tf.Cohere2Config, {}),
+    ],
+)
+def test_a_window_that_is_handed_over_is_taken_and_stays_as_it_was(
+    model: tuple[type[tf.PretrainedConfig], dict[str, object]],
+) -> None:
+    config, options = model
+    tiny = _tiny(config, sliding_window=40, **options)
+    before = tiny.config.sliding_window
+
+    prepare(tiny, make_tokenizer(), "near-sighted")
+
+    assert tiny.config.sliding_window == before
+
+
+def test_attention_scaled_by_the_place_in_the_row_is_noticed() -> None:
+    model = _tiny(
+        tf.Llama4TextConfig,
+        head_dim=16,
+        num_local_experts=2,
+        intermediate_size_mlp=96,
+        layer_types=["full_attention"] * 4,
+        no_rope_layers=[0, 1, 0, 1],
+        attention_chunk_size=None,
+    )
+
+    with pytest.raises(ModelLoadError, match="gives other logits through the local engine"):
+        prepare(model, make_tokenizer(), "tempered")
+
+
+def test_positions_stretched_alike_for_every_text_are_fine() -> None:
+    rope = {"rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0, "rope_theta": 10000.0}
+    model = _tiny(tf.HunYuanDenseV1Config, head_dim=16, rope_parameters=rope)
+
+    assert prepare(model, make_tokenizer(), "stretched").token_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "reason"),
+    [
+        (tf.NemotronConfig, {}, "its layers do not pass on what an attention backend is given"),
+        (tf.AfmoeConfig, {"head_dim": 16, **_EXPERTS}, "its code takes no row in which several"),
+    ],
+)
+def test_a_model_whose_code_does_not_fit_is_refused_in_words(
+    config: type[tf.PretrainedConfig], options: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(ModelLoadError, match=f"cannot be run by the local engine: {reason}"):
+        prepare(_tiny(config, **options), make_tokenizer(), "other")
+
+
+def test_weights_that_are_no_numbers_are_named() -> None:
+    model = make_model()
+    with torch.no_grad():
+        model.model.layers[1].mlp.down_proj.weight[0, 0] = torch.nan
+
+    with pytest.raises(ModelLoadError, match="gives logits that are no numbers, also by itself"):
+        prepare(model, make_tokenizer(), "damaged")
+
+
+@pytest.mark.parametrize("pattern", ["nothing", "tokenizer_config.json"])
+def test_a_folder_with_a_tokenizer_alone_is_a_tokenizer(tmp_path: Path, pattern: str) -> None:
+    make_tokenizer().save_pretrained(tmp_path / "all")
+    path = copy_without(tmp_path / "all", tmp_path / "t", pattern)
+
+    assert load_tokenizer(str(path))("So")["input_ids"] == make_tokenizer()("So")["input_ids"]
+
+
+def test_a_folder_without_a_tokenizers_files_is_named(tmp_path: Path) -> None:
+    message = "is no tokenizer folder: it has no tokenizer.json and no tokenizer_config.json"
+
+    with pytest.raises(ModelLoadError, match=message):
+        load_tokenizer(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["./weights.gguf", "qwen.gguf"])
+def test_a_gguf_file_is_told_what_it_is_and_what_to_do(name: str) -> None:
+    with pytest.raises(ModelLoadError, match="is a GGUF file, .* serve it with `llama-server -m"):
+        load(name)

@@ -1,8 +1,8 @@
 """The process that compares mathematical expressions: math-verify behind pipes.
 
-Run by `collab.math_equality` as a script, never imported: what it reads may be hostile, so it is
-killed where it takes too long, and the memory it may take is bounded. Requests and answers are
-lines of JSON; the first answer says that it is ready.
+Run by `collab.grading.math_equality` as a script, never imported: what it reads may be hostile, so
+it is killed where it takes too long, and the memory it may take is bounded. Requests and answers
+are lines of JSON; the first answer says that it is ready.
 """
 
 import contextlib

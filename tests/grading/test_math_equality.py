@@ -4,10 +4,9 @@ import sys
 
 import pytest
 
-from collab import math_equality
 from collab.errors import ConfigError
-from collab.grading import Grade, grade
-from collab.math_equality import are_equal
+from collab.grading import Grade, grade, math_equality
+from collab.grading.math_equality import are_equal
 
 pytest.importorskip("math_verify")
 
@@ -70,8 +69,8 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (r"\boxed{(x+1)^2}", Grade("correct", "(x+1)^2", "math-verify")),
-        (r"\boxed{x^2}", Grade("wrong", "x^2", "math-verify")),
+        (r"\boxed{(x+1)^2}", Grade("correct", "(x+1)^2", "math-verify", "boxed", "math")),
+        (r"\boxed{x^2}", Grade("wrong", "x^2", "math-verify", "boxed", "math")),
         ("I do not know.", Grade("no_answer", None, "math-verify")),
     ],
 )

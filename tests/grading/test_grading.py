@@ -96,15 +96,15 @@ def test_different_answers_do_not_match(answer: str, reference: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reference", "reason", "expected"),
     [
-        ("The answer is 5.", "5", "eos", Grade("correct", "5", "numeric")),
-        ("The answer is 6.", "5", "eos", Grade("wrong", "6", "numeric")),
+        ("The answer is 5.", "5", "eos", Grade("correct", "5", "numeric", "phrase", "number")),
+        ("The answer is 6.", "5", "eos", Grade("wrong", "6", "numeric", "phrase", "number")),
         ("I do not know.", "5", "eos", Grade("no_answer", None, "numeric")),
         ("So x = 5, and", "5", "length", Grade("truncated", None, "numeric")),
         ("So x = 5, and", "5", "context", Grade("truncated", None, "numeric")),
         ("So so so", "5", "repeat", Grade("truncated", None, "numeric")),
         ("So x = 5, and", "5", "budget: max_tokens", Grade("truncated", None, "numeric")),
-        (r"\boxed{5}, and", "5", "length", Grade("correct", "5", "numeric")),
-        ("The answer is 5.", None, "eos", Grade("ungraded", "5")),
+        (r"\boxed{5}, and", "5", "length", Grade("correct", "5", "numeric", "boxed", "number")),
+        ("The answer is 5.", None, "eos", Grade("ungraded", "5", None, "phrase")),
     ],
 )
 def test_every_outcome_is_told_apart(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from collab.choice_letters import choice_letter, lone_letter
 from collab.grading import Grade, extract_choice, grade, is_right, judge_of
+from collab.grading.letters import choice_letter, lone_letter
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def test_a_last_line_with_more_than_a_letter_is_not_one() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Answer: (C) Paris", Grade("correct", "C", "choice")),
-        ("Answer: B", Grade("wrong", "B", "choice")),
+        ("Answer: (C) Paris", Grade("correct", "C", "choice", "phrase", "letter")),
+        ("Answer: B", Grade("wrong", "B", "choice", "phrase", "letter")),
         ("Paris, I believe.", Grade("no_answer", None, "choice")),
     ],
 )

@@ -1,0 +1,120 @@
+"""What stands beside a number: percent signs, scales, units, and words that make it another."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from collab.grading.lexing import Token
+
+_PERCENT_WORDS = frozenset({"percent", "percents", "pct"})
+SCALES = {
+    "hundred": 10**2,
+    "thousand": 10**3,
+    "million": 10**6,
+    "millions": 10**6,
+    "billion": 10**9,
+    "billions": 10**9,
+    "trillion": 10**12,
+    "dozen": 12,
+    "dozens": 12,
+    "百": 10**2,
+    "千": 10**3,
+    "万": 10**4,
+    "亿": 10**8,
+}
+_EASTERN_SCALES = "百千万亿"
+_UNITS_OF_ONE_LETTER = frozenset("mgshlLNWVJ")
+_UNITS_OF_TWO_LETTERS_LISTED = (
+    "cm mm km nm kg mg lb oz ft in yd mi ml mL dl cl hr hl am pm AM PM ms ns kW MW Hz kN kJ "
+    "Pa GB MB KB kB TB cc qt pt"
+)
+_UNITS_OF_TWO_LETTERS = frozenset(_UNITS_OF_TWO_LETTERS_LISTED.split())
+_FUNCTIONS_LISTED = "sin cos tan cot sec csc log ln exp sqrt mod max min det gcd lcm"
+FUNCTIONS = frozenset(_FUNCTIONS_LISTED.split())
+_WEIGHTS_AND_LENGTHS = ("千克", "千米", "千瓦", "百分", "百分点")  # kilograms and the like
+_HIDDEN_LISTED = (
+    "half halves quarter quarters thirds fifths sixths eighths tenths hundredths thousandths "
+    "millionths twice thrice double triple squared cubed factorial minus plus negative over under "
+    "times divided not than"
+)
+HIDDEN_NUMBERS = frozenset(_HIDDEN_LISTED.split())
+"""Words that make another number of the one beside them."""
+
+_BEFORE_LISTED = "times over under than not minus plus negative twice thrice double triple"
+ONLY_BEFORE_NUMBERS = frozenset(_BEFORE_LISTED.split())
+"""Those of them that do so only right before one: `18 times` is a count."""
+
+_FRACTIONS_LISTED = "half halves quarter quarters thirds fifths sixths eighths tenths hundredths"
+FRACTION_WORDS = frozenset(_FRACTIONS_LISTED.split())
+"""Those of them that may add to a number from afar: `5 and a half`."""
+
+
+def read_factor(found: Sequence[Token], place: int) -> tuple[Fraction, int, bool]:
+    """Read what multiplies the number before a token: percent, degrees, a scale or several.
+
+    Returns:
+        The factor, the index behind its last token, and whether degrees were read.
+    """
+    factor, is_wrapped = Fraction(1), _is_wrapped(found, place)
+    start = place
+    place += is_wrapped  # `\\text{ million}`
+    if end := _end_of_percent(found, place):
+        return Fraction(1, 100), end, False
+    if end := _end_of_degrees(found, place):
+        return factor, end, True
+    while place < len(found) and (scale := _scale(found[place])):
+        factor, place = factor * scale, place + 1
+    return factor, start if factor == 1 else place, False
+
+
+def _is_wrapped(found: Sequence[Token], place: int) -> bool:
+    """Whether braces open right before a scale or a percent sign."""
+    if place + 1 >= len(found) or found[place].kind != "begin":
+        return False
+    return bool(_scale(found[place + 1]) or _end_of_percent(found, place + 1))
+
+
+def _scale(token: Token) -> int:
+    if token.kind != "word":
+        return 0
+    if token.text[0] in _EASTERN_SCALES and not token.text.startswith(_WEIGHTS_AND_LENGTHS):
+        return SCALES[token.text[0]]
+    return SCALES.get(token.text.casefold(), 0)
+
+
+def _end_of_percent(found: Sequence[Token], place: int) -> int:
+    """Return the index behind a percent sign or word; 0 if there is none."""
+    if place >= len(found):
+        return 0
+    if found[place].kind == "percent" or found[place].text.casefold() in _PERCENT_WORDS:
+        return place + 1
+    names = [token.text.casefold() for token in found[place : place + 2]]
+    return place + 2 if names == ["per", "cent"] else 0
+
+
+def _end_of_degrees(found: Sequence[Token], place: int) -> int:
+    """Return the index behind a sign of degrees and its scale; 0 if there is none."""
+    kinds = [token.kind for token in found[place : place + 4]]
+    is_raised = kinds[:1] == ["power"]
+    kinds, place = kinds[is_raised:], place + is_raised
+    if kinds[:2] == ["begin", "degree"]:
+        place += 3
+    elif kinds[:1] == ["degree"]:
+        place += 1
+    else:
+        return 0
+    is_named = place < len(found) and found[place].text in ("C", "F", "K")
+    return place + is_named
+
+
+def is_unit(word: Token) -> bool:
+    """Whether a word behind a number only names what is counted, and is no variable."""
+    name = word.text
+    if word.is_eastern:
+        return True
+    if word.has_gap:
+        return len(name) > 1 or name in _UNITS_OF_ONE_LETTER or name in ("a", "A", "I")
+    if len(name) == 1:
+        return name in _UNITS_OF_ONE_LETTER
+    if len(name) == 2:
+        return name in _UNITS_OF_TWO_LETTERS or not name.isascii()
+    return name not in FUNCTIONS
