@@ -5,7 +5,6 @@ With phases, what ends the thinking begins the answer; see `collab.phases`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from types import MappingProxyType
 from typing import assert_never
 
@@ -176,7 +175,7 @@ class ProblemLoop:
             return await self._generator.generate(self._trace, "look-ahead", until, sampling)
 
         async def consult() -> Proposal:
-            enough = self._enough(until, draft)
+            enough = self._plugins.until_settled(until, draft)
             return await mentor.generate(self._trace, "consult", enough, sampling)
 
         if any(verifier.reads_look_ahead for verifier in self._recipe.verifiers):
@@ -228,17 +227,6 @@ class ProblemLoop:
         tokens = decision.max_tokens or segment.max_tokens
         stops = segment.stop_strings + self._bounds.stops
         return replace(segment, max_tokens=min(tokens, self._bounds.room), stop_strings=stops)
-
-    def _enough(self, until: Until, draft: Draft) -> Until:
-        """Return when a mentor may stop: at the end of its segment, or as soon as it is settled.
-
-        A mentor that agrees says what the draft says; that its last word is complete shows in the
-        token that follows.
-        """
-        if not self._plugins.can_settle:
-            return until
-        is_settled = partial(self._plugins.is_settled, draft)
-        return replace(until, stop_if=is_settled, may_stop_after=len(draft.tokens) + 1)
 
     async def _roll_back(self, decision: Consult) -> None:
         mark = decision.back_to
