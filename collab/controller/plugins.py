@@ -153,15 +153,14 @@ class PluginSessions:
     def until_settled(self, until: Until, draft: Draft) -> Until:
         """Return when a mentor may stop: at the end of its segment, or as soon as it is settled.
 
-        A mentor that agrees says what the draft says; that its last word is complete shows in the
-        token that follows.
+        A mentor that agrees says what the draft says.
         """
         session_type = type(self._verifiers[0][1]) if self._verifiers else VerifierSession
         is_settled = getattr(session_type, "is_settled", None)
         if is_settled in (None, VerifierSession.is_settled):
             return until
         stop_if = partial(self.is_settled, draft)
-        return replace(until, stop_if=stop_if, may_stop_after=len(draft.tokens) + 1)
+        return replace(until, stop_if=stop_if, may_stop_behind=draft.text)
 
     def is_settled(self, draft: Draft, offered: Sequence[Token]) -> bool:
         """Whether a mentor's proposal may stop here; only the first verifier is sure to read it."""

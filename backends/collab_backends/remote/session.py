@@ -1,7 +1,7 @@
 """A session with a remote model; its text is kept here, the server keeps nothing that matters."""
 
 import math
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from collab.errors import ModelCallError
@@ -14,6 +14,7 @@ from collab_backends.remote.asking import Asker, Terms
 from collab_backends.remote.contents import THINKS_APART
 from collab_backends.remote.endpoint import Endpoint
 from collab_backends.remote.entries import NO_ID, Candidate, measured
+from collab_backends.remote.portions import portions, tokens_in
 from collab_backends.remote.reading import tokens_of
 from collab_backends.remote.requests import Json, beyond_protocol, logprobs_of
 from collab_backends.remote.texts import IdText, LiveText
@@ -165,22 +166,13 @@ class RemoteSession:
         return builder
 
     async def _write_on(self, builder: ProposalBuilder, until: Until, sampling: Sampling) -> None:
-        for most in self._portions(until):
+        # In words, each request is another question, whose answer begins in another way.
+        is_whole = self._terms.capabilities.prefix_mode == "quoted"
+        expected = "" if is_whole else until.may_stop_behind
+        first = tokens_in(expected, self._terms, self._text) + 1
+        for most in portions(self._tail, expected, first, until.max_tokens):
             if await self._has_ended_within(most, builder, until, sampling):
                 return
-
-    def _portions(self, until: Until) -> Iterator[int]:
-        """Yield how far to write, one request after another; each is needed if all before were.
-
-        What was decoded when a stream is left is paid for, and a quick server decodes a whole
-        segment before it notices. So the tokens that may be enough are asked for by themselves.
-        """
-        first = until.may_stop_after
-        # In words, each request is another question, whose answer begins in another way.
-        is_exact = self._terms.capabilities.prefix_mode != "quoted"
-        if is_exact and first is not None and len(self._tail) < first < until.max_tokens:
-            yield first
-        yield until.max_tokens
 
     async def _has_ended_within(
         self, most: int, builder: ProposalBuilder, until: Until, sampling: Sampling
@@ -240,8 +232,7 @@ class RemoteSession:
             return False
         if room > _WHOLE_AT_ONCE:
             return True  # however long it takes, words are heard
-        is_first = until.may_stop_after is None or len(self._tail) + room > until.may_stop_after
-        return until.stop_if is not None and is_first and room > _READ_ON
+        return until.stop_if is not None and not until.may_stop_behind and room > _READ_ON
 
     def _tokens(self, answer: Answer) -> list[Token]:
         text, tail = self._text, self._tail

@@ -68,15 +68,16 @@ async def test_streams_that_are_left_cost_what_the_server_counts(slow: Served) -
     assert fresh == spent["prompt_tokens_total"]
 
 
-async def test_a_mentor_elsewhere_decodes_what_one_here_does(serve: Serve) -> None:
-    served = serve("llama-server", "mentor")
+@pytest.mark.parametrize("name", ["mentor", "mentor-b"])
+async def test_a_mentor_elsewhere_decodes_what_one_here_does(serve: Serve, name: str) -> None:
+    served = serve("llama-server", name)
     lines = (LAB_FOLDER / "problems.jsonl").read_text().splitlines()[:8]
     problems = [Problem.model_validate(json.loads(line)) for line in lines]
     used = {}
     before = counted(served.url)
-    for name, mentor in (
+    for place, mentor in (
         ("there", served.backend()),
-        ("here", LocalTorch(model="lab/mentor", threads=1)),
+        ("here", LocalTorch(model=f"lab/{name}", threads=1)),
     ):
         async with Controller(
             generator=LocalTorch(model="lab/generator", threads=1),
@@ -85,7 +86,7 @@ async def test_a_mentor_elsewhere_decodes_what_one_here_does(serve: Serve) -> No
         ) as controller:
             async with controller.map(problems, concurrency=8) as results:
                 spent = [result.usage.get("mentor", Usage()) async for result in results]
-        used[name] = sum(spent, Usage())
+        used[place] = sum(spent, Usage())
 
     decoded = counted(served.url)["tokens_predicted_total"] - before["tokens_predicted_total"]
     handshake = 30
