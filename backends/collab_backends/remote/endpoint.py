@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import anyio
 from openai import AsyncOpenAI
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.observability import log_event
@@ -105,16 +107,43 @@ class Endpoint:
             ModelCallError: It failed for good.
         """
         tries = tries or self.tries()
-        while True:
+        attempt = partial(self._attempt, work, on_attempt, tries)
+        try:
             try:
-                return await self._attempt(work, on_attempt, tries)
+                return await attempt()  # most calls succeed at once, and need no bookkeeping
             except AttemptFailed as failed:
-                fault = failed.fault
-            is_over, wait_s = tries.is_over(fault, self._answered_at), tries.wait_s(fault)
-            if is_over or wait_s > tries.left_s:
-                # Told without the client's own error, which may hold the key: servers quote it.
-                raise self._told(fault, tries.told(fault))
-            await anyio.sleep(wait_s)
+                return await self._again(failed, attempt, tries)
+        except AttemptFailed as failed:
+            # Told without the client's own error, which may hold the key: servers quote it.
+            raise self._told(failed.fault, tries.told(failed.fault)) from None
+
+    async def _again(
+        self, failed: AttemptFailed, attempt: Callable[[], Awaitable[T]], tries: Tries
+    ) -> T:
+        """Make further attempts after one that failed, until one succeeds or `tries` are over."""
+        first = [failed]
+
+        async def again() -> T:
+            if first:
+                raise first.pop()
+            return await attempt()
+
+        def is_retried(error: BaseException) -> bool:
+            if not isinstance(error, AttemptFailed):
+                return False
+            return not tries.is_over(error.fault, self._answered_at)
+
+        def is_too_late(state: RetryCallState) -> bool:
+            return state.upcoming_sleep > tries.left_s
+
+        retrying = AsyncRetrying(
+            sleep=anyio.sleep,
+            retry=retry_if_exception(is_retried),
+            wait=lambda state: tries.wait_s(_fault_of_try(state)),
+            stop=is_too_late,
+            reraise=True,
+        )
+        return await retrying(again)
 
     async def _attempt(
         self,
@@ -189,3 +218,9 @@ class Endpoint:
         if len(self._key) >= _SHORTEST_KEY:
             text = text.replace(self._key, "***")
         return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]} …"
+
+
+def _fault_of_try(state: RetryCallState) -> Fault:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, AttemptFailed), "only failed attempts are tried again"
+    return error.fault
