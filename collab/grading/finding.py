@@ -228,7 +228,7 @@ def _phrases(text: str) -> Iterator[Found]:
         if _DENIED.search(text, max(phrase.start() - _DENIED_WITHIN, 0), phrase.start()):
             continue
         said, is_asked = sentence_at(text, phrase.end())
-        if _DASH.match(plain(said)) and phrase.group().rstrip(" \t*_`\"").endswith(":"):
+        if _DASH.match(plain(said)) and phrase.group().rstrip(' \t*_`"').endswith(":"):
             said = f":{said}"  # a dash that leads on, or a sign: left to the reader
         if said:
             listed = _LISTED.match(text, phrase.end())
