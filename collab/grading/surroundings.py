@@ -42,7 +42,8 @@ _BEFORE_TO_LISTED = (
     "rounded simplifies reduces evaluates corresponds equates equivalent leads works"
 )
 _BEFORE_TO = frozenset(_BEFORE_TO_LISTED.split())
-_ADDED_UP = frozenset("add adds added adding sum sums come comes round rounds rounded".split())
+_ADDED_UP_LISTED = "add adds added adding sum sums come comes round rounds rounded"
+_ADDED_UP = frozenset(_ADDED_UP_LISTED.split())
 _DENIALS_LISTED = (
     "not never no neither nor none cannot can't couldn isn isnt doesn didn wasn won't aren wrong "
     "incorrect false mistaken impossible unknown undetermined indeterminate undefined unsolvable "
@@ -51,19 +52,22 @@ _DENIALS_LISTED = (
 _DENIALS = frozenset(_DENIALS_LISTED.split())
 _HARMFUL_BEFORE_LISTED = (
     "half halves twice thrice double triple least most up square squared root cube cubed "
-    "multiplied divided subtracted negative minus more less fewer between below beneath under exceeds exceeding"
+    "multiplied divided subtracted negative minus more less fewer between below beneath under "
+    "exceeds exceeding"
 )
 _HARMFUL_BEFORE = frozenset(_HARMFUL_BEFORE_LISTED.split())
 _HARMFUL_AFTER = frozenset({"below", "beneath", "under", "unless", "short"})
-AFTER_AT_ONCE = frozenset(
+_AFTER_LISTED = (
     "mil mill mio mrd gross score scores pi tau phi infinity root to fold choose mod "
-    "modulo percentile quadrillion quintillion".split()
+    "modulo percentile quadrillion quintillion"
 )
+AFTER_AT_ONCE = frozenset(_AFTER_LISTED.split())
 """Words that make something else of the number right before them: `5 mil`, `2 pi`, `5 to 1`."""
 
 PERCENT_OF = "百分之"
 _EASTERN_HARMLESS = re.compile(
-    "大约|大概|大小|大人|小明|小红|小华|小时|小组|最后|最终|多少|不变|百分之$|第一|除此|差不多|加起来|别人|分别|不过|无论|个数|倍数"
+    "大约|大概|大小|大人|小明|小红|小华|小时|小组|最后|最终|多少|"
+    "不变|百分之$|第一|除此|差不多|加起来|别人|分别|不过|无论|个数|倍数"
 )
 _EASTERN_BEFORE = re.compile(
     "[负負零不非未没沒无無勿别別大小多少至最超低高近半倍乘除减減加根几幾余餘差]|分之|平方|立方|"
