@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from collab.assembly import build_backends, build_controller
-from collab.calibration import Connected, calibrate
+from collab.calibration_rounds import Connected, calibrate
 from collab.cli.demo import lab_folder
 from collab.cli.flags import RunFlags
 from collab.cli.interrupts import run_interruptible
