@@ -107,8 +107,9 @@ def ensure_enough(
         f"no verifier can be trained on these branches, as {lack} ({found}; ties are not among "
         f"them); needed are {LEAST_BRANCHES} to train on, and {LEAST_OF_A_CLASS} of each kind on "
         f"both sides. What was collected is kept in {folder}{more}; in another directory, "
-        f"{'more problems, ' if are_all_taken else ''}a higher rate (--set recipe.rate=1) or more "
-        "--samples find more branches that are no ties"
+        f"{'more problems, ' if are_all_taken else ''}a higher rate (--set recipe.rate=1) or "
+        "several roll-outs (--set recipe.sampling.temperature=0.8 --samples 2) find more branches "
+        "that are no ties"
     )
 
 

@@ -169,4 +169,4 @@ def test_without_torch_it_can_be_imported_and_says_what_is_missing() -> None:
 
     assert "it needs torch and safetensors" in shown
     assert "TrainingError training needs torch and safetensors" in shown
-    assert shown.count("pip install 'collab-reasoning[local]'") == 2
+    assert shown.count("pip install -e '.[local]' in its clone") == 2
