@@ -36,11 +36,13 @@ class Capabilities:
         has_hidden_states: Whether hidden states can be observed.
         can_steer: Whether a vector can be added to hidden states.
         can_cancel: Whether leaving a call stops its decoding.
-        usage: Whether token counts are the engine's own or estimated.
+        usage: Whether token counts are the engine's own, or estimated where an answer was left
+            before its end, or always.
         context_tokens: Longest text, prompt included; `None` if unknown.
         hidden_size: Width of hidden states that can be read behind given text; `None` for none.
         blocks: Layers whose input can be read or steered; `None` if unknown.
         fingerprint: Of weights and configuration: equal ones are equal models; empty if unknown.
+        losses: What a run asks for and its server refuses, so that it goes without.
     """
 
     prefix_mode: PrefixMode
@@ -51,11 +53,12 @@ class Capabilities:
     has_hidden_states: bool = False
     can_steer: bool = False
     can_cancel: bool = False
-    usage: Literal["exact", "estimated"] = "exact"
+    usage: Literal["exact", "exact unless left", "estimated"] = "exact"
     context_tokens: int | None = None
     hidden_size: int | None = None
     blocks: int | None = None
     fingerprint: str = ""
+    losses: tuple[str, ...] = ()
 
     def ensure_prompt_fits(self, tokens: int, name: str) -> None:
         """Refuse a prompt that leaves no room for an answer.
@@ -215,9 +218,12 @@ def _amount(need: Need, model: Capabilities) -> str:
 
 
 def inexact_modes(models: Mapping[str, Capabilities]) -> tuple[str, ...]:
-    """Return the participants that can only be asked in words to write on, for the record."""
+    """Return what participants do otherwise than asked, for the record.
+
+    Some can only be asked in words to write on; some refuse a part of what a run asks for.
+    """
     return tuple(
-        f"{role}: quoted continuation"
+        f"{role}: {what}"
         for role, can in models.items()
-        if can.prefix_mode == "quoted"
+        for what in (*(["quoted continuation"] if can.prefix_mode == "quoted" else []), *can.losses)
     )

@@ -36,6 +36,7 @@ class Diagnosis:
         tokenizer: Fingerprint of its vocabulary: equal ones are equal vocabularies.
         template: How a prompt fares.
         notes: What was looked for and not seen.
+        failure: Why a first call failed, so that a run's would too; empty if it did not.
     """
 
     model: str = ""
@@ -44,6 +45,7 @@ class Diagnosis:
     tokenizer: str = ""
     template: TemplateCheck | None = None
     notes: tuple[str, ...] = ()
+    failure: str = ""
 
 
 @runtime_checkable

@@ -29,6 +29,9 @@ class Until:
         stop_strings: Texts that end the proposal; they are cut off, and found across tokens.
         stop_if: Asked after every token, with all tokens so far: whether to stop behind it. Called
             where the model runs, so quick and without waiting; the same tokens, the same answer.
+        may_stop_behind: The text behind which `stop_if` is expected to say so, if it says so at
+            all. A model that cannot be stopped at once is asked for so much first, and for the
+            rest only if it writes something else.
     """
 
     max_tokens: int
@@ -36,6 +39,7 @@ class Until:
     units: int = 1
     stop_strings: tuple[str, ...] = ()
     stop_if: "Callable[[Sequence[Token]], bool] | None" = None
+    may_stop_behind: str = ""
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1 or self.units < 1:

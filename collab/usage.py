@@ -105,9 +105,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Sums over calls; add two with `+`."""
+    """Sums over calls; add two with `+`.
+
+    Some counts of `estimated_calls` were estimated, see `Call.is_estimated`.
+    """
 
     calls: int = 0
+    estimated_calls: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
@@ -136,6 +140,7 @@ class Usage:
     def _of_one(cls, call: Call) -> "Usage":
         return cls(
             calls=1,
+            estimated_calls=int(call.is_estimated),
             prompt_tokens=call.prompt_tokens,
             cached_tokens=call.cached_tokens,
             completion_tokens=call.completion_tokens,
@@ -149,6 +154,7 @@ class Usage:
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
             calls=self.calls + other.calls,
+            estimated_calls=self.estimated_calls + other.estimated_calls,
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,

@@ -92,7 +92,11 @@ class Report:
     @property
     def failures(self) -> list[str]:
         """What keeps the recipe from running."""
-        unreached = [f"the {one.role} cannot be used" for one in self.participants if one.error]
+        unreached = [
+            f"the {one.role} cannot be used"
+            for one in self.participants
+            if one.error or one.diagnosis.failure
+        ]
         lacks = [
             f"{need.match.plugin} needs {need.match.lack}"
             for need in self.needs
@@ -216,9 +220,9 @@ async def _diagnosed(model: Model, view: View) -> Diagnosis:
     try:
         found: object = await model.diagnose(view)
     except CollabError as error:
-        return Diagnosis(notes=(f"a first call failed: {error}",))
+        return Diagnosis(failure=f"a first call failed: {error}")
     except Exception as error:  # noqa: BLE001  # a stranger's code; the report goes on
-        return Diagnosis(notes=(f"it cannot be diagnosed: {type(error).__name__}: {error}",))
+        return Diagnosis(failure=f"it cannot be diagnosed: {type(error).__name__}: {error}")
     if isinstance(found, Diagnosis):
         return found
     return Diagnosis(notes=(f"it cannot be diagnosed: it returned {found!r}",))

@@ -27,6 +27,10 @@ from collab.runner import RunSummary, run
 
 LAB_PACKAGE = "collab_backends.lab"
 
+PRICE_RATIO = 10
+"""How many times a mentor's token is taken to cost what a generator's does: usual for hosted models
+of which one has ten times the size. The shipped pair itself costs nothing."""
+
 _ABOUT = (
     "Nothing here is simulated: both models are loaded from this package, trained on the same "
     "toy arithmetic, and the problems were held out. They say nothing about large models; how "
@@ -60,6 +64,12 @@ class Measured:
         generator = usage[GENERATOR].completion_tokens
         mentor = sum(spent.completion_tokens for role, spent in usage.items() if role != GENERATOR)
         return (mentor, generator) if self.way.is_mentor_alone else (generator, mentor)
+
+    @property
+    def cost(self) -> int:
+        """Price of all tokens decoded, in tokens of the generator's model."""
+        generator, mentor = self.tokens
+        return generator + PRICE_RATIO * mentor
 
     @property
     def working_s(self) -> float | None:
@@ -193,12 +203,14 @@ def _table(measured: Sequence[Measured]) -> str:
         "mentor share",
         "generator tokens",
         "mentor tokens",
+        f"cost at 1 : {PRICE_RATIO}",
         "seconds, loaded",
     )
-    return columns([head, *(_cells(one) for one in measured)])
+    mentor_cost = next(one.cost for one in measured if one.way.is_mentor_alone)
+    return columns([head, *(_cells(one, mentor_cost) for one in measured)])
 
 
-def _cells(one: Measured) -> tuple[str, ...]:
+def _cells(one: Measured, mentor_cost: int) -> tuple[str, ...]:
     summary = one.outcome.summary
     generator, mentor = one.tokens
     return (
@@ -207,6 +219,7 @@ def _cells(one: Measured) -> tuple[str, ...]:
         percent(one.mentor_share),
         str(generator),
         str(mentor),
+        percent(one.cost / mentor_cost),
         f"{one.working_s:.1f}" if one.working_s is not None else "-",
     )
 
@@ -226,6 +239,7 @@ def _way_as_json(one: Measured) -> JsonValue:
         "mentor_share": one.mentor_share,
         "generator_tokens": generator,
         "mentor_tokens": mentor,
+        f"cost_at_1_to_{PRICE_RATIO}": one.cost,
         "working_s": one.working_s,
     }
 

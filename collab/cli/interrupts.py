@@ -7,6 +7,7 @@ loop, or a model's thread, from ever ending; so the second signal is handled whe
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -52,10 +53,13 @@ def is_of_interruption(exit_code: object) -> bool:
 def run_interruptible(work: Callable[[], Awaitable[T]]) -> T:
     """Run `work` in an event loop of its own; a signal cancels it, a second ends the process.
 
+    Signals come to the main thread alone; in another one, `work` is only run.
+
     Raises:
         Interrupted: A signal came before `work` was done.
     """
-    return anyio.run(_watched, work)
+    is_main = threading.current_thread() is threading.main_thread()
+    return anyio.run(_watched if is_main else _unwatched, work)
 
 
 def leave_at_once(exit_code: int) -> NoReturn:
@@ -64,6 +68,10 @@ def leave_at_once(exit_code: int) -> NoReturn:
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(exit_code)
+
+
+async def _unwatched(work: Callable[[], Awaitable[T]]) -> T:
+    return await work()
 
 
 async def _watched(work: Callable[[], Awaitable[T]]) -> T:

@@ -16,6 +16,7 @@ from collab.summary import Summary
 
 _COUNTS = (
     "calls",
+    "estimated_calls",
     "completion_tokens",
     "reasoning_tokens",
     "kept_tokens",
@@ -23,6 +24,7 @@ _COUNTS = (
     "prompt_tokens",
     "cached_tokens",
 )
+_RARE = frozenset({"estimated_calls", "reasoning_tokens"})
 
 
 def execute(flags: RunFlags, *, as_json: bool) -> int:
@@ -96,10 +98,10 @@ def _as_text(outcome: RunSummary, config: RunConfig) -> str:
 
 
 def usage_table(summary: Summary) -> str:
-    """Return what each role spent, in tokens; reasoning ones only where there are any."""
+    """Return what each role spent, in tokens; rare counts only where there are any."""
     spent = {role: asdict(usage) for role, usage in summary.usage.items()}
-    has_reasoning = any(counts["reasoning_tokens"] for counts in spent.values())
-    shown = [name for name in _COUNTS if name != "reasoning_tokens" or has_reasoning]
-    head = ("role", *(name.removesuffix("_tokens") for name in shown))
+    used = {name for counts in spent.values() for name, count in counts.items() if count}
+    shown = [name for name in _COUNTS if name in used or name not in _RARE]
+    head = ("role", *(name.removesuffix("_tokens").removesuffix("_calls") for name in shown))
     rows = [(role, *(str(counts[name]) for name in shown)) for role, counts in spent.items()]
     return columns([head, *rows])

@@ -52,7 +52,7 @@ def _participant(one: Participant) -> JsonValue:
     return {
         "role": one.role,
         "is_reached": not one.error,
-        "error": one.error or None,
+        "error": one.error or told.failure or None,
         "name": one.name or None,
         "model": told.model or None,
         "place": told.place or None,

@@ -74,7 +74,11 @@ def _print_report(console: Console, report: Report) -> None:
         console.print()
         console.print(_needs(report.needs))
     remarks = [
-        *((f"{one.role}", _BAD, one.error) for one in report.participants if one.error),
+        *(
+            (f"{one.role}", _BAD, one.error or one.diagnosis.failure)
+            for one in report.participants
+            if one.error or one.diagnosis.failure
+        ),
         *(
             ("missing", _BAD, f"{one.match.plugin} needs {one.match.lack}")
             for one in report.needs

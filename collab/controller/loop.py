@@ -5,7 +5,6 @@ With phases, what ends the thinking begins the answer; see `collab.phases`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from types import MappingProxyType
 from typing import assert_never
 
@@ -176,7 +175,7 @@ class ProblemLoop:
             return await self._generator.generate(self._trace, "look-ahead", until, sampling)
 
         async def consult() -> Proposal:
-            enough = replace(until, stop_if=partial(self._plugins.is_settled, draft))
+            enough = self._plugins.until_settled(until, draft)
             return await mentor.generate(self._trace, "consult", enough, sampling)
 
         if any(verifier.reads_look_ahead for verifier in self._recipe.verifiers):

@@ -4,6 +4,8 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Self
 
 import anyio
@@ -15,7 +17,7 @@ from collab.errors import CollabError, PluginCallError, ProblemError
 from collab.limits import BudgetReached
 from collab.plugins import explain
 from collab.problems import Problem
-from collab.proposals import Token
+from collab.proposals import Token, Until
 from collab.protocols import (
     Case,
     Draft,
@@ -147,6 +149,18 @@ class PluginSessions:
         """Tell the policy what became of its consultation."""
         with self._asking(unit):
             self._policy.learn(verdict)
+
+    def until_settled(self, until: Until, draft: Draft) -> Until:
+        """Return when a mentor may stop: at the end of its segment, or as soon as it is settled.
+
+        A mentor that agrees says what the draft says.
+        """
+        session_type = type(self._verifiers[0][1]) if self._verifiers else VerifierSession
+        is_settled = getattr(session_type, "is_settled", None)
+        if is_settled in (None, VerifierSession.is_settled):
+            return until
+        stop_if = partial(self.is_settled, draft)
+        return replace(until, stop_if=stop_if, may_stop_behind=draft.text)
 
     def is_settled(self, draft: Draft, offered: Sequence[Token]) -> bool:
         """Whether a mentor's proposal may stop here; only the first verifier is sure to read it."""

@@ -27,7 +27,8 @@ class MentorCollabFree(BaseModel):
         - the probability is a rate in [0, 1]; the published integer D asks at (D - 1) / 100;
         - every problem has a random stream of its own, so that its draws depend on no other;
         - one mentor request per consultation (its first word is the agreement test, its rest the
-          proposal) instead of one per token: the text is the same;
+          proposal) instead of one per token: the text is the same. A server is asked for the rest
+          in a second one, if the first word disagrees;
         - an end of text that the generator reached without being asked about stays an end, so that
           nothing comes back to life by chance; so does the end of a segment that is taken, the
           mentor's too, where the published code has the generator write on;

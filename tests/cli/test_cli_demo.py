@@ -41,5 +41,8 @@ def test_all_ways_are_compared_and_one_answer_is_shown(tmp_path: Path) -> None:
     alone, mentor = ways["generator alone"], ways["mentor alone"]
     assert (alone["mentor_share"], alone["mentor_tokens"]) == (0.0, 0)
     assert (mentor["mentor_share"], mentor["generator_tokens"]) == (1.0, 0)
+    # A mentor's token counts as ten of the generator's.
+    assert alone["cost_at_1_to_10"] == alone["generator_tokens"]
+    assert mentor["cost_at_1_to_10"] == 10 * mentor["mentor_tokens"]
     assert 0.0 < ways["random words to the mentor"]["mentor_share"] < 1.0
     assert compared["shown"]["prompt"].strip() in shown.stdout

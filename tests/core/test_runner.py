@@ -37,6 +37,7 @@ async def test_a_row_holds_everything_about_its_problem(tmp_path: Path) -> None:
             "usage": {
                 "generator": {
                     "calls": 1,
+                    "estimated_calls": 0,
                     "prompt_tokens": 5,
                     "cached_tokens": 0,
                     "completion_tokens": 10,

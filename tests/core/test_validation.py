@@ -8,6 +8,7 @@ import pytest
 from collab import Problem, Recipe
 from collab.capabilities import Capabilities
 from collab.diagnosis import Diagnosis, TemplateCheck
+from collab.errors import ModelCallError
 from collab.testing import FakeBackend, FakeModel
 from collab.testing.fakes import ALL_CAPABILITIES
 from collab.validation import Examination, Report
@@ -57,15 +58,25 @@ async def test_a_model_that_cannot_be_diagnosed_is_unknown() -> None:
     assert (report.failures, report.warnings) == ([], [])
 
 
+async def test_a_diagnosis_of_another_kind_is_a_note() -> None:
+    report = await examined(FakeModel("a"), Telling("b", told=5))
+
+    assert "it returned 5" in report.participants[1].diagnosis.notes[0]
+    assert report.failures == []
+
+
 @pytest.mark.parametrize(
-    ("told", "note"),
-    [(KeyError("x"), "it cannot be diagnosed: KeyError: 'x'"), (5, "it returned 5")],
+    ("told", "failure"),
+    [
+        (KeyError("x"), "it cannot be diagnosed: KeyError: 'x'"),
+        (ModelCallError("status 422"), "a first call failed: status 422"),
+    ],
 )
-async def test_a_diagnosis_that_fails_is_a_note(told: object, note: str) -> None:
+async def test_models_are_not_fine_after_a_call_that_failed(told: object, failure: str) -> None:
     report = await examined(FakeModel("a"), Telling("b", told=told))
 
-    assert note in report.participants[1].diagnosis.notes[0]
-    assert report.failures == []
+    assert report.participants[1].diagnosis.failure == failure
+    assert report.failures == ["the mentor cannot be used"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ SERVERS = Path(os.environ.get("COLLAB_SERVERS", "~/.cache/collab-servers")).expa
 ServerName = Literal["llama-server", "vllm", "transformers", "llama-cpp-python"]
 
 # All its threads: it holds one for each connection that is kept alive.
-_LLAMA_FLAGS = "-c 8192 -np 8 -t 1 -tb 1 --threads-http 80 -ctk f32 -ctv f32 -fa off"
+_LLAMA_FLAGS = "-c 8192 -np 8 -t 1 -tb 1 --threads-http 80 --metrics -ctk f32 -ctv f32 -fa off"
 _VLLM_FLAGS = "--dtype float32 --enforce-eager --enable-prompt-tokens-details"
 _VLLM_SETTINGS = {
     "VLLM_TARGET_DEVICE": "cpu",

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from collab.concurrency import unwrapped
 from collab_backends.remote.backend import OpenAIServer
-from collab_backends.remote.endpoint import Patience
+from collab_backends.remote.patience import Patience
 
 Json = dict[str, Any]
 Misbehaviour = Callable[["Scripted", Json], Awaitable[Response]]
@@ -36,6 +36,10 @@ class Scripted:
         top_logprobs: Candidates per token that it gives.
         owner: What it says of itself.
         repeats_prefill: Whether it gives a last message of the assistant back with its answer.
+        refuses: Looked at before every answer: the refusal of a request, or nothing.
+        reshapes: Changes whatever it answers, each part of a stream too.
+        listing: What it answers to whoever asks for its models; a status and a body.
+        addressed: The query and headers of all requests to write.
     """
 
     writes: Sequence[str] = (" one", " two", " three", " four", " five", " six")
@@ -45,6 +49,10 @@ class Scripted:
     top_logprobs: int = 5
     owner: str = "scripted"
     repeats_prefill: bool = False
+    refuses: Callable[[Json], Response | None] = lambda _: None
+    reshapes: Callable[[Json], Json] = lambda part: part
+    listing: tuple[int, object] | None = None
+    addressed: list[tuple[Json, Json]] = field(default_factory=list)
     port: int = 0
 
     @property
@@ -57,12 +65,17 @@ class Scripted:
 
     def app(self) -> Starlette:
         async def models(_: Request) -> Response:
-            return JSONResponse({"data": [{"id": "m", "owned_by": self.owner}]})
+            listed: object = {"data": [{"id": "m", "owned_by": self.owner}]}
+            code, listed = self.listing or (200, listed)
+            return JSONResponse(listed, code)
 
         async def write(request: Request) -> Response:
             body = await request.json()
             self.keys.append(request.headers.get("authorization", ""))
+            self.addressed.append((dict(request.query_params), dict(request.headers)))
             self.asked.append(body)
+            if (refusal := self.refuses(body)) is not None:
+                return refusal
             if self.faults:
                 return await self.faults.pop(0)(self, body)
             return self.answer(body)
@@ -83,15 +96,16 @@ class Scripted:
         else:
             text = str(body["prompt"])
         said = sum(word in text for word in self.writes)
-        return list(self.writes[said : said + body["max_tokens"]])
+        return list(self.writes[said : said + _most(body)])
 
     def answer(self, body: Json) -> Response:
         words = self.words(body)
         if self.repeats_prefill and "messages" in body:
             last = body["messages"][-1]
             words = [last["content"] if last["role"] == "assistant" else "", *words]
-        finish = "length" if len(words) == body["max_tokens"] else "stop"
+        finish = "length" if len(words) == _most(body) else "stop"
         events = [self.part([word], "", body) for word in words] + [self.part([], finish, body)]
+        events = [self.reshapes(one) for one in events]
         if body.get("stream"):
             return StreamingResponse(sse([*events, "[DONE]"]), media_type="text/event-stream")
         whole = self.part(words, finish, body)
@@ -99,7 +113,7 @@ class Scripted:
         is_continued = "prompt" in body or body.get("continue_final_message")
         counted = 99 if self.repeats_prefill else 1 if is_continued else 4
         usage = {"prompt_tokens": counted, "completion_tokens": len(words)}
-        return JSONResponse({**whole, "usage": usage})
+        return JSONResponse(self.reshapes({**whole, "usage": usage}))
 
     def part(self, words: Sequence[str], finish: str, body: Json) -> Json:
         text = "".join(words)
@@ -124,6 +138,10 @@ class Scripted:
         if count:
             choice["logprobs"] = {"content": content}
         return {"choices": [choice]}
+
+
+def _most(body: Json) -> int:
+    return int(body.get("max_tokens") or body.get("max_completion_tokens") or 99)
 
 
 def status(code: int, body: object, **headers: str) -> Misbehaviour:

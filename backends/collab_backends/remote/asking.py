@@ -6,19 +6,26 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import anyio
-
 from collab import telemetry_names as names
 from collab.capabilities import Capabilities
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.observability import log_event
 from collab.seam import Meter
 from collab.telemetry import annotate_call
+from collab_backends.remote.attempts import Attempt
 from collab_backends.remote.endpoint import Endpoint
-from collab_backends.remote.failures import AttemptFailed, Fault, fault_of
+from collab_backends.remote.estimating import (
+    Estimates,
+    Prompt,
+    completion_tokens,
+    impossible,
+    prompt_of,
+)
+from collab_backends.remote.failures import fault_of
+from collab_backends.remote.faults import AttemptFailed, Fault
 from collab_backends.remote.hedging import Hedge, Race
 from collab_backends.remote.paid import kept_usage
-from collab_backends.remote.requests import Json, is_chat, path_of
+from collab_backends.remote.requests import Json, is_chat, path_of, streaming
 from collab_backends.remote.wire import Answer, parse_answer, read_stream
 
 if TYPE_CHECKING:
@@ -28,7 +35,7 @@ Enough = Callable[[Answer], bool]
 Hear = Callable[[Answer], None]
 """Takes as much of an answer as has come."""
 
-Work = Callable[[Endpoint, Hear], Awaitable[Answer]]
+Work = Callable[[Endpoint, Attempt, Hear], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +50,10 @@ class Terms:
         is_lenient: Whether the server takes parameters that the protocol does not have.
         trims_end: Whether its chat template takes blanks off the end of a begun answer.
         can_pick_logprobs: Whether it gives the log-probabilities of ids that it is asked for.
+        can_stream: Whether it streams.
         extra: Added to the body of every request.
         hedge: Decides which calls are asked twice.
+        estimates: What is paid for that the server does not count.
     """
 
     name: str
@@ -54,8 +63,10 @@ class Terms:
     is_lenient: bool
     trims_end: bool
     can_pick_logprobs: bool
+    can_stream: bool
     extra: Json
     hedge: Hedge
+    estimates: Estimates
 
     @property
     def is_chat(self) -> bool:
@@ -81,6 +92,7 @@ class Asker:
         self._terms = terms
         self._endpoints = endpoints
         self._meter = meter
+        self._asked: Prompt = ()
 
     async def answer(self, body: Json) -> Answer:
         """Return the whole answer to a request.
@@ -91,8 +103,8 @@ class Asker:
         """
         terms = self._terms
 
-        async def work(endpoint: Endpoint, hear: Hear) -> Answer:
-            answered = await endpoint.post(terms.path, body)
+        async def work(endpoint: Endpoint, attempt: Attempt, hear: Hear) -> Answer:
+            answered = await attempt.post(terms.path, body)
             answer = parse_answer(answered, is_chat=terms.is_chat)
             hear(answer)
             return _from_same_model(answer, endpoint)
@@ -107,14 +119,14 @@ class Asker:
             ModelCallError: No server answered.
         """
         terms = self._terms
-        body = {**body, "stream_options": {"include_usage": True}}
+        body = {**streaming(body, is_lenient=terms.is_lenient), **terms.extra}
 
-        async def work(endpoint: Endpoint, hear: Hear) -> Answer:
+        async def work(endpoint: Endpoint, attempt: Attempt, hear: Hear) -> Answer:
             def heard_enough(so_far: Answer) -> bool:
                 hear(so_far)
                 return is_enough(so_far)
 
-            async with endpoint.stream(terms.path, body) as events:
+            async with attempt.stream(terms.path, body) as events:
                 answer = await read_stream(events, is_chat=terms.is_chat, is_enough=heard_enough)
             hear(answer)
             return _from_same_model(answer, endpoint)
@@ -129,11 +141,11 @@ class Asker:
             if self._meter.first_token_s is None:
                 self._meter.first_token_s = perf_counter() - started
 
-        async def attempt(endpoint: Endpoint) -> Answer:
+        async def ask_once(endpoint: Endpoint, attempt: Attempt) -> Answer:
             annotate_call(endpoint.server)
-            return await self._attempt(body, endpoint, partial(work, endpoint), hear)
+            return await self._attempt(body, endpoint, partial(work, endpoint, attempt), hear)
 
-        ask = partial(self._with_failover, attempt)
+        ask = partial(self._with_failover, ask_once)
         hedge_s = self._terms.hedge.delay_s(body)
         if hedge_s is None:
             answer = await ask(self._endpoints)
@@ -149,24 +161,23 @@ class Asker:
         return answer
 
     async def _with_failover(
-        self, attempt: Callable[[Endpoint], Awaitable[Answer]], endpoints: Sequence[Endpoint]
+        self,
+        ask_once: Callable[[Endpoint, Attempt], Awaitable[Answer]],
+        endpoints: Sequence[Endpoint],
     ) -> Answer:
         """Ask each server once, then the first one with all patience."""
         first, *others = endpoints
-        if not others:
-            return await first.call(partial(attempt, first), self._count_attempt)
-        with anyio.move_on_after(first.call_s):
-            for endpoint in endpoints:
-                try:
-                    return await endpoint.call(
-                        partial(attempt, endpoint), self._count_attempt, attempts=1, waits=False
-                    )
-                except ContextOverflowError:
-                    raise
-                except ModelCallError as error:
-                    log_event("remote.failed_over", host=endpoint.host, why=str(error))
-            return await first.call(partial(attempt, first), self._count_attempt)
-        raise ModelCallError(f"no server managed the call within {first.call_s:g} s")
+        for endpoint in endpoints if others else ():
+            once = endpoint.tries(is_first_round=True)
+            try:
+                return await endpoint.call(
+                    partial(ask_once, endpoint), self._count_attempt, tries=once
+                )
+            except ContextOverflowError:
+                raise
+            except ModelCallError as error:
+                log_event("remote.failed_over", host=endpoint.host, why=str(error))
+        return await first.call(partial(ask_once, first), self._count_attempt)
 
     def _count_attempt(self) -> None:
         self._meter.attempts += 1
@@ -203,20 +214,23 @@ class Asker:
 
     def _count(self, body: Json, endpoint: Endpoint, answer: Answer) -> None:
         """Count what was paid, as the server says or as it can be estimated."""
-        meter, paid = self._meter, answer.paid
-        prompt = _estimated_prompt(body) if paid.prompt is None else paid.prompt
-        completion = _estimated_completion(answer) if paid.completion is None else paid.completion
+        meter, paid, estimates = self._meter, answer.paid, self._terms.estimates
+        asked, before, self._asked = prompt_of(body), self._asked, prompt_of(body)
+        estimates.learn(asked, paid)
+        prompt = estimates.prompt_tokens(asked) if paid.prompt is None else paid.prompt
+        cached = estimates.cached_tokens(asked, before) if paid.prompt is None else paid.cached
+        is_known = paid.completion is not None and not answer.is_left
+        completion = (paid.completion or 0) if is_known else completion_tokens(answer)
+        odd = [*paid.contradictions, *filter(None, [impossible(asked, paid)])]
         meter.prompt_tokens += prompt
-        meter.cached_tokens += min(paid.cached or 0, prompt)
+        meter.cached_tokens += min(cached or 0, prompt)
         meter.completion_tokens += completion
         meter.reasoning_tokens += min(paid.reasoning or 0, completion)
-        meter.estimates += None in (paid.prompt, paid.completion) or bool(paid.contradictions)
+        meter.estimates += paid.prompt is None or not is_known or bool(odd)
         if paid.raw:
             meter.raw_usage += (kept_usage(paid.raw, endpoint.scrubbed),)
-        if paid.contradictions:
-            log_event(
-                "remote.usage_contradicted", model=self._terms.label, what=list(paid.contradictions)
-            )
+        if odd:
+            log_event("remote.usage_contradicted", model=self._terms.label, what=odd)
 
 
 def _origin(answer: Answer) -> dict[str, str | tuple[str, ...]]:
@@ -242,15 +256,3 @@ def _from_same_model(answer: Answer, endpoint: Endpoint) -> Answer:
         what = f"the model {answer.model!r} answered, where {first!r} had answered before"
         raise AttemptFailed(Fault(what, is_retried=True))
     return answer
-
-
-def _estimated_prompt(body: Json) -> int:
-    prompt = body.get("prompt")
-    if isinstance(prompt, list):
-        return len(prompt)
-    said = prompt if isinstance(prompt, str) else str(body.get("messages"))
-    return len(said.split())
-
-
-def _estimated_completion(answer: Answer) -> int:
-    return len(answer.ids) or len(answer.entries) or len(answer.text.split())

@@ -1,41 +1,39 @@
 """The backend `openai`: a model behind a URL."""
 
-import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import anyio.to_thread
-from pydantic import ConfigDict, Field, JsonValue, field_validator
+from pydantic import ConfigDict, Field, JsonValue, ValidationInfo, field_validator
 
 from collab.capabilities import Capabilities, PrefixMode
-from collab.diagnosis import Diagnosis
 from collab.errors import ConfigError, ModelLoadError
-from collab.proposals import Sampling, Until
 from collab.seam import Backend, Model
-from collab.signals import NO_SIGNALS, Signals
-from collab.telemetry import Service
-from collab.views import View
-from collab_backends.live_ids import LiveIds
 from collab_backends.remote.asking import Terms
-from collab_backends.remote.endpoint import Endpoint, Patience, check_base_url
-from collab_backends.remote.failures import (
-    KEY_REFUSED,
-    NOT_FOUND,
-    ServerBusyError,
-    ServerUnreachableError,
+from collab_backends.remote.connections import (
+    BEARER,
+    Access,
+    check_base_url,
+    ensure_no_secret,
 )
+from collab_backends.remote.endpoint import Endpoint
+from collab_backends.remote.estimating import Estimates
+from collab_backends.remote.failures import KEY_REFUSED, NOT_FOUND
+from collab_backends.remote.faults import ServerBusyError, ServerUnreachableError
 from collab_backends.remote.handshake import Handshake, Observed
 from collab_backends.remote.hedging import Hedge
-from collab_backends.remote.session import RemoteSession
-from collab_backends.remote.texts import IdText, LiveText, PlainText
-from collab_backends.templates import check_template
+from collab_backends.remote.manners import ESSENTIAL, Manners
+from collab_backends.remote.model import RemoteModel
+from collab_backends.remote.patience import Patience
 
 if TYPE_CHECKING:
     from collab_backends.local.tokens import TextCodec
+
+Fields = TypeVar("Fields", tuple[str, ...], dict[str, str])
 
 _NO_PATIENCE = Patience()
 _SERVERS = ("vllm", "llamacpp", "sglang")
@@ -77,6 +75,25 @@ class OpenAIServer(Backend):
     extra_body: dict[str, JsonValue] = Field(
         default_factory=dict, description="Added to the body of every request."
     )
+    extra_headers: dict[str, str] = Field(
+        default_factory=dict, description="Sent with every request; no secrets."
+    )
+    extra_query: dict[str, str] = Field(
+        default_factory=dict, description="Put behind every URL; no secrets."
+    )
+    key_header: str = Field(
+        default=BEARER,
+        pattern=r"^[A-Za-z0-9-]{1,64}$",
+        description="The header that holds the key, such as `api-key`.",
+    )
+    omit: tuple[str, ...] = Field(
+        default=(),
+        description="Fields of requests that the server refuses. What it refuses by name is found "
+        "out anyway.",
+    )
+    rename: dict[str, str] = Field(
+        default_factory=dict, description="Fields that it takes by another name."
+    )
 
     @field_validator("base_url", mode="before")
     @classmethod
@@ -93,6 +110,22 @@ class OpenAIServer(Backend):
         except ConfigError as error:
             raise ValueError(str(error)) from error
 
+    @field_validator("extra_headers", "extra_query")
+    @classmethod
+    def _hold_no_secret(cls, given: dict[str, str], field: ValidationInfo) -> dict[str, str]:
+        try:
+            ensure_no_secret(given, str(field.field_name))
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return given
+
+    @field_validator("omit", "rename")
+    @classmethod
+    def _leave_what_is_asked(cls, fields: Fields) -> Fields:
+        if kept := ESSENTIAL.intersection(fields):
+            raise ValueError(f"{min(kept)!r} is what is asked, and cannot be left out or renamed")
+        return fields
+
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Model]:
         """Connect to all endpoints and observe one; leaving closes the connections."""
@@ -105,7 +138,35 @@ class OpenAIServer(Backend):
                 stack.push_async_callback(endpoint.close)
             with self._explained():
                 observed = await self._observed(endpoints, codec)
-            yield RemoteModel(self, endpoints, codec, observed)
+            yield RemoteModel(self._terms(codec, observed), endpoints, observed)
+
+    def _terms(self, codec: "TextCodec | None", observed: Observed) -> Terms:
+        usage: Literal["exact", "exact unless left", "estimated"] = "estimated"
+        if observed.has_usage:
+            usage = "exact unless left" if observed.can_stream else "exact"
+        return Terms(
+            name=self.model,
+            label=self.name or self.model,
+            capabilities=Capabilities(
+                prefix_mode=observed.mode,
+                top_logprobs=observed.top_logprobs,
+                has_token_ids=observed.mode == "tokens",
+                can_judge=observed.top_logprobs > 0 and observed.mode != "quoted",
+                can_score=observed.can_score,
+                can_cancel=True,
+                usage=usage,
+                context_tokens=self.max_context_tokens or observed.context_tokens,
+                losses=observed.losses,
+            ),
+            codec=codec,
+            is_lenient=observed.is_lenient,
+            trims_end=observed.trims_end,
+            can_pick_logprobs=observed.can_pick_logprobs,
+            can_stream=observed.can_stream,
+            extra=dict(self.extra_body),
+            hedge=Hedge(self.patience.hedge_after_s),
+            estimates=Estimates(),
+        )
 
     async def _observed(self, endpoints: Sequence[Endpoint], codec: "TextCodec | None") -> Observed:
         """Observe the first server that is there; the others must have the model too."""
@@ -125,11 +186,12 @@ class OpenAIServer(Backend):
         return replace(observed, notes=(*observed.notes, *unreachable))
 
     def _endpoint(self, url: str) -> Endpoint:
+        access = Access(url, self._key(), self.key_header, self.extra_headers, self.extra_query)
         return Endpoint(
-            url,
-            self._key(),
-            patience=self.patience,
+            access,
+            self.patience,
             connections=self.max_connections,
+            manners=Manners(self.omit, self.rename, fixed=tuple(self.extra_body)),
         )
 
     def _key(self) -> str:
@@ -162,119 +224,6 @@ class OpenAIServer(Backend):
         if has_key:
             return f"The key was read from the environment variable {self.api_key_env}"
         return f"The environment variable {self.api_key_env} is not set, so no key was sent"
-
-
-class RemoteModel:
-    """A connected model; see `collab.seam.Model`.
-
-    Attributes:
-        observed: What the handshake saw.
-        endpoints: Its servers.
-    """
-
-    def __init__(
-        self,
-        options: OpenAIServer,
-        endpoints: list[Endpoint],
-        codec: "TextCodec | None",
-        observed: Observed,
-    ) -> None:
-        self.observed = observed
-        self.endpoints = endpoints
-        self._urls = ", ".join(options.base_url)
-        context = options.max_context_tokens or observed.context_tokens
-        self._terms = Terms(
-            name=options.model,
-            label=options.name or options.model,
-            capabilities=Capabilities(
-                prefix_mode=observed.mode,
-                top_logprobs=observed.top_logprobs,
-                has_token_ids=observed.mode == "tokens",
-                can_judge=observed.top_logprobs > 0 and observed.mode != "quoted",
-                can_score=observed.can_score,
-                can_cancel=True,
-                usage="exact" if observed.has_usage else "estimated",
-                context_tokens=context,
-            ),
-            codec=codec,
-            is_lenient=observed.is_lenient,
-            trims_end=observed.trims_end,
-            can_pick_logprobs=observed.can_pick_logprobs,
-            extra=dict(options.extra_body),
-            hedge=Hedge(options.patience.hedge_after_s),
-        )
-
-    @property
-    def name(self) -> str:
-        """Its name in ledgers and errors."""
-        return self._terms.label
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it can do."""
-        return self._terms.capabilities
-
-    @property
-    def service(self) -> Service:
-        """How it is asked, for traces."""
-        owner = self.observed.owner.lower()
-        provider = owner if owner in _SERVERS else "openai"
-        operation: Literal["chat", "text_completion"] = (
-            "chat" if self._terms.is_chat else "text_completion"
-        )
-        return Service(operation, provider, self._terms.name)
-
-    @asynccontextmanager
-    async def open(
-        self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
-    ) -> AsyncIterator[RemoteSession]:
-        """Open a session; nothing is sent before its first call."""
-        yield RemoteSession(
-            self._terms,
-            self._ordered(view.prompt),
-            view.participant,
-            self._text(view),
-            seed=seed,
-            signals=signals,
-        )
-
-    async def diagnose(self, view: View) -> Diagnosis:
-        """Return what was observed; one token is asked for behind the view's prompt."""
-        async with self.open(view, seed=0) as session:
-            await session.generate(Until(1), Sampling())
-        meter = session.meter
-        return Diagnosis(
-            model=self._terms.name,
-            place=self._urls,
-            served_by=self.observed.owner,
-            tokenizer=self._terms.codec.fingerprint if self._terms.codec else "",
-            template=check_template(
-                self._terms.codec, view, None if meter.is_estimated else meter.prompt_tokens
-            ),
-            notes=self.observed.notes,
-        )
-
-    def prompt_tokens(self, view: View) -> int | None:
-        """Return the length of the view's prompt; `None` without a tokenizer here."""
-        return len(self._terms.codec.render(view)) if self._terms.codec else None
-
-    def _text(self, view: View) -> LiveText:
-        codec, mode = self._terms.codec, self.capabilities.prefix_mode
-        if codec is None:
-            return PlainText(view, mode, view.prompt)
-        ids = codec.render(view)
-        self.capabilities.ensure_prompt_fits(len(ids), self.name)
-        if mode == "tokens":
-            return IdText(LiveIds(codec, ids))
-        # A server that puts a begin-of-text token before every text is not sent another one.
-        sent = ids[1:] if self.observed.adds_begin else ids
-        return PlainText(view, mode, codec.decode(sent))
-
-    def _ordered(self, prompt: str) -> list[Endpoint]:
-        """Return the endpoints in a problem's own order: its prefix stays cached at the first."""
-        digest = hashlib.sha256(prompt.encode()).digest()
-        first = int.from_bytes(digest[:4], "big") % len(self.endpoints)
-        return [*self.endpoints[first:], *self.endpoints[:first]]
 
 
 def _load_codec(reference: str) -> "TextCodec":

@@ -7,7 +7,7 @@ from typing import cast
 
 import httpx2
 
-from collab_backends.remote.failures import AttemptFailed, Fault
+from collab_backends.remote.faults import AttemptFailed, Fault
 
 ACCEPTED = "gzip"
 """How answers may be packed: what is not unpacked here could not be counted here."""

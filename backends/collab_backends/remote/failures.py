@@ -1,16 +1,14 @@
 """What can go wrong with a call, sorted by what to do about it."""
 
-import email.utils
 import json
-import math
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import httpx2
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 
-from collab.errors import ModelCallError
+from collab_backends.remote.causes import unreachable
+from collab_backends.remote.faults import AttemptFailed, Fault
+from collab_backends.remote.hints import retry_after
 
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _OUTAGE = frozenset({502, 504, 520, 521, 522, 523, 524})
@@ -28,49 +26,9 @@ _CONTEXT_SIGNS = (
     "contextwindowexceeded",
     "longer than the maximum model length",
 )
+_SPENT_SIGNS = ("insufficient_quota", "exceeded your current quota", "insufficient balance")
 _LONGEST_QUOTE = 4_000
 """Before the key is taken out; what is told is cut shorter behind that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One failed attempt.
-
-    Attributes:
-        what: What happened, for people.
-        is_retried: Whether another attempt may succeed.
-        is_overload: Whether the server has too much to do.
-        is_outage: Whether the server itself seems to be down.
-        is_unreachable: Whether it did not answer at all.
-        is_context: Whether the text is too long for the model.
-        is_refusal: Whether the server did no work for it: it said so at once, or was not reached.
-        retry_after_s: How long the server wants to be left alone.
-    """
-
-    what: str
-    is_retried: bool = False
-    is_overload: bool = False
-    is_outage: bool = False
-    is_unreachable: bool = False
-    is_context: bool = False
-    is_refusal: bool = False
-    retry_after_s: float | None = None
-
-
-class ServerUnreachableError(ModelCallError):
-    """A server did not answer at all."""
-
-
-class ServerBusyError(ModelCallError):
-    """A server has too much to do, or is still loading."""
-
-
-class AttemptFailed(Exception):  # noqa: N818  # it is one of several, no error yet
-    """Raised by one attempt; never leaves this package."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.what)
-        self.fault = fault
 
 
 def fault_of(error: Exception) -> Fault:
@@ -85,24 +43,20 @@ def fault_of(error: Exception) -> Fault:
         case APIStatusError():
             headers = error.response.headers
             return fault_of_status(error.status_code, error.body or error.message, headers)
-        case APITimeoutError():
+        case APITimeoutError() if type(error.__cause__).__name__ == "ConnectTimeout":
             # Refused connections come as this too, through the client's faster transport.
-            is_there = type(error.__cause__).__name__ != "ConnectTimeout"
-            what = (
-                "did not answer in time" if is_there else "cannot be connected to; is it running?"
-            )
-            return _unreachable(f"the server {what}", is_refusal=not is_there)
+            return unreachable(error)
+        case APITimeoutError() | httpx2.ReadTimeout():
+            return SILENT
         case APIConnectionError():
             cause = error.__cause__ or error
-            return _unreachable(f"the connection failed: {type(cause).__name__}: {cause}")
+            return _broken(f"the connection failed: {type(cause).__name__}: {cause}")
         case httpx2.TransportError():  # while a stream is read
-            return _unreachable(f"the connection failed: {type(error).__name__}: {error}")
+            return _broken(f"the connection failed: {type(error).__name__}: {error}")
         case APIError():  # an error event within a stream that began with 200
             return fault_of_body(error.body, error.message)
         case json.JSONDecodeError():
             return Fault(f"the answer is broken JSON: {error}", is_retried=True)
-        case TimeoutError():
-            return _unreachable("the attempt took too long")
     return Fault(f"{type(error).__name__}: {error}")
 
 
@@ -120,12 +74,12 @@ def fault_of_status(status: int, body: object, headers: Mapping[str, str]) -> Fa
         return Fault(f"the text is too long: {said}", is_context=True, is_refusal=True)
     return Fault(
         f"the server answered with status {status}: {said}",
-        is_retried=status in _RETRIED,
+        is_retried=status in _RETRIED and not _is_spent(said + str(body)),
         is_overload=status in _OVERLOAD,
         # With 500 a server may mean this one text.
         is_outage=status in _OUTAGE,
         is_refusal=status < 500 or status in _OVERLOAD,
-        retry_after_s=retry_after(headers),
+        retry_after_s=retry_after(headers, said),
     )
 
 
@@ -142,24 +96,15 @@ def fault_of_body(body: object, said: str = "") -> Fault:
     return Fault(f"the server answered with an error: {text}", is_retried=True)
 
 
+def _is_spent(said: str) -> bool:
+    """Whether a limit is no rate but an amount, which does not come back by waiting."""
+    return any(sign in said.lower() for sign in _SPENT_SIGNS)
+
+
 def is_about_context(text: str) -> bool:
     """Whether an error says that the text is too long for the model."""
     lowered = text.lower().replace(" ", "_")
     return any(sign.replace(" ", "_") in lowered for sign in _CONTEXT_SIGNS)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that `Retry-After` asks for, in any of its forms."""
-    if (milliseconds := headers.get("retry-after-ms")) is not None:
-        return _number(milliseconds, 1e-3)
-    if (value := headers.get("retry-after")) is None:
-        return None
-    if (seconds := _number(value, 1.0)) is not None:
-        return seconds
-    try:
-        return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-    except ValueError:
-        return None
 
 
 def quoted(body: object) -> str:
@@ -171,13 +116,15 @@ def quoted(body: object) -> str:
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]} …"
 
 
-def _unreachable(what: str, *, is_refusal: bool = False) -> Fault:
-    return Fault(what, is_retried=True, is_outage=True, is_unreachable=True, is_refusal=is_refusal)
+def _broken(what: str) -> Fault:
+    return Fault(what, is_retried=True, is_outage=True, is_unreachable=True)
 
 
-def _number(text: str, factor: float) -> float | None:
-    try:
-        value = float(text) * factor
-        return max(value, 0.0) if math.isfinite(value) else None
-    except ValueError:
-        return None
+SILENT = Fault(
+    "the server did not answer in time; if it is only slow, raise `patience.silence_s`",
+    is_retried=True,
+    is_outage=True,
+    is_unreachable=True,
+    is_silence=True,
+)
+"""What a server did that sent nothing for as long as silence is listened to."""

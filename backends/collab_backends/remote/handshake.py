@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from collab.capabilities import PrefixMode
-from collab.errors import CollabError, ModelCallError, ModelLoadError
+from collab.errors import CollabError, ModelLoadError
 from collab.views import View, ViewOptions
+from collab_backends.remote.contents import THINKS_APART
 from collab_backends.remote.endpoint import Endpoint
-from collab_backends.remote.failures import ServerBusyError, ServerUnreachableError, quoted
+from collab_backends.remote.faults import ServerBusyError, ServerUnreachableError
+from collab_backends.remote.listing import read_listing
 from collab_backends.remote.probes import SENTENCE, Probes
 from collab_backends.remote.requests import CONTINUE_LAST, Json, is_chat
 from collab_backends.remote.wire import Answer
 
 if TYPE_CHECKING:
     from collab_backends.local.tokens import TextCodec
-
-_MOST_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,13 @@ class Observed:
         is_lenient: Whether it takes parameters beyond the protocol.
         top_logprobs: Most candidates per token that it gave.
         can_score: Whether it gives the log-probabilities of a given text, each at its place.
+        can_stream: Whether it streams.
         can_pick_logprobs: Whether it gives those of the ids that it is asked for.
         context_tokens: Longest text, if it says.
         has_usage: Whether it counts tokens.
         adds_begin: Whether it puts a begin-of-text token before every text, wanted or not.
         trims_end: Whether its chat template takes blanks off the end of a begun answer.
+        losses: What a run asks for and the server refuses.
         notes: What was looked for and not seen, for people.
     """
 
@@ -43,10 +45,12 @@ class Observed:
     top_logprobs: int
     can_score: bool
     can_pick_logprobs: bool
+    can_stream: bool
     context_tokens: int | None
     has_usage: bool
     adds_begin: bool
     trims_end: bool
+    losses: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -73,7 +77,7 @@ class Handshake:
         self._model = model
         self._codec = codec
         self._view = view
-        self._probes = Probes(endpoint, model, codec, extra)
+        self._probes = Probes(endpoint, model, extra)
 
     async def observe(self, wanted: PrefixMode | None) -> Observed:
         """Return what the server can do.
@@ -85,11 +89,12 @@ class Handshake:
             ModelLoadError: It does not have the model, or is no such server.
             ServerUnreachableError: It is not there.
         """
-        entry = await self._listed_model()
+        entry = await self._entry()
         probes = self._probes
-        await probes.find_manners()
         mode = await self._mode(wanted)
         base = await self._short_answer(mode)
+        if base.reasoning and not base.text:
+            probes.notes.append(THINKS_APART)
         top = await probes.top_logprobs(self._request(mode), is_chat=is_chat(mode))
         codec = self._codec
         meta = entry.get("meta")
@@ -105,49 +110,43 @@ class Handshake:
             can_pick_logprobs=bool(
                 mode == "tokens" and top and codec and await probes.picks_logprobs(codec)
             ),
+            can_stream=await probes.streams(self._request(mode), is_chat=is_chat(mode)),
             context_tokens=context if isinstance(context, int) else None,
             has_usage=base.paid.completion is not None,
             adds_begin=mode == "text" and await self._adds_begin(),
             trims_end=await self._trims_end(mode),
-            notes=tuple(probes.notes),
+            losses=self._endpoint.manners.losses,
+            notes=(*self._endpoint.manners.notes, *probes.notes),
         )
 
     async def ensure_has_model(self) -> None:
-        """Check that the server has the model.
+        """Check that the server has the model: it lists it, or answers in its name.
 
         Raises:
             ModelLoadError: It does not, or is no such server.
             ServerUnreachableError: It is not there.
         """
-        await self._listed_model()
+        await self._entry()
 
     # --- the model --------------------------------------------------------------------------
 
-    async def _listed_model(self) -> Mapping[str, object]:
-        """Return the server's entry of the model; an empty one if it lists none at all."""
-        try:
-            body = await self._endpoint.get("/models")
-        except (ServerBusyError, ServerUnreachableError):
-            raise
-        except ModelCallError as error:
-            raise ModelLoadError(f"{self._endpoint.base_url} cannot be used: {error}") from error
-        listed = body.get("data") if isinstance(body, Mapping) else None
-        if not isinstance(listed, list):
-            told = self._endpoint.scrubbed(quoted(body))
-            raise ModelLoadError(
-                f"{self._endpoint.base_url} is no OpenAI-compatible server; /models answers: "
-                f"{told}. Does the base URL end with the version path, such as /v1?"
-            )
-        entries = {str(one.get("id")): one for one in listed if isinstance(one, Mapping)}
-        if not entries:
-            self._probes.notes.append("the server lists no models; whether it has it is not known")
-            return {}
-        if self._model not in entries:
-            raise ModelLoadError(
-                f"{self._endpoint.base_url} has no model {self._model!r}; it has: "
-                f"{_listed(sorted(entries))}"
-            )
-        return entries[self._model]
+    async def _entry(self) -> Mapping[str, object]:
+        """Return what the server lists of the model, which may be nothing.
+
+        Raises:
+            ModelLoadError: It does not answer, whether it lists it or not.
+        """
+        listing = await read_listing(self._endpoint, self._model)
+        answer = await self._probes.find_manners()
+        if answer is None:
+            said = self._probes.refusal
+            if listing.lack:
+                raise ModelLoadError(f"{listing.lack}. Asked all the same, it says: {said}")
+            raise ModelLoadError(f"{self._endpoint.base_url} does not answer: {said}")
+        if listing.lack:
+            name = f" as {answer.model!r}" if answer.model else ""
+            self._probes.notes.append(f"{listing.lack}; but it answers{name}")
+        return listing.entry
 
     # --- the prefix mode --------------------------------------------------------------------
 
@@ -222,9 +221,3 @@ class Handshake:
         if mode == "text":
             return {"prompt": SENTENCE}
         return {"messages": [{"role": "user", "content": SENTENCE}]}
-
-
-def _listed(names: list[str]) -> str:
-    shown = [quoted(name) for name in names[:_MOST_LISTED]]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")

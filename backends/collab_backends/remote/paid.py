@@ -59,6 +59,7 @@ def parse_paid(usage: object) -> Paid:
         ),
     }
     counts = {name: _count(one) for name, one in said.items()}
+    counts["completion"] = _with_reasoning(counts, _count(usage.get("total_tokens")))
     odd = [
         f"{quoted(repr(one))} {name} tokens"
         for name, one in said.items()
@@ -70,6 +71,22 @@ def parse_paid(usage: object) -> Paid:
             odd.append(f"{some} {part} of {all_of_them} {whole} tokens")
             counts[part] = all_of_them
     return Paid(**counts, contradictions=tuple(odd), raw=_as_json(usage))
+
+
+def _with_reasoning(counts: Mapping[str, int | None], total: int | None) -> int | None:
+    """Return the completion tokens; with the reasoning ones, where the total counts them beside."""
+    prompt, completion, reasoning = (counts[name] for name in ("prompt", "completion", "reasoning"))
+    if prompt is None or completion is None or not reasoning:
+        return completion
+    is_beside = total == prompt + completion + reasoning
+    return completion + reasoning if is_beside else completion
+
+
+def parse_timings(timings: Mapping[str, object]) -> Paid:
+    """Return what llama.cpp's server says with each part of an answer: what it cost so far."""
+    cached, fresh = _count(timings.get("cache_n")), _count(timings.get("prompt_n"))
+    prompt = None if fresh is None else fresh + (cached or 0)
+    return Paid(prompt, cached, _count(timings.get("predicted_n")))
 
 
 def _detail(usage: Mapping[str, Any], group: str, name: str) -> object:

@@ -7,18 +7,15 @@ not seen in an answer.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from collab.errors import CollabError, ModelLoadError
-from collab_backends.remote.endpoint import Endpoint
-from collab_backends.remote.failures import ServerBusyError, ServerUnreachableError
+from collab.errors import ModelLoadError
 from collab_backends.remote.pieces import HALF_CHARACTER, by_ids, told_ids
+from collab_backends.remote.prober import ASKED, Prober, messages
 from collab_backends.remote.requests import (
     CONTINUE_LAST,
     Json,
-    beyond_protocol,
     logprobs_of,
-    path_of,
 )
-from collab_backends.remote.wire import Answer, parse_answer
+from collab_backends.remote.wire import Answer
 
 if TYPE_CHECKING:
     from collab_backends.local.tokens import TextCodec
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
 SENTENCE = "The quick brown fox jumps over the lazy"
 _MOST_FOR_A_LETTER = 3
 _SPELT_TOKENS = 8
-_ASKED = "Count."
 _BEGUN = "One, two, three"
 _LOGPROB_STEPS = (20, 5)
 _SAME_LOGPROB = 1e-2
@@ -34,71 +30,8 @@ _THOUGHT = "<think>\nOne and one and one and one is four.\n</think>\n\n"
 _THOUGHT_TOKENS = 6
 
 
-class Probes:
-    """What can be tried on one endpoint.
-
-    Args:
-        endpoint: The server.
-        model: The model's name there.
-        codec: The model's tokenizer, if there is one here.
-        extra: Added to every request.
-
-    Attributes:
-        notes: What was looked for and not seen, for people.
-        is_lenient: Whether parameters beyond the protocol are taken; they are sent until then.
-    """
-
-    def __init__(
-        self, endpoint: Endpoint, model: str, codec: "TextCodec | None", extra: Json
-    ) -> None:
-        self.notes: list[str] = []
-        self.is_lenient = True
-        self._endpoint = endpoint
-        self._model = model
-        self._codec = codec
-        self._extra = extra
-
-    # --- asking -----------------------------------------------------------------------------
-
-    async def ask(self, request: Json, *, is_chat: bool) -> Answer:
-        """Return an answer of one token.
-
-        Raises:
-            CollabError: The server refuses, or cannot be reached.
-        """
-        body = {"model": self._model, "max_tokens": 1, "temperature": 0.0}
-        if self.is_lenient:
-            body |= beyond_protocol(0, is_chat=is_chat)
-        body |= request | self._extra
-
-        async def work() -> Answer:
-            answered = await self._endpoint.post(path_of(is_chat=is_chat), body)
-            return parse_answer(answered, is_chat=is_chat)
-
-        return await self._endpoint.call(work, attempts=2)
-
-    async def tried(self, request: Json, *, is_chat: bool) -> Answer | None:
-        """Return an answer of one token, or `None` where the server refuses.
-
-        Raises:
-            ServerBusyError: It has no time, which says nothing about what it can do.
-            ServerUnreachableError: It is not there (any more), which says as little.
-        """
-        try:
-            return await self.ask(request, is_chat=is_chat)
-        except (ServerBusyError, ServerUnreachableError):
-            raise
-        except CollabError:
-            # Some answer with status 500 what they cannot do; they are not down for that.
-            self._endpoint.breaker.note_success()
-            return None
-
-    async def find_manners(self) -> None:
-        """Find out whether the server refuses what the protocol does not have."""
-        for is_chat, request in ((False, {"prompt": "a"}), (True, _messages())):
-            for self.is_lenient in (True, False):
-                if await self.tried(request, is_chat=is_chat) is not None:
-                    return
+class Probes(Prober):
+    """What can be tried on one endpoint."""
 
     # --- continuing -------------------------------------------------------------------------
 
@@ -165,7 +98,7 @@ class Probes:
     async def continues_messages(self) -> bool | None:
         """Whether a last message is continued: then no new turn is opened, which costs tokens."""
         plain = await self._begun()
-        flagged = await self.tried(_messages(_BEGUN) | CONTINUE_LAST, is_chat=True)
+        flagged = await self.tried(messages(_BEGUN) | CONTINUE_LAST, is_chat=True)
         if flagged is None:
             self.notes.append("continue_final_message is not taken")
             return False
@@ -191,15 +124,15 @@ class Probes:
         Raises:
             ModelLoadError: It begins with the prompt.
         """
-        answer = await self.tried(_messages(), is_chat=True)
-        if answer is not None and answer.text.startswith(_ASKED):
+        answer = await self.tried(messages(), is_chat=True)
+        if answer is not None and answer.text.startswith(ASKED):
             raise ModelLoadError(
                 f"{self._endpoint.base_url} gives the prompt back with every answer to messages; "
                 "name the model's `tokenizer`, so that texts are continued through /completions"
             )
 
     async def _begun(self) -> Answer | None:
-        return await self.tried(_messages(_BEGUN), is_chat=True)
+        return await self.tried(messages(_BEGUN), is_chat=True)
 
     def _cannot_tell(self, what: str) -> None:
         self.notes.append(f"tokens are not counted: whether {what} cannot be told")
@@ -224,7 +157,7 @@ class Probes:
             )
 
     async def _count_begun(self, text: str, flags: Json) -> int | None:
-        answer = await self.tried(_messages(text) | flags, is_chat=True)
+        answer = await self.tried(messages(text) | flags, is_chat=True)
         return answer.paid.prompt if answer else None
 
     async def _count_text(self, text: str) -> int | None:
@@ -283,10 +216,3 @@ class Probes:
             self.notes.append("an echo's log-probabilities are not at their places")
             return False
         return True
-
-
-def _messages(begun: str = "") -> Json:
-    messages = [{"role": "user", "content": _ASKED}]
-    if begun:
-        messages.append({"role": "assistant", "content": begun})
-    return {"messages": messages}

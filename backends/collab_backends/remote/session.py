@@ -11,25 +11,24 @@ from collab.seam import Meter, SessionMark
 from collab.signals import Signals, Steering
 from collab_backends.live_ids import ensure_distinct
 from collab_backends.remote.asking import Asker, Terms
+from collab_backends.remote.contents import THINKS_APART
 from collab_backends.remote.endpoint import Endpoint
 from collab_backends.remote.entries import NO_ID, Candidate, measured
-from collab_backends.remote.pieces import (
-    HALF_CHARACTER,
-    by_entries,
-    by_ids,
-    by_words,
-    told_ids,
-    without_blanks,
-    without_half_character,
-    without_prefill,
-)
+from collab_backends.remote.portions import portions, tokens_in
+from collab_backends.remote.reading import tokens_of
 from collab_backends.remote.requests import Json, beyond_protocol, logprobs_of
-from collab_backends.remote.texts import IdText, LiveText, cleaned
+from collab_backends.remote.texts import IdText, LiveText
 from collab_backends.remote.wire import Answer
 
 _WHOLE_AT_ONCE = 32
 """Up to so many tokens an answer is asked for as a whole; longer ones are streamed and left as soon
 as no more is wanted."""
+
+_READ_ON = 2
+"""With no more tokens than that to come, a stream is read to its end, where its cost is counted."""
+
+_MOST_OF_AN_END = 8
+"""Tokens that may have no text: those of an end, or of a part of a character."""
 
 _BEFORE_CHARACTERS = 200
 
@@ -167,57 +166,77 @@ class RemoteSession:
         return builder
 
     async def _write_on(self, builder: ProposalBuilder, until: Until, sampling: Sampling) -> None:
-        room = until.max_tokens - len(self._tail)
-        request = self._text.request(tail=self._tail)
-        # Two candidates at least: their difference is the margin.
-        body = self._body(request, room, sampling, max(self._signals.entropy_top_k, 2))
-        can_end_early = until.unit is not None or until.stop_strings or until.stop_if is not None
-        gives_all_back = self._terms.capabilities.prefix_mode == "prefill"
-        if room > _WHOLE_AT_ONCE and can_end_early and not gives_all_back:
-            answer = await self._asker.stream(
-                body, lambda so_far: self._replay(until, self._tokens(so_far)).is_done
-            )
-        else:
-            answer = await self._asker.answer(body)
+        # In words, each request is another question, whose answer begins in another way.
+        is_whole = self._terms.capabilities.prefix_mode == "quoted"
+        expected = "" if is_whole else until.may_stop_behind
+        first = tokens_in(expected, self._terms, self._text) + 1
+        for most in portions(self._tail, expected, first, until.max_tokens):
+            if await self._has_ended_within(most, builder, until, sampling):
+                return
+
+    async def _has_ended_within(
+        self, most: int, builder: ProposalBuilder, until: Until, sampling: Sampling
+    ) -> bool:
+        """Write until the tail has `most` tokens; return whether no more is wanted or to come."""
+        room = most - len(self._tail)
+        answer = await self._written(room, until, sampling)
         tokens = self._tokens(answer)
-        if not tokens and answer.finish == "length":
-            # Nothing but a part of a character, which has four bytes at most.
-            answer = await self._asker.answer(body | {"max_tokens": room + 3})
-            tokens = self._tokens(answer)
+        if not tokens:
+            self._ensure_is_end(answer)
         written = len(tokens) if answer.paid.completion is None else answer.paid.completion
         self._tail += tokens
         self._tail_has_ended = answer.finish not in ("length", "")
         for token in tokens:
             if builder.feed(token):
-                return
+                return True
         if answer.finish == "length" and not builder.is_done:
-            # The server's window is full, or tokens are counted differently here.
-            builder.end("context" if written < room else "length")
+            if written < room:
+                builder.end("context")  # the server's window is full
+            elif most == until.max_tokens:
+                builder.end("length")  # tokens are counted differently here
+        return builder.is_done or self._tail_has_ended
+
+    async def _written(self, room: int, until: Until, sampling: Sampling) -> Answer:
+        """Return an answer of up to `room` tokens, of which no more is read than is wanted."""
+        request = self._text.request(tail=self._tail)
+        # Two candidates at least: their difference is the margin.
+        body = self._body(request, room, sampling, max(self._signals.entropy_top_k, 2))
+        if self._is_streamed(room, until):
+
+            def is_enough(so_far: Answer) -> bool:
+                tokens = self._tokens(so_far)
+                return room - len(tokens) > _READ_ON and self._replay(until, tokens).is_done
+
+            answer = await self._asker.stream(body, is_enough)
+        else:
+            answer = await self._asker.answer(body)
+        if answer.finish == "length" and not self._tokens(answer):
+            # Nothing but a part of a character, which has four bytes at most.
+            answer = await self._asker.answer(body | {"max_tokens": room + 3})
+        return answer
+
+    def _ensure_is_end(self, answer: Answer) -> None:
+        """Check that an answer without text is one that ended, and not one that went elsewhere.
+
+        Raises:
+            ModelCallError: It was thought, which the server does not give as text.
+        """
+        written = answer.paid.completion or 0
+        is_hidden = self._terms.is_chat and written > _MOST_OF_AN_END
+        if answer.reasoning or is_hidden:
+            what = f"{self._terms.label!r} wrote {written or 'some'} tokens and no text"
+            raise ModelCallError(f"{what}: {THINKS_APART}")
+
+    def _is_streamed(self, room: int, until: Until) -> bool:
+        if not self._terms.can_stream:
+            return False
+        if room > _WHOLE_AT_ONCE:
+            return True  # however long it takes, words are heard
+        return until.stop_if is not None and not until.may_stop_behind and room > _READ_ON
 
     def _tokens(self, answer: Answer) -> list[Token]:
-        text, top_k = self._text, self._signals.entropy_top_k
-        codec = self._terms.codec
-        if codec is not None and isinstance(text, IdText):
-            before = [*text.live.ids, *(token.id for token in self._tail)]
-            tokens = by_ids(codec, before, told_ids(answer), answer, top_k)
-            if len(answer.text.rstrip(HALF_CHARACTER)) > sum(len(one.text) for one in tokens):
-                # Not all ids were told. What is there already stays as it was cut.
-                ids = codec.splice((), answer.text).added
-                tokens = by_ids(codec, before, ids, answer, top_k)
-            return tokens
-        mode = self._terms.capabilities.prefix_mode
-        if mode == "quoted":
-            return by_words(cleaned(answer.text, self._so_far))
-        so_far = self._so_far
-        shown = so_far.rstrip() if self._terms.trims_end else so_far
-        if mode == "prefill":
-            answer = without_prefill(answer, shown)
-        answer = without_blanks(answer, so_far[len(shown) :])
-        return by_entries(without_half_character(answer), top_k)
-
-    @property
-    def _so_far(self) -> str:
-        return self._text.answer + "".join(token.text for token in self._tail)
+        text, tail = self._text, self._tail
+        return tokens_of(answer, self._terms, text, tail, top_k=self._signals.entropy_top_k)
 
     # --- asking -----------------------------------------------------------------------------
 

@@ -6,9 +6,9 @@ from time import monotonic
 import anyio
 
 from collab.errors import ModelCallError
-from collab_backends.remote.failures import Fault
+from collab_backends.remote.faults import Fault
 
-_SHRINK = 0.8
+_SHRINK, _GROWTH = 0.8, 0.05
 _EPISODE_S = 15.0
 """After a limit was reached, further refusals within this time belong to the same episode."""
 
@@ -20,8 +20,10 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 class AdaptiveLimit:
     """Bounds the calls in flight: doubles until the server first refuses, then grows slowly.
 
-    A refusal for overload shrinks the bound by a fifth, once per episode of 15 seconds; a server's
-    fault pauses growth. The idea is Inspect AI's.
+    A refusal for overload shrinks the bound to four fifths of the calls in flight, once per episode
+    of 15 seconds, and so do words that come late; a server's fault pauses growth. The idea is
+    Inspect AI's. A call that hears nothing while others are served waits in the server's own
+    queue: then no more are sent than it serves.
 
     Args:
         start: First bound.
@@ -31,6 +33,7 @@ class AdaptiveLimit:
     Attributes:
         bound: Calls allowed at a time now.
         places: Entered by each call; waits while all are taken.
+        served: Calls in flight of which some words have come.
     """
 
     def __init__(self, start: int, most: int, *, clock: Callable[[], float] = monotonic) -> None:
@@ -41,24 +44,37 @@ class AdaptiveLimit:
         self._episode_began = -_EPISODE_S
         self._successes = 0
         self.places = anyio.CapacityLimiter(int(self.bound))
+        self.served = 0
 
     def note_success(self) -> None:
         """Take note of a call that succeeded at once."""
         self._successes += 1
         if self._successes >= self.bound:
             self._successes = 0
-            self._set(self.bound * (1.05 if self._has_been_refused else 2.0))
+            slowly = self.bound + max(self.bound * _GROWTH, 1.0)
+            self._set(slowly if self._has_been_refused else self.bound * 2.0)
 
     def note_fault(self, fault: Fault) -> None:
         """Take note of an attempt that failed."""
         self._successes = 0
-        if not fault.is_overload:
-            return
+        if fault.is_silence and self.served:
+            self._has_been_refused = True
+            self._set(min(self.bound, float(self.served)))
+        elif fault.is_silence or fault.is_overload:
+            self._shrink(fault.retry_after_s or 0.0)
+
+    def note_slow(self) -> None:
+        """Take note of words that were long in coming."""
+        self._successes = 0
+        self._shrink(0.0)
+
+    def _shrink(self, pause_s: float) -> None:
         self._has_been_refused = True
         now = self._clock()
-        if now - self._episode_began >= max(_EPISODE_S, fault.retry_after_s or 0.0):
+        if now - self._episode_began >= max(_EPISODE_S, pause_s):
             self._episode_began = now
-            self._set(self.bound * _SHRINK)
+            in_flight = float(self.places.borrowed_tokens) or self.bound
+            self._set(min(self.bound, in_flight) * _SHRINK)
 
     def _set(self, bound: float) -> None:
         self.bound = min(max(bound, 1.0), float(self._most))
@@ -71,6 +87,9 @@ class CircuitBreaker:
     Args:
         name: The server, for the error.
         clock: Seconds, for tests.
+
+    Attributes:
+        why: What failed the last time.
     """
 
     def __init__(self, name: str, *, clock: Callable[[], float] = monotonic) -> None:
@@ -80,7 +99,7 @@ class CircuitBreaker:
         self._pause_s = _FIRST_PAUSE_S
         self._open_until: float | None = None
         self._is_trying = False
-        self._why = ""
+        self.why = ""
 
     @property
     def is_open(self) -> bool:
@@ -107,7 +126,7 @@ class CircuitBreaker:
         if self.is_open:
             raise ModelCallError(
                 f"{self._name} failed {self._faults} times in a row and is left alone for now; "
-                f"the last time: {self._why}"
+                f"the last time: {self.why}"
             )
         self._is_trying = True
 
@@ -124,7 +143,7 @@ class CircuitBreaker:
             self.note_success()
             return
         self._faults += 1
-        self._why = fault.what
+        self.why = fault.what
         self._is_trying = False
         if self._faults >= _FAULTS_TO_OPEN:
             self._open_until = self._clock() + self._pause_s

@@ -4,14 +4,17 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from collab.texts import is_unicode
-from collab_backends.remote.entries import Entry, read_entries
-from collab_backends.remote.failures import AttemptFailed, Fault, fault_of_body, quoted
-from collab_backends.remote.paid import NOT_SAID, Paid, parse_paid
+import anyio
 
-_LOOKS = 16
-_GIVEN_UP = frozenset({"abort", "aborted", "cancelled", "error", "timeout"})
-_KEPT_BACK = frozenset({"content_filter", "safety", "recitation"})
+from collab.texts import is_unicode
+from collab_backends.remote.contents import checked_end, texts_of
+from collab_backends.remote.entries import Entry, read_entries
+from collab_backends.remote.failures import fault_of_body, quoted
+from collab_backends.remote.faults import AttemptFailed, Fault
+from collab_backends.remote.paid import NOT_SAID, Paid, parse_paid, parse_timings
+
+_LOOKED_AT, _LOOKS = 64, 18
+"""So many parts of a stream are looked at one by one, and each further eighteenth of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,9 @@ class Answer:
         paid: What it cost.
         id: What the server calls it, if it says.
         model: The model that wrote it, as the server says.
+        reasoning: What was thought beside the text, where the server tells that apart.
+        is_left: Whether no more of it was read, though more may have been decoded.
+        unread: Parts of it that had come by then.
     """
 
     text: str
@@ -35,6 +41,9 @@ class Answer:
     paid: Paid = NOT_SAID
     id: str = ""
     model: str = ""
+    reasoning: str = ""
+    is_left: bool = False
+    unread: int = 0
 
 
 def parse_answer(body: object, *, is_chat: bool) -> Answer:
@@ -48,7 +57,7 @@ def parse_answer(body: object, *, is_chat: bool) -> Answer:
     answer = _parse_choice(choice, is_chat=is_chat)
     if not answer.finish:
         raise AttemptFailed(Fault("the answer does not say why it ended", is_retried=True))
-    _ensure_finished(answer.finish)
+    answer = replace(answer, finish=checked_end(answer.finish))
     assert isinstance(body, Mapping), "checked with the choice"
     return replace(
         answer, paid=parse_paid(body.get("usage")), id=_said(body, "id"), model=_said(body, "model")
@@ -63,50 +72,63 @@ async def read_stream(
     Raises:
         AttemptFailed: The stream ended without saying why, or held an error.
     """
-    text, entries, ids, finish, paid = "", list[Entry](), list[int](), "", NOT_SAID
-    answer_id = model = ""
+    heard = Answer("")
     events_seen = next_look = 0
     async for event in events:
         if not isinstance(event, Mapping):
             raise AttemptFailed(Fault(f"the stream holds {quoted(event)}", is_retried=True))
-        if event.get("usage"):
-            paid = parse_paid(event["usage"])
+        heard = replace(heard, paid=_paid_so_far(event, heard.paid))
         if not event.get("choices"):
             if "error" in event:
                 raise AttemptFailed(fault_of_body(event))
             continue
-        part = _parse_choice(event["choices"][0], is_chat=is_chat)
-        text += part.text
-        entries += part.entries
-        ids += part.ids
+        heard = _joined(heard, _parse_choice(event["choices"][0], is_chat=is_chat), event)
         events_seen += 1
-        finish = part.finish or finish
-        answer_id, model = answer_id or _said(event, "id"), model or _said(event, "model")
         # A look reads all there is, so that looking at every event of a long text would be dear.
-        if finish or events_seen < next_look:
+        if heard.finish or events_seen < next_look:
             continue
-        next_look = events_seen + max(events_seen // _LOOKS, 1)
-        so_far = Answer(text, tuple(entries), tuple(ids), finish, paid, answer_id, model)
-        if is_enough(so_far):
-            return so_far
-    if not finish:
+        next_look = events_seen + (1 if events_seen < _LOOKED_AT else events_seen // _LOOKS)
+        if is_enough(heard):
+            return await _left(events, heard)
+    if not heard.finish:
         raise AttemptFailed(
             Fault("the stream ended in the middle, without a reason", is_retried=True)
         )
-    _ensure_finished(finish)
-    return Answer(text, tuple(entries), tuple(ids), finish, paid, answer_id, model)
+    return replace(heard, finish=checked_end(heard.finish))
 
 
-def _ensure_finished(finish: str) -> None:
-    """Check that an answer came to an end of its own.
+async def _left(events: AsyncIterator[object], heard: Answer) -> Answer:
+    """Return an answer of which no more is wanted, with what its further parts have cost.
 
-    Raises:
-        AttemptFailed: The server gave up, or kept back what was written.
+    Those that have come already were decoded; they are read without waiting for more.
     """
-    if finish in _GIVEN_UP:
-        raise AttemptFailed(Fault(f"the server gave up: {finish!r}", is_retried=True))
-    if finish in _KEPT_BACK:
-        raise AttemptFailed(Fault(f"the server kept its answer back: {finish!r}"))
+    paid, unread = heard.paid, 0
+    with anyio.move_on_after(0):
+        async for event in events:
+            unread += 1
+            if isinstance(event, Mapping):
+                paid = _paid_so_far(event, paid)
+    return replace(heard, paid=paid, is_left=True, unread=unread)
+
+
+def _joined(heard: Answer, part: Answer, event: Mapping[str, Any]) -> Answer:
+    return replace(
+        heard,
+        text=heard.text + part.text,
+        reasoning=heard.reasoning + part.reasoning,
+        entries=(*heard.entries, *part.entries),
+        ids=(*heard.ids, *part.ids),
+        finish=part.finish or heard.finish,
+        id=heard.id or _said(event, "id"),
+        model=heard.model or _said(event, "model"),
+    )
+
+
+def _paid_so_far(event: Mapping[str, Any], before: Paid) -> Paid:
+    if event.get("usage"):
+        return parse_paid(event["usage"])
+    timings = event.get("timings")
+    return parse_timings(timings) if isinstance(timings, Mapping) else before
 
 
 def _said(body: Mapping[str, Any], name: str) -> str:
@@ -128,14 +150,16 @@ def _choice(body: object) -> Mapping[str, Any]:
 def _parse_choice(choice: Mapping[str, Any], *, is_chat: bool) -> Answer:
     told = choice.get("message") or choice.get("delta") if is_chat else choice
     message = told if isinstance(told, Mapping) else {}
-    text = str(message.get("content" if is_chat else "text") or "")
+    text, thought = texts_of(message.get("content" if is_chat else "text"))
     if not is_unicode(text):
         raise AttemptFailed(Fault("the answer's text is broken: half a character", is_retried=True))
+    beside = message.get("reasoning_content") or message.get("reasoning")
     return Answer(
         text=text,
         entries=tuple(read_entries(choice.get("logprobs"))),
         ids=_ids(choice.get("token_ids")),
         finish=str(choice.get("finish_reason") or ""),
+        reasoning=thought + (beside if isinstance(beside, str) else ""),
     )
 
 

@@ -18,6 +18,7 @@ from collab.proposals import Sampling, Until
 from collab.runner import run
 from collab.usage import Call, Price
 from collab.views import View, ViewOptions
+from collab_backends.remote.model import RemoteModel
 from collab_backends.remote.paid import parse_paid
 from collab_policies.never import Never
 
@@ -166,6 +167,50 @@ def test_a_number_that_json_does_not_know_is_kept_by_its_name() -> None:
     paid = parse_paid({"prompt_tokens": 1, "completion_tokens": 2, "cost": float("nan")})
 
     assert paid.raw == {"prompt_tokens": 1, "completion_tokens": 2, "cost": "NaN"}
+
+
+async def test_reasoning_that_is_counted_beside_the_completion_is_paid_for() -> None:
+    apart = {
+        "prompt_tokens": 9,
+        "completion_tokens": 9,
+        "total_tokens": 318,
+        "completion_tokens_details": {"reasoning_tokens": 300},
+    }
+    call = await only_call(counting(apart))
+
+    assert (call.completion_tokens, call.reasoning_tokens, call.visible_tokens) == (309, 300, 9)
+    assert not call.is_estimated
+
+
+@pytest.mark.parametrize("total", [18, 317, None, "318"])
+async def test_reasoning_beyond_the_completion_is_odd_unless_the_total_counts_both(
+    total: object,
+) -> None:
+    odd = {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": total}
+    call = await only_call(counting({**odd, "reasoning_tokens": 300}))
+
+    assert (call.completion_tokens, call.reasoning_tokens, call.is_estimated) == (9, 9, True)
+
+
+async def test_a_prompt_of_which_the_server_counts_too_little_is_noticed(
+    logs_configured: None,
+) -> None:
+    recipe = Recipe(policy=Never(), max_answer_tokens=20)
+    async with running(Scripted()) as server:
+        async with Controller(generator=server.backend(), recipe=recipe) as controller:
+            server.faults.append(counting({"prompt_tokens": 30, "completion_tokens": 6}))
+            with capture_logs() as logs:
+                result = await controller.solve("word " * 5_000)
+        async with server.backend().connect() as model:
+            assert isinstance(model, RemoteModel)
+            diagnosis = await model.diagnose(View("mentor", "word " * 50, ViewOptions()))
+
+    (call,) = result.calls
+    assert (call.prompt_tokens, call.is_estimated) == (30, True)
+    (event,) = [one for one in logs if one["event"] == "remote.usage_contradicted"]
+    told = "30 prompt tokens for a prompt of 5,000 words: the server cuts prompts off"
+    assert told in event["what"][0]
+    assert "1 prompt tokens for a prompt of 50 words" in diagnosis.notes[-1]
 
 
 @pytest.mark.parametrize("usage", [None, [], 5, "many", {}])

@@ -17,7 +17,8 @@ from collab.proposals import Proposal, Sampling, Until
 from collab.seam import ConsultationBackend
 from collab.views import View
 from collab_backends.local.backend import LocalTorch
-from collab_backends.remote.backend import OpenAIServer, RemoteModel
+from collab_backends.remote.backend import OpenAIServer
+from collab_backends.remote.model import RemoteModel
 
 GREEDY = Sampling()
 PROMPT = "Mod 10: m = 8, c = m - 2. What is c?"

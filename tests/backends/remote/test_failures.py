@@ -5,13 +5,8 @@ import time
 
 import pytest
 
-from collab_backends.remote.failures import (
-    fault_of_body,
-    fault_of_status,
-    is_about_context,
-    quoted,
-    retry_after,
-)
+from collab_backends.remote.failures import fault_of_body, fault_of_status, is_about_context, quoted
+from collab_backends.remote.hints import retry_after
 
 
 @pytest.mark.parametrize(
@@ -72,3 +67,17 @@ def test_an_error_inside_an_answer_keeps_its_code() -> None:
 def test_what_a_server_says_is_quoted_on_one_short_line() -> None:
     assert quoted({"error": {"message": "a\n  b"}}) == "a b"
     assert len(quoted("x" * 10_000)) < 4_100
+
+
+def test_an_amount_that_is_spent_does_not_come_back_by_waiting() -> None:
+    spent = {"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}}
+
+    assert not fault_of_status(429, spent, {}).is_retried
+    assert fault_of_status(429, {"error": {"message": "requests per minute"}}, {}).is_retried
+
+
+@pytest.mark.parametrize("scale", [1, 1000], ids=["seconds", "milliseconds"])
+def test_a_limit_may_be_reset_at_a_point_in_time(scale: int) -> None:
+    at = round((time.time() + 40) * scale)
+
+    assert retry_after({"x-ratelimit-reset": str(at)}) == pytest.approx(40, abs=2)

@@ -12,7 +12,7 @@ from collab.errors import ContextOverflowError, ModelCallError, ModelLoadError
 from collab.proposals import Until
 from collab.testing import FakeBackend, FakeModel
 from collab_backends.remote.backend import OpenAIServer
-from collab_backends.remote.endpoint import Patience
+from collab_backends.remote.patience import Patience
 from collab_policies.always import Always
 from collab_policies.always_mentor import AlwaysMentor
 from collab_policies.never import Never
@@ -90,7 +90,7 @@ async def test_a_passing_fault_is_tried_again_and_every_attempt_is_counted(
         (status(401, "bad key sk-secret-1"), ModelCallError, r"refused the key \(status 401\)"),
         (status(404, "no model"), ModelCallError, r"does not know the path or the model"),
         (status(400, "maximum context length is 8"), ContextOverflowError, "the text is too long"),
-        (status(422, "top_k is unknown"), ModelCallError, "status 422: top_k is unknown"),
+        (status(422, "that is unknown"), ModelCallError, "status 422: that is unknown"),
         (
             says(
                 lambda *_: Response(status_code=307, headers={"location": "http://example.invalid"})

@@ -9,8 +9,9 @@ from collab.proposals import Sampling, Until
 from collab.views import View
 from collab_backends.lab import LAB_FOLDER
 from collab_backends.local.backend import LocalTorch
-from collab_backends.remote.backend import OpenAIServer, RemoteModel
+from collab_backends.remote.backend import OpenAIServer
 from collab_backends.remote.handshake import Observed
+from collab_backends.remote.model import RemoteModel
 from collab_policies.mentorcollab_free import MentorCollabFree
 
 MENTOR = str(LAB_FOLDER / "mentor")

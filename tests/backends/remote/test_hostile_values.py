@@ -13,9 +13,11 @@ from collab import Controller, Problem, Recipe, Result
 from collab.errors import ContextOverflowError, ModelCallError, ModelLoadError
 from collab.proposals import Sampling, Until
 from collab.views import View, ViewOptions
-from collab_backends.remote.backend import OpenAIServer, RemoteModel
+from collab_backends.remote.backend import OpenAIServer
 from collab_backends.remote.entries import Entry
-from collab_backends.remote.failures import fault_of_status, retry_after
+from collab_backends.remote.failures import fault_of_status
+from collab_backends.remote.hints import retry_after
+from collab_backends.remote.model import RemoteModel
 from collab_backends.remote.texts import cleaned
 from collab_backends.remote.wire import Answer, read_stream
 from collab_policies.never import Never

@@ -4,8 +4,8 @@ import math
 
 import anyio
 import pytest
-from starlette.responses import Response, StreamingResponse
-from support.servers import Json, Scripted, running, sse
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from support.servers import Json, Scripted, running, sse, status
 
 from collab import Controller, Recipe
 from collab.errors import ConfigError, ModelCallError, ModelLoadError
@@ -15,7 +15,8 @@ from collab.signals import Signals
 from collab.testing import FakeBackend, FakeModel, check_backend
 from collab.units import WordUnit
 from collab.views import View, ViewOptions
-from collab_backends.remote.backend import OpenAIServer, RemoteModel
+from collab_backends.remote.backend import OpenAIServer
+from collab_backends.remote.model import RemoteModel
 from collab_policies.random_positions import RandomPositions
 
 GREEDY = Sampling()
@@ -167,10 +168,20 @@ def test_a_base_url_that_cannot_be_one_is_refused(url: str, told: str) -> None:
 
 
 async def test_a_model_that_the_server_does_not_have_is_refused_with_those_it_has() -> None:
-    async with running(Scripted()) as server:
-        with pytest.raises(ModelLoadError, match="has no model 'other'; it has: m"):
+    told = "has no model 'other'; it has: m. Asked all the same, it says: .*no such model"
+    async with running(Scripted(faults=[status(404, "no such model")] * 4)) as server:
+        with pytest.raises(ModelLoadError, match=told):
             async with server.backend(model="other").connect():
                 pass
+
+
+async def test_a_model_that_is_not_listed_and_answers_is_there() -> None:
+    async with running(Scripted()) as server:
+        async with server.backend(model="other").connect() as model:
+            assert isinstance(model, RemoteModel)
+            (note, *_) = model.observed.notes
+
+    assert note == f"{server.url} has no model 'other'; it has: m; but it answers"
 
 
 async def test_a_server_of_another_kind_is_recognised() -> None:
@@ -206,3 +217,32 @@ async def test_a_prefill_that_is_given_back_is_seen_and_taken_off() -> None:
 
     assert model.capabilities.prefix_mode == "prefill"
     assert proposal.text == " three four"
+
+
+async def test_a_prefill_that_is_given_back_in_a_stream_is_taken_off_too() -> None:
+    async with running(Scripted(repeats_prefill=True, top_logprobs=0)) as server:
+        async with server.backend(mode="prefill").connect() as model:
+            async with model.open(VIEW, seed=0) as session:
+                session.append(" one two")
+                proposal = await session.generate(Until(64, WordUnit(), 2), GREEDY)
+
+    assert server.asked[-1]["stream"]
+    assert proposal.text == " three four"
+
+
+async def test_a_server_that_does_not_stream_is_asked_for_whole_answers() -> None:
+    def refuse(body: Json) -> Response | None:
+        refusal = JSONResponse({"error": {"message": "no streams here"}}, 501)
+        return refusal if body.get("stream") else None
+
+    async with running(Scripted(refuses=refuse)) as server, server.backend().connect() as model:
+        assert isinstance(model, RemoteModel)
+        async with model.open(VIEW, seed=0) as session:
+            proposal = await session.generate(Until(64), GREEDY)
+
+    assert proposal.text == " one two three four five six"
+    assert not model.observed.can_stream
+    assert model.capabilities.usage == "exact"
+    told = "answers are not streamed, so they are asked for whole: .*no streams here"
+    with pytest.raises(AssertionError, match=told):
+        raise AssertionError(model.observed.notes)

@@ -9,7 +9,7 @@ from support.servers import Json, Misbehaviour, Scripted, listening, running, sa
 
 from collab import Controller, Recipe, Result
 from collab_backends.remote.backend import OpenAIServer
-from collab_backends.remote.endpoint import Patience
+from collab_backends.remote.patience import Patience
 from collab_policies.never import Never
 
 ANSWER = " one two three four five six"

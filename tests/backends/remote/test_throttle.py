@@ -4,11 +4,12 @@ import anyio
 import pytest
 
 from collab.errors import ModelCallError
-from collab_backends.remote.failures import Fault
+from collab_backends.remote.faults import Fault
 from collab_backends.remote.throttle import AdaptiveLimit, CircuitBreaker
 
 REFUSED = Fault("429", is_retried=True, is_overload=True)
 DOWN = Fault("refused", is_retried=True, is_outage=True)
+SILENT = Fault("nothing came", is_retried=True, is_outage=True, is_silence=True)
 
 
 class Clock:
@@ -77,6 +78,69 @@ async def test_no_more_calls_than_the_limit_are_in_flight() -> None:
             group.start_soon(call)
 
     assert most == 3
+
+
+async def hold(limit: AdaptiveLimit, count: int) -> list[object]:
+    """Enter `count` places, as so many calls in flight do."""
+    borrowers = [object() for _ in range(count)]
+    for borrower in borrowers:
+        await limit.places.acquire_on_behalf_of(borrower)
+    return borrowers
+
+
+async def test_a_refusal_shrinks_the_limit_below_the_calls_in_flight() -> None:
+    limit = AdaptiveLimit(16, 64, clock=Clock())
+    await hold(limit, 8)
+
+    limit.note_fault(REFUSED)
+
+    # 8 in flight were too many, so 6.4 are allowed.
+    assert limit.bound == pytest.approx(6.4)
+    assert limit.places.total_tokens == 6
+
+
+async def test_no_more_calls_are_sent_than_a_slow_server_works_on() -> None:
+    limit = AdaptiveLimit(16, 64, clock=Clock())
+    await hold(limit, 8)
+    limit.served = 4
+
+    limit.note_fault(SILENT)
+
+    assert limit.bound == 4
+
+
+async def test_a_server_that_is_silent_to_all_is_given_fewer_calls() -> None:
+    limit = AdaptiveLimit(16, 64, clock=Clock())
+    await hold(limit, 10)
+
+    limit.note_fault(SILENT)
+
+    assert limit.bound == pytest.approx(8)
+
+
+async def test_words_that_come_late_shrink_the_limit_once_per_episode() -> None:
+    clock = Clock()
+    limit = AdaptiveLimit(16, 64, clock=clock)
+    await hold(limit, 10)
+
+    limit.note_slow()
+    limit.note_slow()
+    assert limit.bound == pytest.approx(8)
+    clock.now += 16
+    limit.note_slow()
+
+    assert limit.bound == pytest.approx(6.4)
+
+
+async def test_a_limit_that_fell_to_one_recovers_by_one_at_a_time() -> None:
+    limit = AdaptiveLimit(1, 64, clock=Clock())
+    limit.note_fault(REFUSED)
+    bounds = []
+    for _ in range(1 + 2 + 3):
+        limit.note_success()
+        bounds.append(limit.bound)
+
+    assert bounds == [2, 2, 3, 3, 3, 4]
 
 
 def test_a_server_that_is_down_is_left_alone_and_tried_now_and_then() -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from support.cli_helpers import invoke
 from support.run_fakes import ADDER, write_problems
-from support.servers import IMPATIENT, Scripted, listening, running
+from support.servers import IMPATIENT, Scripted, listening, running, status
 from typer.testing import Result
 
 SECRET = "sk-very-secret-4711"
@@ -88,7 +88,7 @@ async def test_what_the_handshake_did_not_see_is_shown(tmp_path: Path) -> None:
 
 
 async def test_a_model_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
-    async with running(Scripted()) as server:
+    async with running(Scripted(faults=[status(404, "no such model")] * 4)) as server:
         shown = await validate(tmp_path, openai(server.url, model="other"))
 
     assert shown.exit_code == 1
