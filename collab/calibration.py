@@ -103,6 +103,11 @@ class Estimate:
         return self.alone.token_s / self.recipe.token_s
 
     @property
+    def rounds(self) -> int:
+        """How often both ways answered a problem."""
+        return max(map(len, self.turns), default=1)
+
+    @property
     def measured_range(self) -> tuple[float, float]:
         """The 95 % interval of the measured speed-up."""
         if not self.turns:

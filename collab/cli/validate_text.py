@@ -180,11 +180,10 @@ def _longest(one: Participant) -> dict[str, str]:
 
 def _print_estimate(console: Console, findings: Findings, estimate: Estimate) -> None:
     forecast = estimate.forecast
-    rounds = max((len(turns) for turns in estimate.turns), default=1)
     about = (
         f"estimate from {len(estimate.turns)} problems of {findings.estimate_problems}, one at a "
-        f"time, each answered both ways in turn, {rounds} times"
     )
+    about += f"time, each answered both ways in turn, {estimate.rounds} times"
     console.print()
     console.print(Text(harmless(about)))
     console.print()
@@ -197,24 +196,21 @@ def _print_estimate(console: Console, findings: Findings, estimate: Estimate) ->
         console.print()
         _print_remarks(console, [("warning", _ODD, warning) for warning in warnings])
     console.print()
-    cost = forecast.cost_ratio
-    pays = estimate.verdict == "faster" and (cost is None or cost <= 1)
+    pays = estimate.verdict == "faster" and (forecast.cost_ratio or 0) <= 1
     console.print(Text(_verdict(estimate), _GOOD if pays else _ODD))
 
 
 def _verdict(estimate: Estimate) -> str:
     """Return what was measured, which decides, and beside it what was expected."""
-    low, high = estimate.measured_range
-    mentor = harmless(estimate.mentor)
+    (low, high), mentor = estimate.measured_range, harmless(estimate.mentor)
     measured = (
         f"measured: {estimate.measured_speed_up:.2f} times the speed of the {mentor} alone "
         f"(95 % range {low:.2f} to {high:.2f})"
     )
-    forecast = estimate.forecast
-    if forecast.speed_up is not None:
-        measured += f"; expected: {forecast.speed_up:.2f}"
-    if forecast.cost_ratio is not None:
-        measured += f"; at {forecast.cost_ratio:.2f} times its cost"
+    if estimate.forecast.speed_up is not None:
+        measured += f"; expected: {estimate.forecast.speed_up:.2f}"
+    if estimate.forecast.cost_ratio is not None:
+        measured += f"; at {estimate.forecast.cost_ratio:.2f} times its cost"
     told = {
         "faster": f"the recipe is faster than the {mentor} alone",
         "slower": f"the recipe is slower than the {mentor} alone",
