@@ -181,7 +181,7 @@ def _failures(rows: Iterable[Row]) -> dict[str, Failures]:
 
 
 def _cut_off_by(rows: Iterable[Row]) -> dict[str, int]:
-    reasons = Counter(str(row["reason"]) for row in rows if row["outcome"] == "truncated")
+    reasons = Counter(str(row.get("reason")) for row in rows if row["outcome"] == "truncated")
     return dict(reasons.most_common())
 
 
@@ -189,11 +189,15 @@ def _decisions(rows: Iterable[Row]) -> Decisions:
     count = asking = 0
     signals: list[float] = []
     for row in rows:
-        for decision in row["decisions"]:  # type: ignore[union-attr]  # as written by `collab.rows`
+        decisions = row.get("decisions")
+        for decision in decisions if isinstance(decisions, list) else ():
+            if not isinstance(decision, dict):
+                continue
             count += 1
-            asking += decision["decision"] in _ASKING  # type: ignore[index,call-overload,operator]  # as above
-            if (signal := decision.get("signal")) is not None:  # type: ignore[union-attr]  # as above
-                signals.append(signal)  # type: ignore[arg-type]  # as above
+            asking += decision.get("decision") in _ASKING
+            signal = decision.get("signal")
+            if isinstance(signal, int | float):
+                signals.append(signal)
     spread = (min(signals), median(signals), max(signals)) if signals else None
     return Decisions(count, asking, spread)
 
@@ -202,7 +206,7 @@ def _is_unmarked(row: Row) -> bool:
     """Whether `last-number` would have found an answer where none is marked."""
     if row["outcome"] != "no_answer" or row.get("grader") != "numeric":
         return False
-    return extract_answer(str(row["text"]), extraction="last-number") is not None
+    return extract_answer(str(row.get("text")), extraction="last-number") is not None
 
 
 def _spans(row: Row) -> Iterator[tuple[str, str, int]]:
