@@ -7,21 +7,24 @@ from collab.grading.lexing import Token
 
 _PERCENT_WORDS = frozenset({"percent", "percents", "pct"})
 SCALES = {
-    "hundred": 10**2,
-    "thousand": 10**3,
-    "million": 10**6,
-    "millions": 10**6,
-    "billion": 10**9,
-    "billions": 10**9,
-    "trillion": 10**12,
-    "dozen": 12,
-    "dozens": 12,
-    "百": 10**2,
-    "千": 10**3,
-    "万": 10**4,
-    "亿": 10**8,
+    **dict.fromkeys(("ten", "tens"), 10),
+    **dict.fromkeys(("dozen", "dozens"), 12),
+    **dict.fromkeys(("hundred", "hundreds"), 10**2),
+    **dict.fromkeys(("thousand", "thousands"), 10**3),
+    **dict.fromkeys(("lakh", "lakhs"), 10**5),
+    **dict.fromkeys(("million", "millions", "mn"), 10**6),
+    **dict.fromkeys(("crore", "crores"), 10**7),
+    **dict.fromkeys(("billion", "billions", "bn"), 10**9),
+    **dict.fromkeys(("trillion", "trillions"), 10**12),
 }
-_EASTERN_SCALES = "百千万亿"
+_EASTERN_SCALES = {
+    **dict.fromkeys("十拾십", 10),
+    **dict.fromkeys("百佰백", 10**2),
+    **dict.fromkeys("千仟천", 10**3),
+    **dict.fromkeys("万萬만", 10**4),
+    **dict.fromkeys("亿億억", 10**8),
+    **dict.fromkeys("兆조", 10**12),
+}
 _UNITS_OF_ONE_LETTER = frozenset("mgshlLNWVJ")
 _UNITS_OF_TWO_LETTERS_LISTED = (
     "cm mm km nm kg mg lb oz ft in yd mi ml mL dl cl hr hl am pm AM PM ms ns kW MW Hz kN kJ "
@@ -30,7 +33,7 @@ _UNITS_OF_TWO_LETTERS_LISTED = (
 _UNITS_OF_TWO_LETTERS = frozenset(_UNITS_OF_TWO_LETTERS_LISTED.split())
 _FUNCTIONS_LISTED = "sin cos tan cot sec csc log ln exp sqrt mod max min det gcd lcm"
 FUNCTIONS = frozenset(_FUNCTIONS_LISTED.split())
-_WEIGHTS_AND_LENGTHS = ("千克", "千米", "千瓦", "百分", "百分点")  # kilograms and the like
+_WEIGHTS_AND_LENGTHS = ("千克", "千米", "千瓦", "千卡", "百分", "兆瓦", "兆赫", "兆字")  # kg, km...
 _HIDDEN_LISTED = (
     "half halves quarter quarters thirds fifths sixths eighths tenths hundredths thousandths "
     "millionths twice thrice double triple squared cubed factorial minus plus negative over under "
@@ -76,9 +79,17 @@ def _is_wrapped(found: Sequence[Token], place: int) -> bool:
 def _scale(token: Token) -> int:
     if token.kind != "word":
         return 0
-    if token.text[0] in _EASTERN_SCALES and not token.text.startswith(_WEIGHTS_AND_LENGTHS):
-        return SCALES[token.text[0]]
+    if token.text[0] in _EASTERN_SCALES:
+        return _eastern_scale(token.text)
     return SCALES.get(token.text.casefold(), 0)
+
+
+def _eastern_scale(text: str) -> int:
+    """Return what a run that begins with scales multiplies by: a million for `百万个`."""
+    factor = 1
+    while text and text[0] in _EASTERN_SCALES and not text.startswith(_WEIGHTS_AND_LENGTHS):
+        factor, text = factor * _EASTERN_SCALES[text[0]], text[1:]
+    return factor if factor > 1 else 0
 
 
 def _end_of_percent(found: Sequence[Token], place: int) -> int:

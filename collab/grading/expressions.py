@@ -29,6 +29,7 @@ _SAME = {
     r"\rbrace": r"\}",
 }
 _TAKES_ARGUMENTS = {r"\frac": 2, r"\sqrt": 1, "^": 1, "_": 1}
+_CUT_IN = frozenset({r"\frac", r"\sqrt"})  # `2^10` is meant, and written, for `2^{10}`
 _FORMULA = re.compile(r"[\\^_=+*/<>|{}]|\d\s*[^\W\d_](?![^\W\d_])|(?<![^\W\d_])[^\W\d_]\d")
 _LONG_WORD = re.compile(r"[^\W\d_]{3}")
 _PAIRS = ("\u201c\u201d", "\u2018\u2019", r"\(\)", r"\[\]")  # one character or two a side
@@ -113,7 +114,7 @@ def _unfonted(found: list[str]) -> list[str]:
 
 
 def _argued(found: list[str]) -> list[str]:
-    r"""Return the tokens with `\frac12` and `x^12` cut where LaTeX cuts them."""
+    r"""Return the tokens with `\frac12` cut where LaTeX cuts it."""
     kept: list[str] = []
     wanted = 0
     depth = 0
@@ -132,7 +133,8 @@ def _argued(found: list[str]) -> list[str]:
             depth = max(depth - 1, 0)
             wanted = max(wanted - 1, 0) if depth == 0 else wanted
         elif depth == 0:
-            wanted = _TAKES_ARGUMENTS.get(token, max(wanted - 1, 0))
+            is_cutting = token in _CUT_IN
+            wanted = _TAKES_ARGUMENTS[token] if is_cutting else max(wanted - 1, 0)
     return kept
 
 

@@ -7,7 +7,7 @@ only read, never evaluated.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from collab.grading.grades import Extraction, FoundBy, Judge
 from collab.grading.last_number import last_number
@@ -32,12 +32,20 @@ _PHRASE = re.compile(
     rf"(?<![^\W_])(?:answer|(?:correct|right|best|final|my)\s+(?:option|choice|letter)){_EMPHASIS}"
     r"(?:\s+(?:is|(?:would|should|must|will)\s+be|becomes)\b(?!['\u2019]t)|[ \t]*[:=])"
     rf"{_EMPHASIS}[ \t]*:?"
-    r"|(?:答案(?:应该?)?(?:是|为|选|\s*:)|故选|应选|因此选|所以选)[ \t]*:?"
-    r"|(?<![不可])选择?(?=\s*\(?[A-J](?![A-Za-z]))"
+    rf"|(?:答案{_EMPHASIS}(?:应该?)?(?:是|为|选|\s*:){_EMPHASIS}|故选|(?<!不)应选|因此选|所以选)[ \t]*:?"
+    r"|(?<![不可别勿])(?<!不能)(?<!不会)(?<!不要)(?<!不该)(?<!应该)选择?(?=\s*\(?[A-J](?![A-Za-z]))"
     r"|^[ \t>]*(?:\#{1,6}[ \t]*)?[*_]{0,3}(?:the\s+)?(?:final|correct|my\s+final)?\s?answer"
     r"[*_#: \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
+_DENIED = re.compile(
+    r"(?:(?<![^\W_])(?:wrong|incorrect|false|mistaken|erroneous|invalid|bad|not|n['\u2019]t)"
+    r"(?:\s+(?:the|an?|my|your|final|correct|right|best|one))*|错误?的?|不正确的?|不是(?:正确)?)[\s*_`\"]*$",
+    re.IGNORECASE,
+)
+_DENIED_WITHIN = 60  # characters before a label
+_LISTED = re.compile(r"[ \t*_]*[A-J]\.[ \t][^\n]{0,200}")
+_DASH = re.compile(r"-\s")
 _PREFIX = re.compile(r"^[ \t]*A[ \t]*:[ \t]*(\S.*)$", re.MULTILINE)
 _OTHER_PREFIX = re.compile(r"^[ \t]*\(?[B-J][ \t]*[:.)]", re.MULTILINE)
 _REMARK = re.compile(
@@ -59,11 +67,13 @@ class Found:
         answer: What it says.
         rule: Where it stands.
         is_asked: A question mark ends it.
+        listed: All of its line, where that begins with an option: `A. Paris, C. Rome`.
     """
 
     answer: str
     rule: FoundBy
     is_asked: bool = False
+    listed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +96,20 @@ class Search:
 def find_answer(text: str, search: Search) -> Found | None:
     """Return the answer that `text` gives, or `None`.
 
-    Where a thinking block closes, only what follows it counts. What the very end of a cut-off
+    Where a thinking block closes, only what follows it counts; a text whose block never closes is
+    read as one that was cut off. What the very end of a cut-off
     text says may be half a word, so it is taken only from within a box; and what is said before
     the thinking closes counts only where it gives a value, in a box or a phrase.
     """
     text, has_closed = _after_thinking(text, search.thinking)
+    if not has_closed and _opens_thinking(text, search.thinking):
+        search = replace(search, is_cut_off=True)
     is_open = search.is_cut_off and not has_closed
     for found in marked(text, search):
+        if found.is_asked and search.judge in ("choice", "numeric"):
+            continue
         if search.judge == "choice":
-            named = named_letters(found.answer)
+            named = named_letters(found.listed or found.answer)
             if len(named) > 1:
                 return None
             if named:
@@ -125,6 +140,11 @@ def _after_thinking(text: str, thinking: ThinkingTags | None) -> tuple[str, bool
     ends = [(text.rfind(closing), len(closing)) for closing in closings]
     place, length = max(ends)
     return (text[place + length :], True) if place >= 0 else (text, False)
+
+
+def _opens_thinking(text: str, thinking: ThinkingTags | None) -> bool:
+    openings = {DEFAULT_TAGS.opening, *([thinking.opening] if thinking else [])}
+    return any(opening in text for opening in openings)
 
 
 def _counts(found: Found, judge: Judge | None, *, is_open: bool) -> bool:
@@ -205,9 +225,14 @@ def _after_hashes(text: str, judge: Judge | None) -> str | None:
 def _phrases(text: str) -> Iterator[Found]:
     """Yield what is said after "answer is" and its like, or below it, the last first."""
     for phrase in list(_PHRASE.finditer(plain(text)))[: -_MOST_PHRASES - 1 : -1]:
+        if _DENIED.search(text, max(phrase.start() - _DENIED_WITHIN, 0), phrase.start()):
+            continue
         said, is_asked = sentence_at(text, phrase.end())
+        if _DASH.match(plain(said)) and phrase.group().rstrip(' \t*_`"').endswith(":"):
+            said = f":{said}"  # a dash that leads on, or a sign: left to the reader
         if said:
-            yield Found(said, "phrase", is_asked)
+            listed = _LISTED.match(text, phrase.end())
+            yield Found(said, "phrase", is_asked, listed.group().strip() if listed else "")
         elif value := below(text, phrase.end()):
             yield Found(value, "heading")
 

@@ -9,12 +9,16 @@ import re
 
 from collab.grading.beside import is_unit
 from collab.grading.lexing import Token, tokens
+from collab.grading.notation import QUIET
 from collab.grading.numerals import AmountReader
+from collab.grading.surroundings import AFTER_AT_ONCE
 
 _LONGEST_LINE = 10_000
 _LONGEST_AMOUNT = 16
 _TURNS = 50
 _DIGIT = re.compile(r"[\d½⅓⅔¼¾⅕-⅞]")
+_CHANGING = frozenset({"not", "never", "minus", "negative", "than", "least", "most"})
+_COMPARING = frozenset("le leq ge geq lt gt ne neq pm mp leqslant geqslant sim".split())
 _EXCLAMATION = re.compile(r"!(?=\s*(?:$|\n|[A-Z]))")
 
 
@@ -56,6 +60,8 @@ class _LineReader:
         if self._is_of_a_name(place):
             return None
         start, end = self._amount_around(place)
+        if span := self._listed(place) or self._compared(start, end):
+            return self._said(*span)
         if self._is_inside(start) or self._is_argument(place):
             return self._run(place)
         after = self._tokens[end] if end < len(self._tokens) else None
@@ -68,6 +74,37 @@ class _LineReader:
         if after.kind in ("power", "subscript", "raised", "command", "unreadable"):
             return self._run(place)
         return self._said(start, end)
+
+    def _listed(self, place: int) -> tuple[int, int] | None:
+        """Return where a list of numbers in brackets begins and ends, of which a token is one."""
+        kinds = {"number", "sign", "comma", "vulgar"}
+        start, end = place, place
+        while start > 0 and self._tokens[start].kind in kinds:
+            start -= 1
+        while end < len(self._tokens) - 1 and self._tokens[end].kind in kinds:
+            end += 1
+        is_closed = self._tokens[start].kind == "open" and self._tokens[end].kind == "close"
+        has_comma = any(one.kind == "comma" for one in self._tokens[start:end])
+        return (start, end + 1) if is_closed and has_comma else None
+
+    def _compared(self, start: int, end: int) -> tuple[int, int] | None:
+        """Return a number with what makes another of it: `minus 5`, `7 ± 2`, `x < 4`, `4 mil`."""
+        before = self._tokens[start - 1] if start else None
+        after = self._tokens[end] if end < len(self._tokens) else None
+        first, last = start, end
+        if before is not None and self._changes(before):
+            first -= 1
+        elif before is not None and before.text in ("to", "through") and start > 1:
+            first -= 2 if self._tokens[start - 2].kind == "number" else 0
+        if after is not None and after.kind == "word" and after.text.casefold() in AFTER_AT_ONCE:
+            last += 1
+        return (first, last) if (first, last) != (start, end) else None
+
+    def _changes(self, before: Token) -> bool:
+        if before.kind == "word":
+            return before.text.casefold() in _CHANGING
+        is_sign = before.kind == "unreadable" and before.text not in QUIET
+        return is_sign or (before.kind == "command" and before.text[1:] in _COMPARING)
 
     def _amount_around(self, place: int) -> tuple[int, int]:
         """Return where the longest amount that holds a token begins and ends."""

@@ -7,6 +7,7 @@ from collab.grading.lexing import plain
 _MARKUP = re.compile(
     r"\\(?:text|textbf|textrm|mathrm|mathbf|boxed|fbox)(?=\s*\{)|\\[()\[\]]|[*_`$\s\"\u201c\u201d「」]+"
 )
+_IN_TEXT = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf)\s*\{([^{}]*)\}")
 _QUOTES = "\"'\u201c\u201d\u2018\u2019「」"
 _LEAD = re.compile(
     r"^选项?\s*|^(?:(?:the|my|final|correct|right|best|only|both|either)\s+)*"
@@ -23,8 +24,9 @@ _BARE = re.compile(
 _ALONE = re.compile(r"^[({\[<\s]*([A-Ja-j])[)}\]>\s.:。]*$")
 _RUN = re.compile(r"^[({\[\s]*([A-J]{2,10})[)}\]\s.:。]*$")
 _JOINT = re.compile(
-    r"^[\s.)\]}]*(?:[,;/&+、|-]|\b(?:and|or|as well as|und|oder)\b|和|或者?|及|与)\s*"
-    r"(?:(?:and|or|also|possibly|maybe)\s+)?(?:(?:option|choice|answer|letter)\s+)?",
+    r"^[\s.)\]}]*(?:[,;/&+、|-]|\b(?:and|or|nor|plus|as well as|(?:along|together) with|und|oder)\b"
+    r"|和|或者?是?|以?及|与|跟|同|还是|而?且)\s*"
+    r"(?:(?:and|or|also|possibly|perhaps|maybe|even)\s+)*(?:(?:option|choice|answer|letter)\s+)?",
     re.IGNORECASE,
 )
 _BRACKET = re.compile(r"^\s*(?=[(\[]\s*[A-J]\s*[)\]])")  # `(A)(B)`
@@ -33,6 +35,12 @@ _NEXT = re.compile(r"^(?:[(\[{]+\s*([A-Ja-j])\s*[)\]}]+|([A-J])(?![\w'\u2019]))"
 _WORD_AFTER = re.compile(r"^\s+[a-z]")
 _BESIDE = re.compile(r"^\s+([A-J])(?:[\s.,;:)\]]*$|\s*[,/&]|\s+(?:and|or)\b)")
 _ENCLOSED_LATER = re.compile(r"\b(?:and|or)\s+(?:[(\[]\s*([A-J])\s*[)\]]|([A-J])\))")
+_OPTION_LATER = re.compile(r"[,;、]\s*([A-J])[.):](?=\s)")  # `A. Paris, C. Rome`
+_OTHERWISE = re.compile(
+    r"^[\s.)\]}]*[,;]?\s*(?:and|or|nor|plus)\s+(?:none|neither|both|all|any|else|others?|nothing)\b",
+    re.IGNORECASE,
+)
+_OPERATOR = re.compile(r"^(?:\s*[<>=^#+*/\\~|≤≥≠→×·÷_]|-\w)")
 _CONTRAST = re.compile(
     r"\b(?:because|since|as|not|unlike|than|but|while|whereas|instead|although|though|so|for)\b",
     re.IGNORECASE,
@@ -56,9 +64,12 @@ def named_letters(said: str) -> frozenset[str]:
     if first is None:
         return frozenset()
     letter, rest, is_delimited = first
+    joined = _joined(rest)
+    if _OTHERWISE.match(rest) or (not is_delimited and not joined and _OPERATOR.match(rest)):
+        return frozenset()
     if not is_delimited and (beside := _BESIDE.match(rest)):
         return frozenset({letter, beside.group(1)})
-    return frozenset({letter, *_joined(rest), *_joined_later(rest)})
+    return frozenset({letter, *joined, *_joined_later(rest)})
 
 
 def choice_letter(said: str) -> str | None:
@@ -95,7 +106,8 @@ def _option(line: str) -> str | None:
 
 
 def _stripped(said: str) -> str:
-    return _MARKUP.sub(" ", _QUOTED.sub(r"\1", plain(said))).strip()
+    said = _IN_TEXT.sub(r" \1 ", plain(said))
+    return _MARKUP.sub(" ", _QUOTED.sub(r"\1", said)).strip()
 
 
 def _first_letter(text: str) -> tuple[str, str, bool] | None:
@@ -129,4 +141,5 @@ def _joined(rest: str) -> set[str]:
 def _joined_later(rest: str) -> set[str]:
     """Return the enclosed letters that "and" or "or" joins, after the text of an option."""
     before = _CONTRAST.split(rest, maxsplit=1)[0]
-    return {one or two for one, two in _ENCLOSED_LATER.findall(before)}
+    enclosed = {one or two for one, two in _ENCLOSED_LATER.findall(before)}
+    return enclosed | {*_OPTION_LATER.findall(before)}

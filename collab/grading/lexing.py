@@ -52,10 +52,12 @@ _TOKENS = re.compile(
     re.DOTALL,
 )
 _BRACKETED_NUMERAL = re.compile(rf"(?:\d+(?:\.\d+)?|\.\d+){_EXPONENT}")
+_INVISIBLE = frozenset("\ufe0e\ufe0f\u20e3")  # these choose how a digit is drawn
 _OVER = re.compile(r"[ ]?[/\u2044\u2215]")
 _REMARKS = re.compile(
     r"<<[^<>]*>>"  # GSM8K's notes of a calculator
-    r"|</?(?:b|i|u|em|strong|p|br|span|div|code|answer)\s*/?>",
+    r"|</?(?:b|i|u|em|strong|p|br|span|div|code|answer)\s*/?>"
+    r"|<(?:eos|pad|end_of_turn|eot|end_of_text)>\s*$",  # a tokenizer's own
     re.IGNORECASE,
 )
 
@@ -227,10 +229,18 @@ class _Lexer:
         elif text in UNREADABLE:
             is_quiet = text in QUIET and not self._is_beside_digit(found)
             self._take_mark(found, is_quiet=is_quiet)
-        elif (category(text) == "Sm" and text not in ARROWS) or text == "\u2030":
-            self._add("unreadable", text, start)  # a sign of mathematics without a kind here
+        elif self._changes_number(text, start):
+            self._add("unreadable", text, start)
         else:
             self._has_gap = True
+
+    def _changes_number(self, text: str, start: int) -> bool:
+        """Whether it is a sign of mathematics without a kind here, or one drawn over a digit."""
+        kind = category(text)
+        if kind in ("Mn", "Me"):
+            is_over_digit = start > 0 and not self._text[start - 1].isalpha()
+            return is_over_digit and text not in _INVISIBLE
+        return (kind == "Sm" and text not in ARROWS) or text == "\u2030"
 
     def _is_emphasis(self, start: int) -> bool:
         before, after = self._text[start - 1 : start], self._text[start + 1 : start + 2]
@@ -245,11 +255,13 @@ class _Lexer:
         """Whether a mark changes a number: `5:30`, `5!`, and a dash right before one."""
         after = self._text[found.end() : found.end() + 1]
         match found.group():
-            case ":":
-                return self._is_after_digit(found) and after.isdecimal()
+            case ":":  # a dash after it leads on, or is a sign: `Answer:- 5`
+                return after == "-" or (self._is_after_digit(found) and after.isdecimal())
             case "\u2014":
                 return after.isdecimal() and not self._is_after_digit(found)
-            case "&" | "#" | "~":
+            case "~":  # `~~5~~` is struck out
+                return after == "~"
+            case "&" | "#":
                 return False
             case "!":
                 return self._is_after_digit(found) or self._text[found.start() - 1] in ")}"

@@ -8,7 +8,7 @@ TITLE = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
-    r"(?<!\bapprox)(?<!\bRs)\.(?=\s|$|[*_`\"”]+(?:\s|$))|\n|。|\?(?=\s|$)|</s>|<\||!(?=\s*(?:$|\n|[A-Z]))",
+    r"(?<!\bapprox)(?<!\bRs)\.(?=\s|$|[*_`\"”]+(?:\s|$))|\n|。|\?(?=\s|$)|</s>|<(?:eos|pad|end_of_turn|eot|end_of_text)>|<\||!(?=\s*(?:$|\n|[A-Z]))",
     re.MULTILINE,
 )
 _BLANK = re.compile(r"\s+")

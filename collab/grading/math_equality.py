@@ -1,7 +1,8 @@
 """Whether two mathematical expressions are equal, asked of a worker process with a time limit.
 
-The worker is started at the first question and asked again and again; one that takes too long is
-killed, and another is started at the next question.
+The worker is started at the first question and asked again and again; one that takes too much of
+the processor ends, and another is started at the next question. One that hardly got to run is
+killed and asked once more.
 """
 
 import atexit
@@ -20,7 +21,10 @@ from collab.errors import ConfigError
 from collab.texts import how_to_install
 
 LIMIT_S = 5.0
-"""Seconds that one comparison may take."""
+"""Seconds of the processor that one comparison may take."""
+
+_TRIES = 2
+_WAIT_S = 60.0  # for a worker that a loaded machine keeps from its seconds
 
 _START_LIMIT_S = 120.0
 _CHUNK_BYTES = 4096
@@ -43,8 +47,8 @@ def ensure_math_verify() -> None:
 def are_equal(answer: str, reference: str, *, limit_s: float = LIMIT_S) -> bool | None:
     """Return whether `answer` says what `reference` says, as mathematics.
 
-    Blocks up to `limit_s`, and some seconds more where a worker has to be started first; call it
-    on a thread.
+    Blocks until the worker has used `limit_s` of the processor, so for longer on a loaded machine,
+    and for some seconds more where a worker has to be started first; call it on a thread.
 
     Returns:
         `None` where that cannot be told: the reference is no expression, the comparison took too
@@ -64,15 +68,19 @@ class _Worker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def compare(self, answer: str, reference: str, limit_s: float) -> bool | None:
-        request = {"answer": answer, "reference": reference, "limit_s": limit_s + 1}
+        request = {"answer": answer, "reference": reference, "limit_s": limit_s}
         with self._lock:
-            process = self._process or self._start()
-            told = _ask(process, request, limit_s)
-            if told is None:
+            for _ in range(_TRIES):
+                process = self._process or self._start()
+                told = _ask(process, request, limit_s + _WAIT_S)
+                if told is not None:
+                    found: bool | None = json.loads(told)
+                    return found
+                is_late = process.poll() is None and not _has_ended(process)
                 self._kill()
-                return None
-        found: bool | None = json.loads(told)
-        return found
+                if not is_late:
+                    break
+        return None
 
     def close(self) -> None:
         """End the process, if there is one."""
@@ -106,6 +114,13 @@ class _Worker:
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):  # of what was never read
                     pipe.close()
+
+
+def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
+    """Whether the worker's pipe is closed, as it is once its time is used up."""
+    assert process.stdout is not None, "it was started with pipes"
+    ready, _, _ = select.select([process.stdout.fileno()], [], [], 0)
+    return bool(ready)
 
 
 def _ask(

@@ -83,7 +83,9 @@ SIGNS: dict[str, Kind] = {
     "\u00b0": "degree",
     "\u00ba": "degree",
 }
-UNREADABLE = frozenset("<>|!:&#~'\"\u2019\u201d\u2032\u2033\u00b1\u221a\u2014\u00f7")
+UNREADABLE = frozenset(
+    "<>|!:&#~'\"\u2019\u201d\u2032\u2033\u00b1\u221a\u2014\u00f7\u2308\u2309\u230a\u230b"
+)
 QUIET = frozenset(
     ":!~'\"\u2019\u201d\u2032\u2033&#\u2014"
 )  # these part words, and hurt only beside a digit

@@ -8,7 +8,7 @@ Unread = Literal["words", "several", "unreadable"]
 """`words`: it names no number. `several`: it lists more than one. `unreadable`: a formula, or
 something that may be more than one number."""
 
-_LEFT_OUT = frozenset({Fraction(1, 100), Fraction(12)})  # a percent sign, a dozen
+_PERCENT = Fraction(1, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,14 @@ Reading = Number | Unread
 def same_number(answer: Number, expected: Number) -> bool | None:
     """Return whether both are one number; `None` if that cannot be told.
 
-    Where only one is in percent, the sign may have been left out: 28% is 28, and 0.28; so may
-    "dozen". `0.5%` beside 0.5 cannot be told, as it may be meant to be 0.005; nor can, beside 5,
-    "5 million": what was asked for decides.
+    Where only one is in percent, the sign may have been left out: 28% is 28, and 0.28.
+    `0.5%` beside 0.5 cannot be told, as it may be meant to be 0.005; nor can, beside 5,
+    "5 million" or "5 dozen": what was asked for decides.
     """
     if answer.value == expected.value:
         return True
     factors = {answer.factor, expected.factor}
     if answer.written == expected.written and 1 in factors:
-        is_left_out = factors & _LEFT_OUT and abs(answer.written) >= 1
+        is_left_out = _PERCENT in factors and abs(answer.written) >= 1
         return True if is_left_out else None
     return None if expected.value in answer.others else False

@@ -1,12 +1,15 @@
 """One side of an equation, or all of a statement without one: its number, and what is beside it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 
 from collab.grading.beside import FUNCTIONS, HIDDEN_NUMBERS, ONLY_BEFORE_NUMBERS, is_unit
 from collab.grading.lexing import Token
 from collab.grading.numerals import Amount, AmountReader
 from collab.grading.readings import Number, Reading
+from collab.grading.surroundings import PERCENT_OF, is_led_in, is_led_out
 
 
 class Side:
@@ -74,11 +77,33 @@ class Side:
 
     def _take_amount(self, place: int) -> int:
         amount = self._reader.read(place)
-        if amount is None or self._is_glued(place, amount.end) or self._is_counted_over(place):
+        if amount is None or self._is_glued(place, amount.end):
             self._is_bad = True
             return place + 1
+        is_said_negative = self._words == [0] and self._is_minus(place - 1)
+        if not is_said_negative and (
+            self._is_counted_over(place) or not self._is_plainly_led(place, amount)
+        ):
+            self._is_bad = True
+            return place + 1
+        if is_said_negative:
+            amount = replace(amount, written=-amount.written)
+        elif place and self.found[place - 1].text.endswith(PERCENT_OF):
+            amount = replace(amount, factor=amount.factor * Fraction(1, 100))
         self._amounts.append(amount)
         return amount.end
+
+    def _is_minus(self, place: int) -> bool:
+        return self.found[place].text.casefold() == "minus"
+
+    def _is_plainly_led(self, place: int, amount: Amount) -> bool:
+        """Whether the words before the first number, and those read with one, leave it as it is."""
+        read = [token for token in self.found[place : amount.end] if token.kind == "word"]
+        if not all(is_led_out(token, is_next=False) for token in read):
+            return False
+        words = [self.found[one] for one in self._words]
+        is_enclosed = place > 0 and self.found[place - 1].kind == "open"
+        return bool(self._amounts) or is_led_in(words, self.found[place], is_enclosed=is_enclosed)
 
     def _is_glued(self, start: int, end: int) -> bool:
         """Whether what touches a number makes a term of it, or a name: `x5`, `5(x)`, `2^3`."""
@@ -120,6 +145,8 @@ class Side:
     def _changes_number(self, place: int) -> bool:
         word = self.found[place]
         is_next = self._amounts[-1].end == place
+        if not is_led_out(word, is_next=is_next):
+            return True
         if is_next and not self._amounts[-1].is_ordinal and not is_unit(word):
             return True
         name = word.text.casefold()
@@ -158,7 +185,8 @@ class Side:
         ):
             if tuple(kinds[: len(shape)]) == shape:
                 return place + len(shape)
-        is_figure = kinds[:1] == ["number"] and not self.found[place].has_gap  # `m2`
+        is_figure = kinds[:1] == ["number"] and not self.found[place].has_gap
+        is_figure = is_figure and self.found[place].text in ("2", "3")  # `m2`, and not `5h30`
         return place + (is_figure and not is_closed) - (is_closed and not is_figure)
 
     def _take_other(self, place: int) -> int:

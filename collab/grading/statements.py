@@ -4,6 +4,7 @@ A statement is what stands in a box or after "the answer is": `18`, `x = 18`, `9
 `18 dollars, since 20 - 2 = 18`. Of a chain of equations the last side counts.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,30 +12,28 @@ from collab.grading.beside import FRACTION_WORDS
 from collab.grading.lexing import Token, tokens
 from collab.grading.readings import Number, Reading
 from collab.grading.sides import Side
+from collab.grading.surroundings import NUMBER_WORDS
 
 MAX_LENGTH = 2_000
 """Longest statement that is read, in characters."""
 
 _AND = frozenset({"and", "和", "及"})
 _OR = frozenset({"or", "或", "或者"})
-_NUMBER_WORDS_LISTED = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-    "fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy "
-    "eighty ninety hundred thousand million half quarter"
-)
-_NUMBER_WORDS = frozenset(_NUMBER_WORDS_LISTED.split())
 _EASTERN_NUMERALS = frozenset("一二三四五六七八九十百千万零两")
 _QUOTES = ("''", '""', "\u201c\u201d", "\u2018\u2019")
 _CLOSING = {"(": ")", "[": "]", r"\{": r"\}", r"\lbrace": r"\rbrace"}
 _REASONS = frozenset({"because", "since"})
+_TORN_GROUPS = re.compile(r"(?<![\d.,])\d{1,3},\s+0\d\d(?!\d)")  # `1, 000`
 _REFUSALS = frozenset({"not", "rather", "instead", "unlike"})
+_DETACHED_FRACTIONS = frozenset("third fourth fifth sixth seventh eighth ninth tenth".split())
+_BOUNDS = frozenset("more less fewer above below higher lower greater smaller over under".split())
 _ARTICLES = frozenset({"is", "a", "an", "the", "about", "exactly", "only", "just", "equal", "to"})
 
 
 def read_number(statement: str) -> Reading:
     """Return the number that a short statement gives, or why there is none."""
     statement = _unquoted(statement.strip())
-    if len(statement) > MAX_LENGTH:
+    if len(statement) > MAX_LENGTH or _TORN_GROUPS.search(statement):
         return "unreadable"
     found = _without_asides(tokens(statement))
     if not found:
@@ -75,6 +74,7 @@ class _Part:
         has_lead: Words stand before it.
         is_ordinal: It is a place in a row.
         is_open: It has no number of its own, but a variable or a part of one: `x`, `a half`.
+        is_added: It has none, and changes the one it is joined to: `and one-third`, `or more`.
     """
 
     reading: Reading
@@ -83,6 +83,7 @@ class _Part:
     has_lead: bool = False
     is_ordinal: bool = False
     is_open: bool = False
+    is_added: bool = False
 
 
 def _parts(found: Sequence[Token]) -> Iterator[tuple[str, list[Token]]]:
@@ -122,9 +123,12 @@ def _read_part(part: tuple[str, list[Token]]) -> _Part:
         else:
             sides[-1].append(token)
     read = [Side(side) for side in sides]
+    if _contradicts(found, read):
+        return _Part("unreadable", joined_by)
     counting = next((side for side in reversed(read) if side.reading != "words"), read[-1])
     if not isinstance(counting.reading, Number):
-        return _Part(counting.reading, joined_by, is_open=_is_open(found))
+        is_added = counting.reading == "words" and _is_added(joined_by, found)
+        return _Part(counting.reading, joined_by, is_open=_is_open(found), is_added=is_added)
     others = {
         one.reading.value
         for one in read
@@ -137,6 +141,22 @@ def _read_part(part: tuple[str, list[Token]]) -> _Part:
         others=frozenset(others),
     )
     return _Part(number, joined_by, counting.has_unit, counting.has_lead, counting.is_ordinal)
+
+
+def _contradicts(found: Sequence[Token], sides: Sequence[Side]) -> bool:
+    """Whether two whole numbers are said to be equal that are not: `5 = 4`."""
+    if not any(token.text in ("=", ":=") for token in found):
+        return False
+    values = {side.reading.value for side in sides if isinstance(side.reading, Number)}
+    return len(values) > 1 and all(value.denominator == 1 for value in values)
+
+
+def _is_added(joined_by: str, found: Sequence[Token]) -> bool:
+    names = [token.text.casefold() for token in found if token.kind == "word"]
+    first = next((name for name in names if name not in _ARTICLES), "")
+    if joined_by == "or":
+        return first in _BOUNDS
+    return joined_by == "and" and (first in NUMBER_WORDS or first in _DETACHED_FRACTIONS)
 
 
 def _is_open(found: Sequence[Token]) -> bool:
@@ -159,7 +179,7 @@ def _combined(parts: Sequence[_Part], found: Sequence[Token]) -> Reading:
     if any(part.reading == "several" for part in parts):
         return "several"
     numbered = [part for part in parts if isinstance(part.reading, Number)]
-    if numbered and any(part.is_open for part in parts):
+    if numbered and any(part.is_open or part.is_added for part in parts):
         return "unreadable"
     if any(not part.is_ordinal for part in numbered):  # `18 on the 4th`
         numbered = [part for part in numbered if not part.is_ordinal]
@@ -182,7 +202,7 @@ def _spells_number(found: Sequence[Token]) -> bool:
     """Whether the words begin with a number that is spelt out."""
     words = [token.text.casefold() for token in found if token.kind == "word"]
     named = next((word for word in words if word not in _ARTICLES), "")
-    return named in _NUMBER_WORDS or (bool(named) and named[0] in _EASTERN_NUMERALS)
+    return named in NUMBER_WORDS or (bool(named) and named[0] in _EASTERN_NUMERALS)
 
 
 def _without_asides(found: list[Token]) -> list[Token]:
@@ -192,10 +212,12 @@ def _without_asides(found: list[Token]) -> list[Token]:
     """
     kept: list[Token] = []
     aside: list[Token] = []
-    for token in found:
+    for place, token in enumerate(found):
         name = token.text.casefold()
-        if not aside and name in _REASONS and any(one.kind == "number" for one in kept):
-            break
+        if not aside and any(one.kind == "number" for one in kept):
+            rest = found[place + 1 :]
+            if name in _REASONS or (name == "as" and any(one.kind == "relation" for one in rest)):
+                break
         if aside:
             aside.append(token)
             if token.kind == "close":
