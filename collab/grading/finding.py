@@ -32,7 +32,8 @@ _PHRASE = re.compile(
     rf"(?<![^\W_])(?:answer|(?:correct|right|best|final|my)\s+(?:option|choice|letter)){_EMPHASIS}"
     r"(?:\s+(?:is|(?:would|should|must|will)\s+be|becomes)\b(?!['\u2019]t)|[ \t]*[:=])"
     rf"{_EMPHASIS}[ \t]*:?"
-    rf"|(?:答案{_EMPHASIS}(?:应该?)?(?:是|为|选|\s*:){_EMPHASIS}|故选|(?<!不)应选|因此选|所以选)[ \t]*:?"
+    rf"|(?:答案{_EMPHASIS}(?:应该?)?(?:是|为|选|\s*:){_EMPHASIS}"
+    r"|故选|(?<!不)应选|因此选|所以选)[ \t]*:?"
     r"|(?<![不可别勿])(?<!不能)(?<!不会)(?<!不要)(?<!不该)(?<!应该)选择?(?=\s*\(?[A-J](?![A-Za-z]))"
     r"|^[ \t>]*(?:\#{1,6}[ \t]*)?[*_]{0,3}(?:the\s+)?(?:final|correct|my\s+final)?\s?answer"
     r"[*_#: \t]*$",

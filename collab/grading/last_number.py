@@ -17,8 +17,10 @@ _LONGEST_LINE = 10_000
 _LONGEST_AMOUNT = 16
 _TURNS = 50
 _DIGIT = re.compile(r"[\d½⅓⅔¼¾⅕-⅞]")
-_CHANGING = frozenset({"not", "never", "minus", "negative", "than", "least", "most"})
-_COMPARING = frozenset("le leq ge geq lt gt ne neq pm mp leqslant geqslant sim".split())
+_CHANGING = frozenset({"not", "never", "minus", "negative", "than"})
+_COMPARING_LISTED = "le leq ge geq lt gt ne neq pm mp leqslant geqslant sim"
+_COMPARING = frozenset(_COMPARING_LISTED.split())
+_AFTER = AFTER_AT_ONCE - {"to"}  # `12 to each` ends a sentence of prose
 _EXCLAMATION = re.compile(r"!(?=\s*(?:$|\n|[A-Z]))")
 
 
@@ -96,7 +98,7 @@ class _LineReader:
             first -= 1
         elif before is not None and before.text in ("to", "through") and start > 1:
             first -= 2 if self._tokens[start - 2].kind == "number" else 0
-        if after is not None and after.kind == "word" and after.text.casefold() in AFTER_AT_ONCE:
+        if after is not None and after.kind == "word" and after.text.casefold() in _AFTER:
             last += 1
         return (first, last) if (first, last) != (start, end) else None
 

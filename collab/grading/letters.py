@@ -40,7 +40,7 @@ _OTHERWISE = re.compile(
     r"^[\s.)\]}]*[,;]?\s*(?:and|or|nor|plus)\s+(?:none|neither|both|all|any|else|others?|nothing)\b",
     re.IGNORECASE,
 )
-_OPERATOR = re.compile(r"^(?:\s*[<>=^#+*/\\~|≤≥≠→×·÷_]|-\w)")
+_OPERATOR = re.compile(r"^(?:\s*[<>=^#+*/\\~|≤≥≠→·÷_\u00d7]|-\w)")
 _CONTRAST = re.compile(
     r"\b(?:because|since|as|not|unlike|than|but|while|whereas|instead|although|though|so|for)\b",
     re.IGNORECASE,

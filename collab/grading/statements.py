@@ -25,8 +25,10 @@ _CLOSING = {"(": ")", "[": "]", r"\{": r"\}", r"\lbrace": r"\rbrace"}
 _REASONS = frozenset({"because", "since"})
 _TORN_GROUPS = re.compile(r"(?<![\d.,])\d{1,3},\s+0\d\d(?!\d)")  # `1, 000`
 _REFUSALS = frozenset({"not", "rather", "instead", "unlike"})
-_DETACHED_FRACTIONS = frozenset("third fourth fifth sixth seventh eighth ninth tenth".split())
-_BOUNDS = frozenset("more less fewer above below higher lower greater smaller over under".split())
+_DETACHED_LISTED = "third fourth fifth sixth seventh eighth ninth tenth"
+_DETACHED_FRACTIONS = frozenset(_DETACHED_LISTED.split())
+_BOUNDS_LISTED = "more less fewer above below higher lower greater smaller over under"
+_BOUNDS = frozenset(_BOUNDS_LISTED.split())
 _ARTICLES = frozenset({"is", "a", "an", "the", "about", "exactly", "only", "just", "equal", "to"})
 
 

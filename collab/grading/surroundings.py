@@ -23,8 +23,8 @@ _BEFORE_LISTED = (
     # what names or introduces a result
     "answer result total totals sum value price profit amount number count age length width "
     "height area volume distance time speed average mean median difference product probability "
-    "percentage ist est es son option choice letter left remaining finally altogether overall together thus "
-    "therefore hence so then which namely ie i e "
+    "percentage ist est es son option choice letter left remaining finally altogether overall "
+    "together thus therefore hence so then which namely ie i e "
     # articles, approximations, currencies and the like
     "a an the all both either exactly precisely approximately approx about around roughly nearly "
     "almost circa only just simply now still also actually another his her their its "
@@ -42,7 +42,8 @@ _BEFORE_TO_LISTED = (
     "rounded simplifies reduces evaluates corresponds equates equivalent leads works"
 )
 _BEFORE_TO = frozenset(_BEFORE_TO_LISTED.split())
-_ADDED_UP = frozenset("add adds added adding sum sums come comes round rounds rounded".split())
+_ADDED_UP_LISTED = "add adds added adding sum sums come comes round rounds rounded"
+_ADDED_UP = frozenset(_ADDED_UP_LISTED.split())
 _DENIALS_LISTED = (
     "not never no neither nor none cannot can't couldn isn isnt doesn didn wasn won't aren wrong "
     "incorrect false mistaken impossible unknown undetermined indeterminate undefined unsolvable "
@@ -51,14 +52,16 @@ _DENIALS_LISTED = (
 _DENIALS = frozenset(_DENIALS_LISTED.split())
 _HARMFUL_BEFORE_LISTED = (
     "half halves twice thrice double triple least most up square squared root cube cubed "
-    "multiplied divided subtracted negative minus more less fewer between below beneath under exceeds exceeding"
+    "multiplied divided subtracted negative minus more less fewer between below beneath under "
+    "exceeds exceeding"
 )
 _HARMFUL_BEFORE = frozenset(_HARMFUL_BEFORE_LISTED.split())
 _HARMFUL_AFTER = frozenset({"below", "beneath", "under", "unless", "short"})
-AFTER_AT_ONCE = frozenset(
+_AFTER_LISTED = (
     "mil mill mio mrd gross score scores pi tau phi infinity root to fold choose mod "
-    "modulo percentile quadrillion quintillion".split()
+    "modulo percentile quadrillion quintillion"
 )
+AFTER_AT_ONCE = frozenset(_AFTER_LISTED.split())
 """Words that make something else of the number right before them: `5 mil`, `2 pi`, `5 to 1`."""
 
 PERCENT_OF = "百分之"
