@@ -12,7 +12,8 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 .PHONY: demo test lint format bench servers clean
 
 demo: $(STAMP)
-	$(BIN)/collab demo
+	@echo "comparing six ways to use the shipped pair on 100 problems (a minute or two)"
+	@$(BIN)/collab demo
 
 test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
@@ -37,9 +38,14 @@ servers: $(STAMP)
 	$(BIN)/python tests/servers/install.py "$(COLLAB_SERVERS)" $(SERVERS)
 
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[local,dev]'
-	touch $(STAMP)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 is needed, found $$($(PYTHON) --version); name another: make PYTHON=python3.11" >&2; exit 1; }
+	@echo "step 1 of 2: creating the environment $(VENV) (seconds)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "step 2 of 2: installing Collab, torch, transformers and the tools of its tests (2 to 10 minutes, most of it the download of torch)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[local,dev]'
+	@touch $(STAMP)
+	@echo "installed"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,56 +1,24 @@
-"""Two short runs, of the mentor alone and of a recipe, and what they say about the pair."""
+"""What short runs of the mentor alone and of a recipe say about a pair."""
 
-import random
-import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import fmean
+from typing import Literal
 
-from collab.controller import Controller, Result
-from collab.decisions import Continue, Decision
+from collab.controller import Result
 from collab.errors import CollabError
 from collab.feasibility import Fit, Forecast, Load, Plan, fit_speed
-from collab.limits import Budget
-from collab.problems import Problem
-from collab.protocols import Draft, Policy, PolicySession
-from collab.recipes import Recipe
 from collab.roles import GENERATOR
-from collab.seam import ConsultationBackend, Model
+from collab.timings import Turn, noise, speed_up_range
 from collab.trace import mentor_share, written_tokens
-from collab.usage import Call, Price, Purpose
-from collab.views import ViewOptions
+from collab.usage import Call, Purpose
 
-WARM_UP_TOKENS = 4
-"""Length of an answer that is thrown away before anything is timed: first passes are slow."""
+Verdict = Literal["faster", "slower", "unclear"]
+"""What was measured of the recipe beside the mentor alone."""
 
 _MUCH_SLOWER = 1.25
+_NOISY = 1.3
 _JUDGING: frozenset[Purpose] = frozenset({"judge", "score"})
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """A backend whose model is connected already; it belongs to whoever connected it."""
-
-    backend: ConsultationBackend
-    model: Model
-
-    @property
-    def price(self) -> Price | None:
-        """As the backend's."""
-        return self.backend.price
-
-    @property
-    def view(self) -> ViewOptions:
-        """As the backend's."""
-        return self.backend.view
-
-    @asynccontextmanager
-    async def connect(self) -> AsyncIterator[Model]:
-        """Hand out the model."""
-        yield self.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +41,7 @@ class Measured:
     @property
     def answer_tokens(self) -> int:
         """Tokens of their answers."""
-        spans = (span for result in self.results for span in result.spans)
-        return written_tokens((span.author, span.kind, span.tokens) for span in spans)[1]
+        return answer_tokens_of(self.results)
 
     @property
     def mentor_share(self) -> float:
@@ -107,6 +74,7 @@ class Estimate:
         generator_fit: Of the calls in which the generator wrote.
         mentor_fit: Of the calls in which mentors wrote, in both runs.
         forecast: Of one answer token.
+        turns: Of each problem that both ways answered, those of its rounds.
     """
 
     mentor: str
@@ -115,6 +83,7 @@ class Estimate:
     generator_fit: Fit
     mentor_fit: Fit
     forecast: Forecast
+    turns: Sequence[Sequence[Turn]] = ()
 
     @property
     def judge_call_s(self) -> float | None:
@@ -134,9 +103,49 @@ class Estimate:
         return self.alone.token_s / self.recipe.token_s
 
     @property
+    def rounds(self) -> int:
+        """How often both ways answered a problem."""
+        return max(map(len, self.turns), default=1)
+
+    @property
+    def measured_range(self) -> tuple[float, float]:
+        """The 95 % interval of the measured speed-up."""
+        if not self.turns:
+            return self.measured_speed_up, self.measured_speed_up
+        return speed_up_range(self.turns)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the recipe is faster than the mentor alone: measured, not expected."""
+        low, high = self.measured_range
+        if low > 1:
+            return "faster"
+        return "slower" if high < 1 else "unclear"
+
+    @property
     def warnings(self) -> list[str]:
         """Why the pair cannot pay, and what weakens the estimate."""
-        warnings = list(self.forecast.warnings)
+        return [*self._warnings_of_measuring(), *self._warnings_of_the_pair()]
+
+    def _warnings_of_measuring(self) -> Iterator[str]:
+        low, high = self.measured_range
+        if (spread := noise(self.turns)) > _NOISY:
+            yield (
+                f"the same answer took {spread:.2g} times as long in one round as in another: "
+                "something else is at work on the machine or the server; measure again when it is "
+                "quiet, or with a higher --limit"
+            )
+        expected = self.forecast.speed_up
+        if expected is not None and not low <= expected <= high and (expected >= 1) != (low >= 1):
+            yield (
+                f"{expected:.2f} times the speed was expected of these calls, and {low:.2f} to "
+                f"{high:.2f} were measured: what was measured counts"
+            )
+
+    def _warnings_of_the_pair(self) -> list[str]:
+        warnings = self.forecast.warnings
+        if self.verdict == "faster":  # what was expected of the time has proved wrong
+            warnings = [one for one in warnings if one != self.forecast.slow]
         if not any(call.role != GENERATOR for call in self.recipe.calls):
             warnings.insert(0, "no mentor was asked in this run: the recipe may ask too rarely")
         for name, fit in (("generator", self.generator_fit), ("mentor", self.mentor_fit)):
@@ -155,35 +164,6 @@ class Estimate:
         if failures:
             warnings.append(f"{len(failures)} answers failed and are left out: {failures[0]}")
         return warnings
-
-
-async def calibrate(
-    participants: Mapping[str, Connected],
-    recipe: Recipe,
-    problems: Sequence[Problem],
-    *,
-    seed: int,
-    budget: Budget,
-) -> Estimate:
-    """Answer `problems` one by one, with the recipe and with its mentor alone.
-
-    The mentor is the one that the recipe asked most; all mentors' calls are taken together.
-
-    Raises:
-        CollabError: There is no mentor or no problem, or every answer of a run failed.
-    """
-    mentors = {role: one for role, one in participants.items() if role != GENERATOR}
-    if not mentors or not problems:
-        missing = "mentor to compare the recipe with" if problems else "problem to measure with"
-        raise CollabError(f"there is no {missing}")
-    make = partial(Controller, seed=seed, budget=budget)
-    pair = partial(make, generator=participants[GENERATOR], mentor=mentors)
-    measured = await _measure("recipe", pair, recipe, problems)
-    mentor = _most_asked(measured.calls, mentors)
-    lone = replace(recipe, policy=_Alone(), verifiers=())
-    by_itself = partial(make, generator=mentors[mentor])
-    alone = await _measure(f"{mentor} alone", by_itself, lone, problems)
-    return estimate(mentor, alone, measured)
 
 
 def estimate(mentor: str, alone: Measured, recipe: Measured) -> Estimate:
@@ -228,25 +208,10 @@ def estimate(mentor: str, alone: Measured, recipe: Measured) -> Estimate:
     )
 
 
-async def _measure(
-    name: str, make: Callable[..., Controller], recipe: Recipe, problems: Sequence[Problem]
-) -> Measured:
-    async with make(recipe=replace(recipe, max_answer_tokens=WARM_UP_TOKENS)) as controller:
-        await controller.solve(problems[0])
-    async with make(recipe=recipe) as controller:
-        results = [await controller.solve(problem) for problem in problems]
-    done = [result for result in results if result.error is None]
-    failures = [f"{result.problem.id}: {result.error}" for result in results if result.error]
-    measured = Measured(done, failures)
-    if not done or not measured.answer_tokens:
-        why = failures[0] if failures else "all answers are empty"
-        raise CollabError(f"the calibration run of the {name} gave no answer: {why}")
-    return measured
-
-
-def _most_asked(calls: Iterable[Call], mentors: Iterable[str]) -> str:
-    asked = Counter(call.role for call in calls)
-    return max(mentors, key=lambda role: asked[role])
+def answer_tokens_of(results: Iterable[Result]) -> int:
+    """Return the tokens of all their answers."""
+    spans = (span for result in results for span in result.spans)
+    return written_tokens((span.author, span.kind, span.tokens) for span in spans)[1]
 
 
 def _writing(calls: Iterable[Call]) -> list[Call]:
@@ -262,18 +227,3 @@ def _fit(calls: Iterable[Call]) -> Fit | None:
 
 def _load(calls: Sequence[Call]) -> Load:
     return Load(len(calls), sum(call.completion_tokens for call in calls))
-
-
-class _Alone(Policy):
-    """Asks for all of the answer at once."""
-
-    def start(self, problem: Problem, rng: random.Random) -> PolicySession:
-        return _AloneSession()
-
-
-class _AloneSession(PolicySession):
-    def ahead(self) -> int:
-        return sys.maxsize
-
-    def decide(self, draft: Draft) -> Decision:
-        return Continue()

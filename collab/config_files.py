@@ -4,6 +4,7 @@ import copy
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeGuard, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -21,6 +22,7 @@ PAIRS: dict[str, dict[str, object]] = {
 }
 """Pairs known by name; any other name is a YAML file with `generator` and `mentor`."""
 
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 _PLUGIN_KEYS = ("recipe", "policy")
 _SHORT_PATHS = {"generator": ("pair", "generator"), "mentor": ("pair", "mentor")}
 
@@ -29,6 +31,9 @@ def load_config(
     path: Path | None,
     flags: Mapping[str, object] | None = None,
     settings: Sequence[str] = (),
+    *,
+    defaults: Mapping[str, object] = _NOTHING,
+    without: Sequence[str] = (),
 ) -> RunConfig:
     """Return the configuration of a file, with flags over it and settings over both.
 
@@ -39,13 +44,18 @@ def load_config(
         settings: `KEY=VALUE`, where `KEY` is a dotted path such as `policy.rate` or
             `budget.max_calls` and `VALUE` is YAML. `generator` and `mentor` are short for those of
             the pair, `verifier` for the only verifier, `verifiers.0` for the first.
+        defaults: Keys of `RunConfig` that hold where neither the file nor a flag gives them.
+        without: Keys of the file that are left out, as they are of no use to who reads it.
 
     Raises:
         ConfigError: A file cannot be read, a key is unknown, or a value does not fit.
     """
     source = str(path) if path else "command line"
     values = read_yaml(path) if path else {}
+    for key in without:
+        values.pop(key, None)
     _lay_over(values, flags or {})
+    values = {**defaults, **values}
     values["pair"] = _expand_pair(values.get("pair", "lab"))
     _unfold_plugins(values)
     for setting in settings:

@@ -1,7 +1,8 @@
 """Files that survive a killed process and a full disk: whole lines, whole files, one writer.
 
-Only regular files are opened, never through a symbolic link: a directory of results may come from
-somebody else, and what a link in it points at is not ours to write. Needs a POSIX system.
+Only regular files are opened, never through a symbolic link and none that has a second name: a
+directory of results may come from somebody else, and what a link in it leads to is not ours to
+write. Needs a POSIX system.
 """
 
 import errno
@@ -20,6 +21,7 @@ except ImportError as error:  # pragma: no cover  # not on POSIX
 
 _LINK = "it is a symbolic link; put the file itself there, or use another directory"
 _NO_FILE = "it is no regular file; remove it, or use another directory"
+_SHARED = "it has another name elsewhere (a hard link); copy it, or use another directory"
 _NO_FOLDER = "it is no folder; remove it, or use another directory"
 
 
@@ -145,9 +147,11 @@ def _open(path: Path, flags: int) -> int:
         if error.errno == errno.ELOOP:
             raise OSError(errno.ELOOP, _LINK, str(path)) from error
         raise
-    if not stat.S_ISREG(os.fstat(file).st_mode):
+    found = os.fstat(file)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(file)
-        raise OSError(errno.EINVAL, _NO_FILE, str(path))
+        is_file = stat.S_ISREG(found.st_mode)
+        raise OSError(errno.EINVAL, _SHARED if is_file else _NO_FILE, str(path))
     return file
 
 

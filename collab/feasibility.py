@@ -195,7 +195,7 @@ class Forecast:
                 "hardly any time to save: take a smaller or faster generator, or a larger mentor"
             )
         if self.speed_up is not None and self.speed_up < 1:
-            warnings.append(self._slow)
+            warnings.append(self.slow)
         if self.cost_ratio is not None and self.cost_ratio > 1:
             warnings.append(
                 f"the recipe is expected to cost {self.cost_ratio:.2g} times as much as the mentor "
@@ -205,7 +205,8 @@ class Forecast:
         return warnings
 
     @property
-    def _slow(self) -> str:
+    def slow(self) -> str:
+        """How much slower than the mentor alone, what is to blame, and what would help."""
         term = self.culprit
         seconds = self.seconds_by_term[term]
         told = (

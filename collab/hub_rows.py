@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from collab.errors import ProblemFileError
+from collab.texts import how_to_install
 
 HUB_PREFIX = "hf://"
 _KEYS = {"split", "config", "revision"}
@@ -25,7 +26,7 @@ def hub_rows(address: str) -> Iterator[Mapping[str, object]]:
     except ImportError as error:
         raise ProblemFileError(
             f"{address!r} needs the package 'datasets', which cannot be imported ({error}); "
-            "pip install 'collab-reasoning[hf]'"
+            f"{how_to_install('hf')}"
         ) from error
     try:
         rows = datasets.load_dataset(

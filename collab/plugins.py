@@ -27,7 +27,7 @@ from collab.errors import (
     PluginShapeError,
     UnknownPluginError,
 )
-from collab.texts import without_credentials
+from collab.texts import how_to_install, without_credentials
 
 Kind = Literal["policies", "verifiers", "steerers", "backends", "recipes"]
 KINDS: tuple[Kind, ...] = ("policies", "verifiers", "steerers", "backends", "recipes")
@@ -187,7 +187,10 @@ def _install_hint(point: EntryPoint, error: BaseException) -> str:
         name = re.match(r"[\w.-]+", requirement)
         extra = re.search(r"extra\s*==\s*['\"]([\w.-]+)['\"]", requirement)
         if name and extra and name.group().lower() == missing.lower():
-            return f"; pip install '{_package(point)}[{extra.group(1)}]'"
+            package = _package(point)
+            is_ours = package == "collab-reasoning"
+            how = f"pip install '{package}[{extra.group(1)}]'"
+            return f"; {how_to_install(extra.group(1)) if is_ours else how}"
     return f"; pip install {missing}"
 
 

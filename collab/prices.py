@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from collab.config import PluginConfig, RunConfig
 from collab.config_files import did_you_mean
 from collab.errors import ConfigError
+from collab.texts import how_to_install
 from collab.usage import Price
 from collab.yaml_files import read_yaml
 
@@ -209,8 +210,8 @@ def _genai_prices() -> _GenaiTable:
         import genai_prices  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(
-            "prices: the package genai-prices is not installed; run "
-            "`pip install 'collab-reasoning[prices]'`, or name a price file"
+            "prices: the package genai-prices is not installed; "
+            f"{how_to_install('prices')}; or name a price file"
         ) from error
     return _GenaiTable(genai_prices.__version__)
 

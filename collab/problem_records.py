@@ -14,6 +14,7 @@ from pathlib import Path
 
 from collab.errors import ProblemFileError
 from collab.hub_rows import HUB_PREFIX, hub_rows
+from collab.texts import how_to_install
 
 _LONGEST_CELL = 1 << 24
 _PACKED = {".gz": "gunzip", ".zst": "unzstd", ".xz": "unxz", ".bz2": "bunzip2", ".zip": "unzip"}
@@ -193,7 +194,7 @@ def _parquet_records(path: Path) -> Iterator[Record]:
     except ImportError as error:
         raise ProblemFileError(
             f"{str(path)!r} needs the package 'pyarrow', which cannot be imported ({error}); "
-            "pip install 'collab-reasoning[parquet]'"
+            f"{how_to_install('parquet')}"
         ) from error
     number = 0
     try:

@@ -37,7 +37,7 @@ class ProblemSource(BaseModel):
     )
     rows: str = Field(
         default="",
-        pattern=r"^(-?\d*:-?\d*)?$",
+        pattern=r"^(-?\d{0,15}:-?\d{0,15})?$",
         description="Which rows, as START:END from 0, such as 100:160, :50 or -500:; all if empty.",
     )
     prompt: str = Field(

@@ -75,7 +75,7 @@ class Token:
         logprob: Natural log of the probability the model gave it before temperature, at most 0.
         entropy_nats: Entropy of the distribution it was drawn from, over the top k asked for,
             renormalised; `None` if no k was asked for.
-        margin: Difference of the two largest log-probabilities, at least 0.
+        margin: Difference of the two largest log-probabilities, in nats, at least 0.
         full_entropy_nats: Entropy over the whole vocabulary, if asked for.
         observed: Hidden states read beside it, if asked for; see `collab.signals.Observation`.
     """

@@ -1,7 +1,9 @@
 """The summary of a run: always computed from its rows, never counted along the way."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from types import MappingProxyType
 
 from pydantic import JsonValue
@@ -14,6 +16,7 @@ from collab.trace import written_tokens
 from collab.usage import Usage
 
 _NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
+_ASKING = ("consult", "verify")
 _UNSCORED: frozenset[Outcome] = frozenset({"ungraded", "ungradable"})
 
 
@@ -33,6 +36,21 @@ class Failures:
 
 
 @dataclass(frozen=True, slots=True)
+class Decisions:
+    """What a policy decided in the rows of a run.
+
+    Attributes:
+        count: Decisions in all.
+        asking: Those that asked a mentor or a verifier.
+        signal: Least, median and largest signal of those that have one; `None` if none has.
+    """
+
+    count: int
+    asking: int
+    signal: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What the rows of a run add up to.
 
@@ -44,6 +62,8 @@ class Summary:
         priced_by: Where prices came from, by role; several where they changed along the way.
         failures: Failed problems by the kind of their error, the most frequent first.
         unmarked: Problems without an answer whose text holds a number that nothing marks.
+        cut_off_by: Truncated answers by what ended them, such as `length`.
+        decisions: What the policy decided.
     """
 
     outcomes: Mapping[Outcome, int]
@@ -53,6 +73,8 @@ class Summary:
     priced_by: Mapping[str, Sequence[str]]
     failures: Mapping[str, Failures] = field(default_factory=dict)
     unmarked: int = 0
+    cut_off_by: Mapping[str, int] = field(default_factory=dict)
+    decisions: Decisions = Decisions(0, 0, None)
 
     @property
     def problems(self) -> int:
@@ -101,6 +123,12 @@ class Summary:
             },
             "cost_usd": self.cost_usd,
             "unmarked": self.unmarked,
+            "cut_off_by": dict(self.cut_off_by),
+            "decisions": {
+                "count": self.decisions.count,
+                "asking": self.decisions.asking,
+                "signal_min_median_max": list(self.decisions.signal or ()) or None,
+            },
             "priced_by": {role: list(sources) for role, sources in self.priced_by.items()},
             "failures": {kind: asdict(one) for kind, one in self.failures.items()},
         }
@@ -136,6 +164,8 @@ def summarise(
         priced_by=priced_by,
         failures=_failures(counted),
         unmarked=sum(map(_is_unmarked, counted)),
+        cut_off_by=_cut_off_by(counted),
+        decisions=_decisions(counted),
     )
 
 
@@ -150,11 +180,33 @@ def _failures(rows: Iterable[Row]) -> dict[str, Failures]:
     return dict(sorted(counted.items(), key=lambda one: -one[1].count))
 
 
+def _cut_off_by(rows: Iterable[Row]) -> dict[str, int]:
+    reasons = Counter(str(row.get("reason")) for row in rows if row["outcome"] == "truncated")
+    return dict(reasons.most_common())
+
+
+def _decisions(rows: Iterable[Row]) -> Decisions:
+    count = asking = 0
+    signals: list[float] = []
+    for row in rows:
+        decisions = row.get("decisions")
+        for decision in decisions if isinstance(decisions, list) else ():
+            if not isinstance(decision, dict):
+                continue
+            count += 1
+            asking += decision.get("decision") in _ASKING
+            signal = decision.get("signal")
+            if isinstance(signal, int | float):
+                signals.append(signal)
+    spread = (min(signals), median(signals), max(signals)) if signals else None
+    return Decisions(count, asking, spread)
+
+
 def _is_unmarked(row: Row) -> bool:
     """Whether `last-number` would have found an answer where none is marked."""
     if row["outcome"] != "no_answer" or row.get("grader") != "numeric":
         return False
-    return extract_answer(str(row["text"]), extraction="last-number") is not None
+    return extract_answer(str(row.get("text")), extraction="last-number") is not None
 
 
 def _spans(row: Row) -> Iterator[tuple[str, str, int]]:

@@ -19,3 +19,10 @@ def without_credentials(text: str) -> str:
 def shortened(text: str, most: int) -> str:
     """Return the first `most` characters of a text, saying so where it goes on."""
     return text if len(text) <= most else f"{text[:most]} … ({len(text):,} characters)"
+
+
+def how_to_install(extra: str) -> str:
+    """Return how an extra of this package is installed, which is on no package index yet."""
+    return (
+        f"install the extra `{extra}` of collab-reasoning: pip install -e '.[{extra}]' in its clone"
+    )

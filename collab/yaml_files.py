@@ -14,6 +14,8 @@ MOST_VALUES = 100_000
 DEEPEST = 64
 """Levels of nesting."""
 
+_LARGEST = 1 << 64
+
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -32,7 +34,10 @@ def read_yaml(path: Path, kind: str = "configuration") -> dict[str, object]:
         return {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
-    return {str(key): value for key, value in values.items()}
+    named = {str(key): value for key, value in values.items()}
+    if len(named) < len(values):
+        raise ConfigError(f"{path}: two keys are the same word, such as 1 and '1'")
+    return named
 
 
 def parse_yaml(text: str, source: str) -> object:
@@ -47,7 +52,8 @@ def parse_yaml(text: str, source: str) -> object:
         raise ConfigError(f"{source} is not YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
         raise ConfigError(f"{source} is nested too deeply; at most {DEEPEST} levels") from error
-    except ValueError as error:  # such as a number of more digits than Python reads
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        # Such as a number of more digits than Python reads, or a value that its tag does not fit.
         raise ConfigError(f"{source} holds a value that cannot be read: {error}") from error
     _ensure_bounded(value, source)
     return value
@@ -80,6 +86,8 @@ def _ensure_bounded(value: object, source: str) -> None:
     while todo:
         one, depth = todo.pop()
         left -= 1
+        if isinstance(one, int) and abs(one) > _LARGEST:
+            raise ConfigError(f"{source} holds a number that no option takes: it is too large")
         if depth > DEEPEST:
             raise ConfigError(f"{source} is nested too deeply; at most {DEEPEST} levels")
         if left < 0:

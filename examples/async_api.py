@@ -11,7 +11,7 @@ from collab_backends.local.backend import LocalTorch
 from collab_policies.mentorcollab_free import MentorCollabFree
 
 QUESTIONS = [
-    "Mod 10: m = 8, c = m - 2, o = c * 9, i = o * 7, t = i + 4, n = t - 2. What is n?",
+    "Mod 10: i = 2, r = i + 2, v = r - 7, n = v + 5, q = n * 9. What is q?",
     "Mod 10: a = 4, b = a + 9, c = b * 7, d = c - 5. What is d?",
 ]
 

@@ -2,12 +2,13 @@
 
 from collab.cli.app import app
 from collab.cli.interrupts import is_of_interruption, leave_at_once
-from collab.cli.terminal import open_closed_streams
+from collab.cli.terminal import open_closed_streams, survive_narrow_encodings
 
 
 def main() -> None:
     """Run the command `collab` with the arguments of this process."""
     open_closed_streams()
+    survive_narrow_encodings()
     try:
         app()
     except SystemExit as ended:

@@ -3,25 +3,14 @@
 These modules are imported only when their command runs, so that `collab --help` stays fast.
 """
 
-import importlib
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import TextIOWrapper
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Literal
 
 import typer
 
 from collab import __version__
-from collab.cli.flags import CalibrateFlags, ExtractFlags, PairFlags, RunFlags, TrainFlags
-from collab.cli.interrupts import exit_code_of
-from collab.cli.terminal import say
-from collab.errors import CollabError, ConfigError
-
-DONE, SOME_FAILED, CANNOT, BUDGET_REACHED, INTERRUPTED = 0, 1, 2, 3, 130
-"""Exit codes."""
+from collab.cli.commands import BOUNDS, DONE, PAIR, PROBLEMS, Verbose, as_command, module, taking
+from collab.cli.flags import CalibrateFlags, ExtractFlags, RunFlags, TrainFlags
 
 app = typer.Typer(
     name="collab",
@@ -29,7 +18,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 all done, 1 some failed, 2 cannot be done as asked, 3 budget reached, "
     "130 interrupted.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -45,54 +33,11 @@ def extract_root() -> None:
     """Keep `steering` a command of its own: others may follow."""
 
 
-Pair = Annotated[
-    str | None,
-    typer.Option(help="`lab` (the shipped pair), or a YAML file with `generator` and `mentor`."),
-]
-RecipeName = Annotated[str | None, typer.Option("--recipe", help="See `collab ls recipes`.")]
-PolicyName = Annotated[
-    str | None, typer.Option("--policy", help="Instead of a recipe; see `collab ls policies`.")
-]
-VerifierNames = Annotated[
-    list[str] | None,
-    typer.Option("--verifier", help="Repeat it for a cascade; see `collab ls verifiers`."),
-]
-UnitName = Annotated[
-    str | None, typer.Option("--unit", help="`token`, `word`, `step`, or a number of tokens.")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Set an option: `policy.rate=0.5`, `recipe.rate=0.5`, `verifier.order=both`, "
-        "`mentor.threads=4`, `budget.max_calls=20`, `segment_tokens=8`. Repeatable.",
-    ),
-]
-Seed = Annotated[int | None, typer.Option(help="Of every random choice; 0 if not given.")]
-Prices = Annotated[
-    str | None,
-    typer.Option(help="A price file, or `genai-prices`; a backend's own `price` wins."),
-]
-Problems = Annotated[
-    str | None,
-    typer.Option(
-        help="JSON Lines, CSV or Parquet with `prompt`, and `answer` and `id`; or "
-        "hf://owner/name?split=test."
-    ),
-]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many.")]
-Concurrency = Annotated[
-    int | None, typer.Option(min=1, help="Problems in work at a time; 8 if not given.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-
-
-def _survive_narrow_encodings() -> None:
-    """Have what a terminal's encoding lacks replaced, such as ⟦ in ASCII, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")
+ConfigArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="CONFIG", help="Short for --config CONFIG.", show_default=False),
+]
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -110,125 +55,54 @@ def root(
             "--version", is_eager=True, callback=_print_version, help="Print the version."
         ),
     ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Log what happens, on standard error.")
-    ] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Prepare what all commands share."""
-    _survive_narrow_encodings()
-    _module("logs").configure_logging(is_verbose=verbose)
+    module("logs").configure_logging(is_verbose=verbose)
 
 
 @app.command()
+@as_command
 def demo(
     limit: Annotated[int, typer.Option(min=1, max=400, help="Problems.")] = 100,
     concurrency: Annotated[int, typer.Option(min=1, help="Problems in work at a time.")] = 8,
     out: Annotated[Path | None, typer.Option(help="Keep the run directories here.")] = None,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Compare ways to use the shipped pair of tiny models. Needs no network and no key."""
-    with _exit_codes():
-        raise typer.Exit(_module("demo").execute(limit, concurrency, out, as_json=as_json))
+    code: int = module("demo").execute(limit, concurrency, out, as_json=as_json)
+    return code
 
 
 @app.command()
+@as_command
 def solve(
     prompt: Annotated[str, typer.Argument(help="The question; `-` reads standard input.")],
-    pair: Pair = None,
-    recipe: RecipeName = None,
-    policy: PolicyName = None,
-    verifiers: VerifierNames = None,
-    unit: UnitName = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    prices: Prices = None,
+    flags: Annotated[RunFlags, taking(*PAIR)],
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Answer one question as you watch; what the mentor wrote stands in ⟦ ⟧ and in colour."""
-    flags = PairFlags(
-        pair=pair,
-        recipe=recipe,
-        policy=policy,
-        verifiers=verifiers or (),
-        unit=unit,
-        seed=seed,
-        prices=prices,
-        settings=settings or (),
-    )
-    with _exit_codes():
-        raise typer.Exit(_module("solve").execute(prompt, flags, as_json=as_json))
+    code: int = module("solve").execute(prompt, flags, as_json=as_json)
+    return code
 
 
 @app.command()
+@as_command
 def run(
-    config: Annotated[
-        Path | None, typer.Argument(help="A YAML file; flags override it.", show_default=False)
-    ] = None,
-    pair: Pair = None,
-    recipe: RecipeName = None,
-    policy: PolicyName = None,
-    verifiers: VerifierNames = None,
-    unit: UnitName = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    prices: Prices = None,
-    problems: Problems = None,
-    limit: Limit = None,
-    concurrency: Concurrency = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The run directory; the same command there goes on.")
-    ] = None,
-    max_cost: Annotated[
-        float | None, typer.Option(min=0, help="Begin no problem once this many dollars are spent.")
-    ] = None,
-    max_mentor_tokens: Annotated[
-        int | None, typer.Option(min=0, help="Begin no problem once mentors wrote so many tokens.")
-    ] = None,
-    retry_errors: Annotated[
-        bool, typer.Option("--retry-errors", help="Work on failed problems again.")
-    ] = False,
+    flags: Annotated[RunFlags, taking(*PAIR, *PROBLEMS, *BOUNDS)],
+    path: ConfigArgument = None,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Work through a problems file into a run directory; go on where it stopped."""
-    flags = RunFlags(
-        pair=PairFlags(
-            pair=pair,
-            recipe=recipe,
-            policy=policy,
-            verifiers=verifiers or (),
-            unit=unit,
-            seed=seed,
-            prices=prices,
-            settings=settings or (),
-        ),
-        problems=problems,
-        limit=limit,
-        concurrency=concurrency,
-        out=out,
-        max_cost_usd=max_cost,
-        max_mentor_tokens=max_mentor_tokens,
-        is_retrying_errors=retry_errors,
-    )
-    with _exit_codes():
-        raise typer.Exit(_module("run").execute(config, flags, as_json=as_json))
+    code: int = module("run").execute(flags.reading(path), as_json=as_json)
+    return code
 
 
 @train.command()
+@as_command
 def verifier(
+    flags: Annotated[RunFlags, taking(*PAIR, *PROBLEMS, without=("verifiers", "prices"))],
     name: Annotated[str, typer.Argument(help="A verifier that can be trained.")] = "mlp",
-    pair: Pair = None,
-    recipe: RecipeName = None,
-    policy: PolicyName = None,
-    unit: UnitName = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    problems: Problems = None,
-    limit: Limit = None,
-    concurrency: Concurrency = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="For branches, verifier and card; the same command there goes on."),
-    ] = None,
     samples: Annotated[
         int, typer.Option(min=1, help="Roll-outs of each way, where the recipe samples.")
     ] = 1,
@@ -240,36 +114,21 @@ def verifier(
         typer.Option(min=0, max=1, help="Weight of branches where both ways are as good; 0 drops."),
     ] = 0.0,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Follow both ways of a run's disagreements, and train a verifier on where they led."""
-    flags = RunFlags(
-        pair=PairFlags(
-            pair=pair, recipe=recipe, policy=policy, unit=unit, seed=seed, settings=settings or ()
-        ),
-        problems=problems,
-        limit=limit,
-        concurrency=concurrency,
-        out=out,
-    )
     training = TrainFlags(samples=samples, held_out=held_out, tie_weight=tie_weight)
-    with _exit_codes():
-        raise typer.Exit(_module("train").execute(name, flags, training, as_json=as_json))
+    code: int = module("train").execute(name, flags, training, as_json=as_json)
+    return code
 
 
 @extract.command()
+@as_command
 def steering(
+    flags: Annotated[
+        RunFlags,
+        taking(*PAIR, *PROBLEMS, without=("recipe", "policy", "verifiers", "prices")),
+    ],
     name: Annotated[str, typer.Argument(help="A steerer with an extractor.")] = "vector",
-    pair: Pair = None,
-    unit: UnitName = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    problems: Problems = None,
-    limit: Limit = None,
-    concurrency: Concurrency = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="For steps, vector and card; the same command there goes on."),
-    ] = None,
     texts: Annotated[
         int, typer.Option(min=1, help="Right texts, and as many wrong ones, to make it of.")
     ] = 500,
@@ -282,34 +141,17 @@ def steering(
     ] = None,
     layer: Annotated[int | None, typer.Option(help="The block that is steered.")] = None,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Have the generator write alone, and make a steering vector of its hidden states."""
-    flags = RunFlags(
-        pair=PairFlags(pair=pair, unit=unit, seed=seed, settings=settings or ()),
-        problems=problems,
-        limit=limit,
-        concurrency=concurrency,
-        out=out,
-    )
     extracting = ExtractFlags(texts=texts, select=select, percentile=percentile, layer=layer)
-    with _exit_codes():
-        raise typer.Exit(_module("extract").execute(name, flags, extracting, as_json=as_json))
+    code: int = module("extract").execute(name, flags, extracting, as_json=as_json)
+    return code
 
 
 @app.command()
+@as_command
 def calibrate(
-    pair: Pair = None,
-    recipe: RecipeName = None,
-    settings: Settings = None,
-    seed: Seed = None,
-    prices: Prices = None,
-    problems: Problems = None,
-    limit: Limit = None,
-    concurrency: Concurrency = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="For signals and calibration; the same command there goes on."),
-    ] = None,
+    flags: Annotated[RunFlags, taking(*PAIR, *PROBLEMS, without=("policy", "verifiers", "unit"))],
     target: Annotated[
         str, typer.Option(help="How much of the mentor: 10%, 0.1, or dollars.")
     ] = "10%",
@@ -323,29 +165,18 @@ def calibrate(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Most runs of the pair.")] = 4,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Set a recipe's thresholds for a wanted mentor share, on held-out problems."""
-    flags = RunFlags(
-        pair=PairFlags(
-            pair=pair,
-            recipe=recipe or "rankguide",
-            seed=seed,
-            prices=prices,
-            settings=settings or (),
-        ),
-        problems=problems,
-        limit=limit,
-        concurrency=concurrency,
-        out=out,
-    )
     calibrating = CalibrateFlags(target=target, by=by, labels=labels, rounds=rounds)
-    with _exit_codes():
-        raise typer.Exit(_module("calibrate").execute(flags, calibrating, as_json=as_json))
+    code: int = module("calibrate").execute(flags, calibrating, as_json=as_json)
+    return code
 
 
 @app.command()
+@as_command
 def validate(
-    config: Annotated[Path, typer.Argument(help="A YAML file.")],
+    flags: Annotated[RunFlags, taking("config", "offset")],
+    path: ConfigArgument = None,
     load: Annotated[
         bool,
         typer.Option("--load", help="Also connect the models and show what they can do."),
@@ -359,45 +190,34 @@ def validate(
     ] = False,
     limit: Annotated[int, typer.Option(min=1, help="Problems of the estimate.")] = 8,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Check a configuration: its keys, plug-ins, options, problems file, and models."""
-    with _exit_codes():
-        raise typer.Exit(
-            _module("validate").execute(
-                config,
-                is_loading=load or estimate,
-                estimated_problems=limit if estimate else 0,
-                as_json=as_json,
-            )
-        )
+    code: int = module("validate").execute(
+        flags.reading(path),
+        is_loading=load or estimate,
+        estimated_problems=limit if estimate else 0,
+        as_json=as_json,
+    )
+    return code
 
 
 @app.command()
+@as_command
 def ls(
     kind: Annotated[
-        Literal["policies", "verifiers", "steerers", "backends", "recipes"],
-        typer.Argument(help="What."),
-    ],
+        Literal["policies", "verifiers", "steerers", "backends", "recipes"] | None,
+        typer.Argument(help="What; all kinds if not given.", show_default=False),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Show this one with its options: an installed name, `module:Class` or "
+            "`file.py:Class`.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
-) -> None:
-    """List the installed plug-ins of a kind, and the packages they come from."""
-    with _exit_codes():
-        raise typer.Exit(_module("ls").execute(kind, as_json=as_json))
-
-
-def _module(name: str) -> ModuleType:
-    """Import a module of the command line by its name, on use: see this file's docstring."""
-    return importlib.import_module(f"collab.cli.{name}")
-
-
-@contextmanager
-def _exit_codes() -> Iterator[None]:
-    """Turn what the user can act on into a message on standard error and an exit code."""
-    try:
-        yield
-    except CollabError as error:
-        say(f"error: {error}")
-        raise typer.Exit(CANNOT if isinstance(error, ConfigError) else SOME_FAILED) from error
-    except KeyboardInterrupt as error:
-        say("interrupted")
-        raise typer.Exit(exit_code_of(error)) from error
+) -> int:
+    """List the installed plug-ins, or show one with its options, defaults and sources."""
+    code: int = module("ls").execute(kind, name, as_json=as_json)
+    return code

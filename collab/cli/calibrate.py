@@ -1,7 +1,7 @@
 """`collab calibrate`: thresholds of a recipe for a wanted share, from held-out problems."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import cast
@@ -18,7 +18,7 @@ from collab.calibrating.calibrate import (
     calibrate,
 )
 from collab.calibrating.calibrator import Calibrator
-from collab.cli.flags import CalibrateFlags, RunFlags
+from collab.cli.flags import OF_RUNS, CalibrateFlags, RunFlags
 from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
 from collab.cli.progress import shown_progress
@@ -28,6 +28,7 @@ from collab.config_files import load_config
 from collab.errors import ConfigError
 from collab.plugins import build, find
 from collab.protocols import Verifier
+from collab.yaml_files import read_yaml
 
 
 def execute(flags: RunFlags, calibrating: CalibrateFlags, *, as_json: bool) -> int:
@@ -36,14 +37,12 @@ def execute(flags: RunFlags, calibrating: CalibrateFlags, *, as_json: bool) -> i
     Raises:
         ConfigError: It cannot be begun or gone on with; what was recorded is kept.
     """
-    own, others = split_settings(flags.pair.settings, "calibrator")
+    own, others = split_settings(flags.given_settings, "calibrator")
     labels, others = split_settings(others, "labels")
-    config = load_config(None, flags.values, others)
-    named = config.recipe or PluginConfig(use="rankguide")
+    config, named = _configuration(flags, others)
     family = RecipeFamily(find("recipes", named.use), named.options)
     calibrator = _build_calibrator(named.use, family.factory, own)
     plan = Plan(_target(calibrating), _judge(calibrating.labels, labels), calibrating.rounds)
-    config = config.model_copy(update={"recipe": named})
     try:
         with shown_progress("problems") as report:
             work = partial(calibrate, config, family, calibrator, plan, on_progress=report)
@@ -56,6 +55,25 @@ def execute(flags: RunFlags, calibrating: CalibrateFlags, *, as_json: bool) -> i
         return exit_code_of(interruption)
     _print(found, named.use, config, as_json=as_json)
     return 0
+
+
+def _configuration(flags: RunFlags, settings: Sequence[str]) -> tuple[RunConfig, PluginConfig]:
+    """Return the configuration and the recipe it names, which is `rankguide` if none is named.
+
+    Raises:
+        ConfigError: It gives a policy.
+    """
+    named = read_yaml(flags.config) if flags.config else {}
+    if "policy" in named and not flags.recipe:
+        raise ConfigError(
+            f"{flags.config} gives a policy, and thresholds are those of a recipe; name it, such "
+            "as --recipe rankguide, or `recipe: rankguide` instead of the policy"
+        )
+    config = load_config(
+        flags.config, flags.values, settings, defaults={"recipe": "rankguide"}, without=OF_RUNS
+    )
+    assert config.recipe is not None, "it is among the defaults"
+    return config, config.recipe
 
 
 def _build_calibrator(name: str, factory: type[BaseModel], settings: list[str]) -> Calibrator:

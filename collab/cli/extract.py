@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from collab.cli.flags import ExtractFlags, RunFlags
+from collab.cli.flags import OF_RUNS, ExtractFlags, RunFlags
 from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
 from collab.cli.progress import shown_progress
@@ -23,8 +23,14 @@ from collab.extraction.extractor import Extractor
 from collab.plugins import find
 from collab.runner import Progress
 
-ALONE = {"policy": {"use": "never"}, "unit": "step", "max_answer_tokens": 10_000}
-"""What is set unless the command line says otherwise: SEAL's texts are at most so long."""
+ALONE = {"policy": {"use": "never"}, "unit": "step"}
+"""How the generator writes alone, whatever recipe or policy a configuration names."""
+
+LENGTHS = {"max_answer_tokens": 10_000}
+"""What is set unless something else is given: SEAL's texts are at most so long."""
+
+OF_MENTORS = ("verifiers", "segment_tokens", "segment_unit", "steering")
+"""Keys of a configuration that mean nothing where the generator writes alone."""
 
 
 def execute(name: str, flags: RunFlags, extracting: ExtractFlags, *, as_json: bool) -> int:
@@ -34,9 +40,15 @@ def execute(name: str, flags: RunFlags, extracting: ExtractFlags, *, as_json: bo
         ConfigError: It cannot be begun or gone on with, or no vector can be made of what was
             collected, which is kept.
     """
-    own, others = split_settings(flags.pair.settings, "extractor")
+    own, others = split_settings(flags.given_settings, "extractor")
     extractor = _build_extractor(name, own, extracting)
-    config = load_config(None, {**ALONE, **flags.values}, others)
+    config = load_config(
+        flags.config,
+        {**ALONE, **flags.values},
+        others,
+        defaults=LENGTHS,
+        without=(*OF_RUNS, *OF_MENTORS),
+    )
     latest = Progress(None, 0, 0)
 
     def show(progress: Progress) -> None:

@@ -1,38 +1,128 @@
 """The flags that several commands share, as the values of a configuration."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Self
+
+from typer import Option
+
+from collab.errors import ConfigError
+
+OF_RUNS = ("out", "run_budget")
+"""Keys of a configuration that hold for `collab run` alone: other results go into other folders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PairFlags:
-    """Which models work, and how: flags of `solve` and `run`. What is not given is left out.
+class RunFlags:
+    """Which models work on what, and how; what is not given is left out.
 
-    Attributes:
-        settings: `KEY=VALUE`, see `collab.config_files.load_config`.
+    A field is a flag, with its help. `collab.cli.commands` gives a command the flags that it takes.
     """
 
-    pair: str | None = None
-    recipe: str | None = None
-    policy: str | None = None
-    verifiers: Sequence[str] = ()
-    unit: str | None = None
-    seed: int | None = None
-    prices: str | None = None
-    settings: Sequence[str] = ()
+    config: Annotated[
+        Path | None,
+        Option(
+            "--config",
+            help="A YAML file; flags override it. Its `out` and `run_budget` hold for `run` alone.",
+        ),
+    ] = None
+    pair: Annotated[
+        str | None,
+        Option(help="`lab` (the shipped pair), or a YAML file with `generator` and `mentor`."),
+    ] = None
+    recipe: Annotated[str | None, Option(help="See `collab ls recipes`.")] = None
+    policy: Annotated[str | None, Option(help="Instead of a recipe; see `collab ls policies`.")] = (
+        None
+    )
+    verifiers: Annotated[
+        list[str] | None,
+        Option("--verifier", help="Repeat it for a cascade; see `collab ls verifiers`."),
+    ] = None
+    unit: Annotated[str | None, Option(help="`token`, `word`, `step`, or a number of tokens.")] = (
+        None
+    )
+    settings: Annotated[
+        list[str] | None,
+        Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set an option: `policy.rate=0.5`, `recipe.rate=0.5`, `verifier.order=both`, "
+            "`mentor.threads=4`, `budget.max_calls=20`, `segment_tokens=8`. Repeatable. "
+            "`collab ls recipes NAME` lists the options of a recipe.",
+        ),
+    ] = None
+    seed: Annotated[int | None, Option(help="Of every random choice; 0 if not given.")] = None
+    prices: Annotated[
+        str | None,
+        Option(help="A price file, or `genai-prices`; a backend's own `price` wins."),
+    ] = None
+    problems: Annotated[
+        str | None,
+        Option(
+            help="JSON Lines, CSV or Parquet with `prompt`, and `answer` and `id`; or "
+            "hf://owner/name?split=test."
+        ),
+    ] = None
+    limit: Annotated[int | None, Option(min=1, help="Only the first so many.")] = None
+    offset: Annotated[int | None, Option(min=0, help="Leave out so many problems before them.")] = (
+        None
+    )
+    concurrency: Annotated[
+        int | None, Option(min=1, help="Problems in work at a time; 8 if not given.")
+    ] = None
+    out: Annotated[
+        Path | None, Option(help="The folder of what is made; the same command there goes on.")
+    ] = None
+    max_cost: Annotated[
+        float | None, Option(min=0, help="Begin no problem once this many dollars are spent.")
+    ] = None
+    max_mentor_tokens: Annotated[
+        int | None, Option(min=0, help="Begin no problem once mentors wrote so many tokens.")
+    ] = None
+    retry_errors: Annotated[
+        bool, Option("--retry-errors", help="Work on failed problems again.")
+    ] = False
+
+    @property
+    def given_settings(self) -> Sequence[str]:
+        """The given `KEY=VALUE`, see `collab.config_files.load_config`."""
+        return self.settings or ()
+
+    def reading(self, path: Path | None) -> Self:
+        """Return them with the configuration that is given as an argument instead of a flag.
+
+        Raises:
+            ConfigError: Both are given.
+        """
+        if path is None:
+            return self
+        if self.config is not None:
+            raise ConfigError(
+                f"two configurations are given, {str(path)!r} and --config {str(self.config)!r}; "
+                "give one"
+            )
+        return replace(self, config=path)
 
     @property
     def values(self) -> dict[str, object]:
         """The given ones, by their keys in a configuration."""
+        bounds = {"max_cost_usd": self.max_cost, "max_mentor_tokens": self.max_mentor_tokens}
+        run_budget = {key: bound for key, bound in bounds.items() if bound is not None}
         values: dict[str, object] = {
             "pair": self.pair,
             "recipe": self.recipe,
             "policy": self.policy,
-            "verifiers": list(self.verifiers) or None,
+            "verifiers": self.verifiers or None,
             "unit": self.unit,
             "seed": self.seed,
             "prices": self.prices,
+            "problems": self.problems,
+            "limit": self.limit,
+            "offset": self.offset,
+            "concurrency": self.concurrency,
+            "out": self.out,
+            "run_budget": run_budget or None,
         }
         return {key: value for key, value in values.items() if value is not None}
 
@@ -90,31 +180,3 @@ class CalibrateFlags:
     by: str
     labels: str | None
     rounds: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFlags:
-    """Flags of `run` alone. What is not given is left out."""
-
-    pair: PairFlags = field(default_factory=PairFlags)
-    problems: str | None = None
-    limit: int | None = None
-    concurrency: int | None = None
-    out: Path | None = None
-    max_cost_usd: float | None = None
-    max_mentor_tokens: int | None = None
-    is_retrying_errors: bool = False
-
-    @property
-    def values(self) -> dict[str, object]:
-        """The given ones, by their keys in a configuration."""
-        bounds = {"max_cost_usd": self.max_cost_usd, "max_mentor_tokens": self.max_mentor_tokens}
-        given = {key: bound for key, bound in bounds.items() if bound is not None}
-        values: dict[str, object] = {
-            "problems": self.problems,
-            "limit": self.limit,
-            "concurrency": self.concurrency,
-            "out": self.out,
-            "run_budget": given or None,
-        }
-        return self.pair.values | {key: value for key, value in values.items() if value is not None}

@@ -3,21 +3,17 @@
 import json
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 from collab.cli.flags import RunFlags
 from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.progress import shown_progress
-from collab.cli.terminal import columns, costs, harmless, listed, percent, say, with_interval
+from collab.cli.run_notes import notes
+from collab.cli.terminal import columns, costs, listed, percent, say, with_interval
 from collab.config import RunConfig
 from collab.config_files import load_config
 from collab.runner import Progress, RunSummary, run
 from collab.summary import Summary
-from collab.texts import shortened
 
-_MUCH_TRUNCATED = 0.05
-_LONGEST_REASON = 300
-_MUCH_UNMARKED = 0.5
 _COUNTS = (
     "calls",
     "estimated_calls",
@@ -31,13 +27,13 @@ _COUNTS = (
 _RARE = frozenset({"estimated_calls", "reasoning_tokens"})
 
 
-def execute(path: Path | None, flags: RunFlags, *, as_json: bool) -> int:
+def execute(flags: RunFlags, *, as_json: bool) -> int:
     """Work through the run, print its summary and return the exit code.
 
     Raises:
         ConfigError: The run cannot be begun, or its directory not be written any more.
     """
-    config = load_config(path, flags.values, flags.pair.settings)
+    config = load_config(flags.config, flags.values, flags.given_settings)
     latest = Progress(None, 0, 0)
 
     def show(progress: Progress) -> None:
@@ -48,7 +44,7 @@ def execute(path: Path | None, flags: RunFlags, *, as_json: bool) -> int:
     try:
         with shown_progress("run") as report:
             outcome = run_interruptible(
-                partial(run, config, on_progress=show, is_retrying_errors=flags.is_retrying_errors)
+                partial(run, config, on_progress=show, is_retrying_errors=flags.retry_errors)
             )
     except KeyboardInterrupt as interruption:
         say(_interruption(latest, config))
@@ -98,7 +94,7 @@ def _as_text(outcome: RunSummary, config: RunConfig) -> str:
         ("results", str(config.out)),
     ]
     lines = [f"{name:<13} {value}" for name, value in facts]
-    return "\n".join([*lines, "", usage_table(summary), *_notes(outcome)])
+    return "\n".join([*lines, "", usage_table(summary), *notes(outcome, config)])
 
 
 def usage_table(summary: Summary) -> str:
@@ -109,32 +105,3 @@ def usage_table(summary: Summary) -> str:
     head = ("role", *(name.removesuffix("_tokens").removesuffix("_calls") for name in shown))
     rows = [(role, *(str(counts[name]) for name in shown)) for role, counts in spent.items()]
     return columns([head, *rows])
-
-
-def _notes(outcome: RunSummary) -> list[str]:
-    summary = outcome.summary
-    notes = []
-    if summary.outcomes["truncated"] > _MUCH_TRUNCATED * max(summary.graded, 1):
-        cut = percent(summary.outcomes["truncated"] / summary.graded)
-        notes.append(f"note: {cut} of the answers were cut off; raise max_answer_tokens")
-    if summary.unmarked > _MUCH_UNMARKED * summary.graded:
-        notes.append(
-            f"note: {summary.unmarked} of {summary.graded} answers hold a number and mark none as "
-            "the answer; with `--set extraction=last-number` and another --out the last one counts"
-        )
-    if ungradable := summary.outcomes["ungradable"]:
-        notes.append(
-            f"note: the grader could not tell of {ungradable} answers; they are in no accuracy"
-        )
-    if outcome.budget_reached:
-        notes.append(
-            f"budget reached: {outcome.budget_reached}; raise it and run the same command to go on"
-        )
-    for kind, failed in summary.failures.items():
-        notes.append(
-            f"{failed.count} failed with {kind}, such as {harmless(failed.problem)}: "
-            f"{shortened(harmless(failed.message), _LONGEST_REASON)}"
-        )
-    if summary.outcomes["error"]:
-        notes.append("note: failed problems stay failed; --retry-errors works on them again")
-    return ["", *notes] if notes else []

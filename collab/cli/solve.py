@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from collab.assembly import build_aside
-from collab.cli.flags import PairFlags
+from collab.cli.flags import RunFlags
 from collab.cli.interrupts import run_interruptible
 from collab.cli.terminal import authored, costs, harmless, percent
 from collab.config import RunConfig
@@ -21,14 +21,14 @@ from collab.rows import result_row
 from collab.trace import Committed, RolledBack, Span
 
 
-def execute(prompt: str, flags: PairFlags, *, as_json: bool) -> int:
+def execute(prompt: str, flags: RunFlags, *, as_json: bool) -> int:
     """Print the answer, or one JSON object; return the exit code.
 
     Raises:
         ConfigError: The flags fit no models or plug-ins.
         ProblemError: The problem failed.
     """
-    config = load_config(None, flags.values, flags.settings)
+    config = load_config(flags.config, flags.values, flags.given_settings)
     problem = Problem(prompt=sys.stdin.read() if prompt == "-" else prompt)
     prices = priced_by([price_record(config)])
     screen = None if as_json else _Screen(prices)

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 
 from rich.text import Text
 
@@ -49,6 +50,13 @@ def open_closed_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
             setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115  # stays open
+
+
+def survive_narrow_encodings() -> None:
+    """Have what a terminal's encoding lacks replaced, such as ⟦ in ASCII, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from collab.cli.flags import RunFlags, TrainFlags
+from collab.cli.flags import OF_RUNS, RunFlags, TrainFlags
 from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
 from collab.cli.progress import shown_progress
@@ -30,9 +30,9 @@ def execute(name: str, flags: RunFlags, training: TrainFlags, *, as_json: bool) 
         ConfigError: It cannot be begun or gone on with, or nothing can be trained on what was
             collected, which is kept.
     """
-    own, others = split_settings(flags.pair.settings, "trainer")
+    own, others = split_settings(flags.given_settings, "trainer")
     trainer = _build_trainer(name, own)
-    config = load_config(None, flags.values, others)
+    config = load_config(flags.config, flags.values, others, without=OF_RUNS)
     latest = Progress(None, 0, 0)
 
     def show(progress: Progress) -> None:
@@ -50,7 +50,10 @@ def execute(name: str, flags: RunFlags, training: TrainFlags, *, as_json: bool) 
         return exit_code_of(interruption)
     assert config.out is not None, "collecting has asked for it"
     options = FitOptions(
-        held_out=training.held_out, tie_weight=training.tie_weight, seed=config.seed
+        held_out=training.held_out,
+        tie_weight=training.tie_weight,
+        seed=config.seed,
+        are_all_taken=config.limit is None or latest.total < config.limit,
     )
     card, path = fit(name, trainer, read_collected(config.out), options)
     print(_as_json(card, path) if as_json else _as_text(card, path))

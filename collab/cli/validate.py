@@ -5,28 +5,27 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from itertools import islice
-from pathlib import Path
 
 from collab.assembly import build_backends, build_controller
-from collab.calibration import Connected, calibrate
+from collab.calibration_rounds import Connected, calibrate
 from collab.cli.demo import lab_folder
+from collab.cli.flags import RunFlags
 from collab.cli.interrupts import run_interruptible
 from collab.cli.validate_findings import Findings
 from collab.cli.validate_json import as_json_object
 from collab.cli.validate_text import print_findings
 from collab.config_files import load_config
-from collab.errors import CollabError
+from collab.errors import CollabError, ConfigError
 from collab.problems import BrokenLine, Problem, read_problems
 from collab.seam import ConsultationBackend, Model
 from collab.validation import Examination
 
 
-def execute(path: Path, *, is_loading: bool, estimated_problems: int, as_json: bool) -> int:
+def execute(flags: RunFlags, *, is_loading: bool, estimated_problems: int, as_json: bool) -> int:
     """Print what was found; return the exit code.
 
     Args:
-        path: The configuration.
+        flags: They name the configuration.
         is_loading: Whether to connect the models.
         estimated_problems: How many problems to measure on; 0 for no estimate.
         as_json: Print one JSON object instead of text.
@@ -34,7 +33,10 @@ def execute(path: Path, *, is_loading: bool, estimated_problems: int, as_json: b
     Raises:
         ConfigError: The configuration cannot be run, whatever its models can do.
     """
-    config = load_config(path)
+    path = flags.config
+    if path is None:
+        raise ConfigError("no configuration is given; `collab validate CONFIG.yaml` checks one")
+    config = load_config(path, flags.values, flags.given_settings)
     recipe = build_controller(config).recipe
     lines = list(read_problems(config.problems)) if config.problems else []
     findings = Findings(
@@ -83,7 +85,7 @@ async def _estimate(
         estimate = await calibrate(
             {role: Connected(backend, models[role]) for role, backend in backends.items()},
             findings.recipe,
-            list(islice(problems, limit)),
+            problems[config.offset : config.offset + limit],
             seed=config.seed,
             budget=config.budget,
         )

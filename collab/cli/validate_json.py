@@ -111,6 +111,9 @@ def _estimate(findings: Findings, estimate: Estimate) -> JsonValue:
         },
         "expected_speed_up": forecast.speed_up,
         "measured_speed_up": estimate.measured_speed_up,
+        "measured_speed_up_95": list(estimate.measured_range),
+        "rounds": estimate.rounds,
+        "verdict": estimate.verdict,
         "cost_ratio": forecast.cost_ratio,
         "warnings": list(estimate.warnings),
     }

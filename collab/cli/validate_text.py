@@ -180,8 +180,10 @@ def _longest(one: Participant) -> dict[str, str]:
 
 def _print_estimate(console: Console, findings: Findings, estimate: Estimate) -> None:
     forecast = estimate.forecast
-    count = len(estimate.recipe.results)
-    about = f"estimate from {count} problems of {findings.estimate_problems}, one at a time"
+    about = (
+        f"estimate from {len(estimate.turns)} problems of {findings.estimate_problems}, one at a "
+    )
+    about += f"time, each answered both ways in turn, {estimate.rounds} times"
     console.print()
     console.print(Text(harmless(about)))
     console.print()
@@ -194,15 +196,28 @@ def _print_estimate(console: Console, findings: Findings, estimate: Estimate) ->
         console.print()
         _print_remarks(console, [("warning", _ODD, warning) for warning in warnings])
     console.print()
-    speed_up = forecast.speed_up
-    if speed_up is not None:
-        mentor = harmless(estimate.mentor)
-        verdict = f"expected: {speed_up:.2f} times the speed of the {mentor} alone"
-        verdict += f" (measured: {estimate.measured_speed_up:.2f})"
-        if forecast.cost_ratio is not None:
-            verdict += f", at {forecast.cost_ratio:.2f} times its cost"
-        pays = speed_up >= 1 and (forecast.cost_ratio is None or forecast.cost_ratio <= 1)
-        console.print(Text(verdict, _GOOD if pays else _ODD))
+    pays = estimate.verdict == "faster" and (forecast.cost_ratio or 0) <= 1
+    console.print(Text(_verdict(estimate), _GOOD if pays else _ODD))
+
+
+def _verdict(estimate: Estimate) -> str:
+    """Return what was measured, which decides, and beside it what was expected."""
+    (low, high), mentor = estimate.measured_range, harmless(estimate.mentor)
+    measured = (
+        f"measured: {estimate.measured_speed_up:.2f} times the speed of the {mentor} alone "
+        f"(95 % range {low:.2f} to {high:.2f})"
+    )
+    if estimate.forecast.speed_up is not None:
+        measured += f"; expected: {estimate.forecast.speed_up:.2f}"
+    if estimate.forecast.cost_ratio is not None:
+        measured += f"; at {estimate.forecast.cost_ratio:.2f} times its cost"
+    told = {
+        "faster": f"the recipe is faster than the {mentor} alone",
+        "slower": f"the recipe is slower than the {mentor} alone",
+        "unclear": f"whether the recipe is faster than the {mentor} alone, these answers cannot "
+        "tell: take a higher --limit, or a quieter machine",
+    }[estimate.verdict]
+    return f"{measured}\n{told}"
 
 
 def _speeds(estimate: Estimate) -> Table:

@@ -135,7 +135,9 @@ def read_collected_steps(folder: Path, *, texts: int = TEXTS) -> CollectedSteps:
         why = f"; {failed} problems failed, the first: {first['message']}" if first else ""
         raise TrainingError(
             f"no step was found in {len(done)} texts{why}. A step stands behind a blank line that "
-            "the generator wrote, in a token of its own vocabulary with that blank line in it; "
+            "the generator wrote, in a token of its own vocabulary with that blank line in it, and "
+            "before the end of its thinking (texts of one phase: --set extractor.thinking_end=null)"
+            "; "
             f"what was collected is kept in {folder}"
         )
     name, fingerprint, blocks, hidden_size = models.pop()

@@ -18,6 +18,7 @@ from pathlib import Path
 from time import monotonic
 
 from collab.errors import ConfigError
+from collab.texts import how_to_install
 
 LIMIT_S = 5.0
 """Seconds of the processor that one comparison may take."""
@@ -39,7 +40,7 @@ def ensure_math_verify() -> None:
     if find_spec("math_verify") is None:
         raise ConfigError(
             "the grader 'math-verify' needs a package that is not installed; "
-            "pip install 'collab-reasoning[math]'"
+            f"{how_to_install('math')}"
         )
 
 

@@ -23,8 +23,8 @@ _BEFORE_LISTED = (
     # what names or introduces a result
     "answer result total totals sum value price profit amount number count age length width "
     "height area volume distance time speed average mean median difference product probability "
-    "percentage ist est es son option choice letter left remaining finally altogether overall together thus "
-    "therefore hence so then which namely ie i e "
+    "percentage ist est es son option choice letter left remaining finally altogether overall "
+    "together thus therefore hence so then which namely ie i e "
     # articles, approximations, currencies and the like
     "a an the all both either exactly precisely approximately approx about around roughly nearly "
     "almost circa only just simply now still also actually another his her their its "

@@ -9,6 +9,7 @@ Each raises `ConformanceError` with one sentence. They are meant for the first t
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
@@ -215,8 +216,20 @@ def _decisions(policy: Policy) -> list[Decision]:
         decision: object = session.decide(_draft(unit - 1))
         if not isinstance(decision, get_args(Decision)):
             raise ConformanceError(f"decide() returned {decision!r}, which is no decision")
+        _ensure_signal(decision, "decide()")
         decisions.append(decision)
     return decisions
+
+
+def _ensure_signal(decision: Decision, place: str) -> None:
+    """Refuse a signal that is no number: no threshold holds for it, and it equals nothing."""
+    signal: object = decision.signal
+    is_number = isinstance(signal, int | float) and isfinite(signal)
+    _ensure(
+        signal is None or is_number,
+        f"{place} returned a decision with the signal {signal!r}, which is no number; give None "
+        "where there is none",
+    )
 
 
 def _wish(session: PolicySession, unit: int) -> Consult | None:
@@ -229,6 +242,7 @@ def _wish(session: PolicySession, unit: int) -> Consult | None:
     decision: object = session.decide_before(replace(_draft(unit), is_partial=True))
     if not isinstance(decision, Continue | Consult):
         raise ConformanceError(f"decide_before() returned {decision!r}, not Continue or Consult")
+    _ensure_signal(decision, "decide_before()")
     return decision if isinstance(decision, Consult) else None
 
 

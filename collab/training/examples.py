@@ -74,13 +74,20 @@ def examples_of(branches: Mapping[str, Sequence[Branch]], *, tie_weight: float) 
     return [one for one in made if one is not None]
 
 
-def ensure_enough(learnt: Iterable[Example], measured: Iterable[Example], folder: Path) -> None:
+def ensure_enough(
+    learnt: Iterable[Example],
+    measured: Iterable[Example],
+    folder: Path,
+    *,
+    are_all_taken: bool = False,
+) -> None:
     """Refuse what nothing could be learnt from, or nothing be said about.
 
     Args:
         learnt: To train on.
         measured: Held out.
         folder: Where the branches are kept.
+        are_all_taken: Whether there are no more problems to take.
 
     Raises:
         TrainingError: There are too few branches, or they are of one class.
@@ -95,12 +102,14 @@ def ensure_enough(learnt: Iterable[Example], measured: Iterable[Example], folder
         return
     is_one_class = any(sum(counts) and not min(counts) for counts in sides.values())
     lack = "they are of one class" if is_one_class else "they are too few"
+    more = "" if are_all_taken else ": the same command with a higher --limit adds to it"
     raise TrainingError(
         f"no verifier can be trained on these branches, as {lack} ({found}; ties are not among "
         f"them); needed are {LEAST_BRANCHES} to train on, and {LEAST_OF_A_CLASS} of each kind on "
-        f"both sides. What was collected is kept in {folder}: the same command with a higher "
-        "--limit adds to it; in another directory, a higher rate (--set recipe.rate=1) or more "
-        "--samples find more branches that are no ties"
+        f"both sides. What was collected is kept in {folder}{more}; in another directory, "
+        f"{'more problems, ' if are_all_taken else ''}a higher rate (--set recipe.rate=1) or "
+        "several roll-outs (--set recipe.sampling.temperature=0.8 --samples 2) find more branches "
+        "that are no ties"
     )
 
 

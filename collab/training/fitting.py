@@ -26,11 +26,13 @@ class FitOptions:
         held_out: Share of the problems that is only measured on.
         tie_weight: How much a tie counts in training, with neither way as its target; 0 drops it.
         seed: Of the split and of training.
+        are_all_taken: Whether the branches are of all problems that there are, for errors.
     """
 
     held_out: float = 0.25
     tie_weight: float = 0.0
     seed: int = 0
+    are_all_taken: bool = False
 
 
 def fit(
@@ -62,7 +64,12 @@ def fit(
     for problem, branches in collected.branches.items():
         sides[is_measured(problem)][problem] = branches
     learnt = examples_of(sides[False], tie_weight=options.tie_weight)
-    ensure_enough(learnt, examples_of(sides[True], tie_weight=0.0), collected.folder)
+    ensure_enough(
+        learnt,
+        examples_of(sides[True], tie_weight=0.0),
+        collected.folder,
+        are_all_taken=options.are_all_taken,
+    )
     trained = trainer.fit(learnt, seed=options.seed)
     name, fingerprint = collected.generator
     card = Card(

@@ -15,6 +15,7 @@ from collab.errors import ContextOverflowError, ModelCallError
 from collab.problems import Problem
 from collab.protocols import Case, Handles, Verifier, VerifierSession
 from collab.roles import GENERATOR
+from collab.texts import how_to_install
 from collab.training.trainer import Trainer
 from collab.verdicts import Abstain, Verdict
 from collab_policies.trained.mlp_trainer import MlpTrainer
@@ -132,6 +133,6 @@ def _loaded(path: Path) -> "LoadedWeights":
         from collab_policies.trained.weights import load_weights  # noqa: PLC0415
     except ImportError as error:
         raise ValueError(
-            f"it needs torch and safetensors ({error}); pip install 'collab-reasoning[local]'"
+            f"it needs torch and safetensors ({error}); {how_to_install('local')}"
         ) from error
     return load_weights(path)

@@ -20,23 +20,15 @@ _SMALLEST_VARIANCE = 1e-6
 
 
 class Mixture(BaseModel):
-    """Two normal distributions: of the confidence where the generator fails and where it doesn't.
-
-    Attributes:
-        weight: Share of the upper one.
-        low: Mean of the lower one.
-        high: Mean of the upper one.
-        low_variance: Of the lower one.
-        high_variance: Of the upper one.
-    """
+    """Two normal distributions of the confidence: where the generator fails, and elsewhere."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    weight: float = Field(gt=0, lt=1)
-    low: float
-    high: float
-    low_variance: float = Field(gt=0)
-    high_variance: float = Field(gt=0)
+    weight: float = Field(gt=0, lt=1, description="Share of the upper one.")
+    low: float = Field(description="Mean of the lower one.")
+    high: float = Field(description="Mean of the upper one.")
+    low_variance: float = Field(gt=0, description="Of the lower one.")
+    high_variance: float = Field(gt=0, description="Of the upper one.")
 
     def is_reliable(self, confidence: float) -> float:
         """Return the posterior probability of the upper one, in `[0, 1]`.

@@ -14,6 +14,7 @@ from collab.problems import Problem
 from collab.protocols import Steerer, SteererSession
 from collab.roles import GENERATOR
 from collab.signals import Gate, Steering
+from collab.texts import how_to_install
 from collab_policies.steering.extractor import STEERER, VectorExtractor
 from collab_policies.thoughts import Keywords, count_reflections, steps_of
 
@@ -149,7 +150,5 @@ def _loaded(path: Path) -> "LoadedVector":
         # Policies can be installed without safetensors; naming this steerer is what needs it.
         from collab_policies.steering.vector_file import load_vector  # noqa: PLC0415
     except ImportError as error:
-        raise ValueError(
-            f"it needs safetensors ({error}); pip install 'collab-reasoning[local]'"
-        ) from error
+        raise ValueError(f"it needs safetensors ({error}); {how_to_install('local')}") from error
     return load_vector(path)

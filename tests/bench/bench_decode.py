@@ -15,7 +15,7 @@ import torch
 from bench_models import Task, lab_model, served, small_model, tasks, write_all
 from transformers import ContinuousBatchingConfig, GenerationConfig, PreTrainedModel
 
-from collab_backends.local.backend import LocalModel
+from collab_backends.local.model import LocalModel
 
 
 def measure_decoding() -> dict[str, float]:

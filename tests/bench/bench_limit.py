@@ -10,7 +10,7 @@ from bench_models import Task, cached, served, small_model, tasks
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
-from collab_backends.local.backend import LocalModel
+from collab_backends.local.model import LocalModel
 
 STEPS = 16
 REPEATS = 5

@@ -26,7 +26,8 @@ from collab.trace import Verified
 from collab.usage import Usage
 from collab.views import View, ViewOptions
 from collab_backends.lab import LAB_FOLDER
-from collab_backends.local.backend import LocalModel, LocalTorch
+from collab_backends.local.backend import LocalTorch
+from collab_backends.local.model import LocalModel
 from collab_policies.mentorcollab_free import MentorCollabFree
 from collab_policies.never import Never
 from collab_policies.self_judge import CUE

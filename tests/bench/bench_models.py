@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, Q
 
 from collab.proposals import Sampling, Until
 from collab.signals import NO_SIGNALS, Signals
-from collab_backends.local.backend import LocalModel
 from collab_backends.local.loading import prepare
+from collab_backends.local.model import LocalModel
 from collab_backends.local.session import LocalSession
 from collab_backends.local.sources import resolve
 

@@ -9,7 +9,7 @@ from bench_models import GREEDY, open_session, served, small_model, tasks, thin_
 
 from collab.proposals import Proposal, Until
 from collab.signals import NO_SIGNALS, Signals
-from collab_backends.local.backend import LocalModel
+from collab_backends.local.model import LocalModel
 from collab_backends.local.session import LocalSession
 from collab_policies.rank.observing import observations, opening_states
 from collab_policies.rank.options import RankOptions, upper_layers

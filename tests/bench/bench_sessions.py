@@ -14,10 +14,10 @@ from transformers import PreTrainedModel
 
 from collab.proposals import Until
 from collab.signals import NO_SIGNALS, Gate, Observation, Signals, Steering
-from collab_backends.local.backend import LocalModel
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.engine import Engine
 from collab_backends.local.jobs import Job
+from collab_backends.local.model import LocalModel
 from collab_backends.local.prefill_jobs import JudgeJob
 from collab_backends.local.scheduler import Share
 from collab_backends.local.session import LocalSession

@@ -136,6 +136,8 @@ def test_an_estimate_needs_no_problems_file(tmp_path: Path) -> None:
     assert shown.exit_code == 0
     assert "the shipped lab's problems" in " ".join(shown.stdout.split())
     assert "times the speed of the mentor alone" in shown.stdout
+    assert "(95 % range " in shown.stdout
+    assert "estimate from 2 problems" in shown.stdout
     assert shown.stdout.isascii()
     assert max(map(len, shown.stdout.splitlines()[3:])) <= 80
     estimate = found["estimate"]
@@ -145,3 +147,7 @@ def test_an_estimate_needs_no_problems_file(tmp_path: Path) -> None:
         estimate["mentor_alone"]["expected_s_per_1000"] / sum(terms.values())
     )
     assert estimate["cost_ratio"] is None
+    low, high = estimate["measured_speed_up_95"]
+    assert 0 < low <= estimate["measured_speed_up"] <= high
+    assert estimate["rounds"] in (2, 3, 4)
+    assert estimate["verdict"] in ("faster", "slower", "unclear")

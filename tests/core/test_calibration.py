@@ -1,17 +1,27 @@
 """Calibration: exact numbers from scripted ledgers, relations from the shipped pair."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
 import pytest
 
-from collab import Problem, Result
+from collab import Problem, Recipe, Result
 from collab.assembly import build_backends, build_recipe
-from collab.calibration import Connected, Measured, calibrate, estimate
+from collab.calibration import Estimate, Measured, estimate
+from collab.calibration_rounds import LEAST_ROUNDS, MOST_ROUNDS, Connected, calibrate
 from collab.config_files import parse_config
 from collab.errors import CollabError
 from collab.limits import Budget
-from collab.testing import FakeBackend, FakeModel
+from collab.roles import GENERATOR
+from collab.signals import NO_SIGNALS, Signals
+from collab.testing import FakeBackend, FakeModel, FakeSession
+from collab.timings import Timing, Turn
 from collab.trace import Span
 from collab.usage import Call, Purpose
+from collab.views import View
 from collab_policies.mentorcollab_free import MentorCollabFree
+from collab_policies.never import Never
 
 
 def call(role: str, purpose: Purpose, tokens: int, total_s: float, cost: float | None) -> Call:
@@ -95,7 +105,7 @@ def test_a_recipe_that_asks_nobody_is_told() -> None:
 
 
 async def test_answers_that_fail_are_left_out_and_told() -> None:
-    generator, mentor = FakeModel("a b c d"), FakeModel("A B C D", fails_at=1)
+    generator, mentor = FakeModel("a b c d"), FakeModel("A B C D", fails_at=3)
     participants = {
         "generator": Connected(FakeBackend(model=generator), generator),
         "mentor": Connected(FakeBackend(model=mentor), mentor),
@@ -105,7 +115,10 @@ async def test_answers_that_fail_are_left_out_and_told() -> None:
 
     found = await calibrate(participants, recipe, problems, seed=0, budget=Budget())
 
-    assert len(found.recipe.results) == 5
+    rounds = max(map(len, found.turns))
+    assert LEAST_ROUNDS <= rounds <= MOST_ROUNDS
+    assert len(found.recipe.results) + len(found.alone.results) == 2 * 6 * rounds - 1
+    assert len(found.turns) == 6
     assert any("1 answers failed and are left out: " in one for one in found.warnings)
 
 
@@ -168,3 +181,68 @@ async def test_the_figures_of_real_models_fit_together() -> None:
     assert forecast.cost_ratio == pytest.approx(
         (found.recipe.cost_usd() or 0) / (found.alone.cost_usd() or 1)
     )
+
+
+def fast_and_slow(*ratios: float) -> Estimate:
+    """Return an estimate that expects 1, with turns of these measured speed-ups."""
+    alone = answered({"generator": 10}, 1, call("generator", "draft", 10, 0.1, None))
+    recipe = answered({"mentor": 10}, 1, call("generator", "draft", 10, 0.1, None))
+    turns = [[Turn(Timing(ratio, 10), Timing(1.0, 10)) for ratio in ratios]] * 8
+    return replace(estimate("mentor", alone, recipe), turns=turns)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [((1.2, 1.3), "faster"), ((0.7, 0.8), "slower"), ((0.5, 2.0), "unclear")],
+)
+def test_the_measurement_decides(ratios: tuple[float, ...], verdict: str) -> None:
+    assert fast_and_slow(*ratios).verdict == verdict
+
+
+def test_a_measurement_against_the_expectation_is_told() -> None:
+    found = fast_and_slow(0.5, 0.5)
+
+    assert (
+        "1.00 times the speed was expected of these calls, and 0.50 to 0.50 were measured: what "
+        "was measured counts" in found.warnings
+    )
+
+
+def test_a_noisy_machine_is_told() -> None:
+    warnings = fast_and_slow(0.5, 2.0).warnings
+
+    # Alone took 0.5 and 2 s, the recipe 1 and 1: the median of 4 and 1.
+    assert any("the same answer took 2.5 times as long in one round" in one for one in warnings)
+    assert not any("in one round" in one for one in fast_and_slow(0.7, 0.8).warnings)
+
+
+class Noting(FakeModel):
+    """Notes which problems it answers in the generator's seat."""
+
+    notes: list[str] = []
+
+    @asynccontextmanager
+    async def open(
+        self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
+    ) -> AsyncIterator[FakeSession]:
+        if view.participant == GENERATOR:
+            self.notes.append(f"{self.name} {view.prompt}")
+        async with super().open(view, seed=seed, signals=signals) as session:
+            yield session
+
+
+async def test_both_ways_answer_in_turn_and_neither_always_begins() -> None:
+    generator, mentor = Noting("a b c d", name="pair"), Noting("A B C D", name="alone")
+    generator.notes = mentor.notes = []
+    participants = {
+        "generator": Connected(FakeBackend(model=generator), generator),
+        "mentor": Connected(FakeBackend(model=mentor), mentor),
+    }
+    problems = [Problem(prompt="q"), Problem(prompt="r")]
+
+    await calibrate(participants, Recipe(policy=Never()), problems, seed=0, budget=Budget())
+
+    warm_up, first, second = (generator.notes[n : n + size] for n, size in ((0, 2), (2, 4), (6, 4)))
+    assert warm_up == ["pair q", "alone q"]
+    assert first == ["pair q", "alone q", "alone r", "pair r"]
+    assert second == ["alone q", "pair q", "pair r", "alone r"]

@@ -147,6 +147,20 @@ def test_nothing_is_read_or_written_through_a_link(folder: Path, tmp_path: Path,
     assert mine.read_text() == "precious"
 
 
+@pytest.mark.parametrize("name", ["lock", "results.jsonl", "ledger.jsonl", "abandoned.jsonl"])
+def test_a_file_with_a_second_name_elsewhere_is_left_alone(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("precious\nwithout an end")
+    (folder / name).unlink(missing_ok=True)
+    os.link(mine, folder / name)
+
+    with pytest.raises(RunDirectoryError, match=r"has another name elsewhere \(a hard link\)"):
+        opened(folder)
+    assert mine.read_text() == "precious\nwithout an end"
+
+
 @pytest.mark.parametrize("name", ["summary.json", ".summary.json.new", ".config.json.new"])
 def test_a_link_in_the_place_of_a_replaced_file_is_replaced_itself(
     folder: Path, tmp_path: Path, name: str

@@ -133,5 +133,5 @@ def test_a_missing_package_is_found_before_anything_is_spent(
 ) -> None:
     monkeypatch.setitem(sys.modules, "math_verify", None)
 
-    with pytest.raises(ConfigError, match=r"pip install 'collab-reasoning\[math\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[math\]'"):
         build_controller(adder_config(tmp_path, grader="math-verify"))

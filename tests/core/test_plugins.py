@@ -120,7 +120,9 @@ def test_a_plugin_that_cannot_be_imported_says_what_to_install(
     assert str(raised.value).startswith(
         "backend 'local' of collab-reasoning cannot be imported: ModuleNotFoundError"
     )
-    assert str(raised.value).endswith("; pip install 'collab-reasoning[local]'")
+    assert str(raised.value).endswith(
+        "; install the extra `local` of collab-reasoning: pip install -e '.[local]' in its clone"
+    )
 
 
 def test_a_missing_file_a_missing_module_and_a_missing_class_are_told_apart(

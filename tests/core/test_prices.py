@@ -248,5 +248,5 @@ def test_a_missing_package_is_told_with_how_to_install_it(monkeypatch: pytest.Mo
     # As if it were not installed.
     monkeypatch.setitem(sys.modules, "genai_prices", None)
 
-    with pytest.raises(ConfigError, match=r"not installed; run `pip install 'collab-reasoning\[pr"):
+    with pytest.raises(ConfigError, match=r"not installed; install the extra `prices` of collab-r"):
         prices_of(served("gpt-4o", "https://api.openai.com/v1"))

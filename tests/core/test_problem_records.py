@@ -120,9 +120,7 @@ def test_a_missing_package_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
 
-    with pytest.raises(
-        ProblemFileError, match=rf"'{package}'.*pip install 'collab-reasoning\[{extra}\]'"
-    ):
+    with pytest.raises(ProblemFileError, match=rf"'{package}'.*pip install -e '\.\[{extra}\]'"):
         list(read_problems(source(place)))
 
 

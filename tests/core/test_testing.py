@@ -94,3 +94,19 @@ def test_a_recipe_that_makes_none_is_found() -> None:
 
     with pytest.raises(ConformanceError, match="returned 'soup', not a Recipe"):
         check_recipe(Empty())  # type: ignore[arg-type]  # that is the point
+
+
+def test_a_signal_that_is_no_number_is_found_and_told_as_such() -> None:
+    class Unclear(Policy):
+        def start(self, problem: Problem, rng: random.Random) -> PolicySession:
+            return UnclearSession()
+
+    class UnclearSession(PolicySession):
+        def decide(self, draft: Draft) -> Consult | Continue:
+            return Continue(signal=float("nan"))
+
+    with pytest.raises(
+        ConformanceError,
+        match=r"decide\(\) returned a decision with the signal nan, which is no number; give None",
+    ):
+        check_policy(Unclear())

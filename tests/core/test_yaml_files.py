@@ -34,6 +34,10 @@ def test_merge_keys_are_merged_and_own_keys_win() -> None:
         ("? [a, b]\n: 1", "here is not YAML: a key has to be a word or a number"),
         ("? {a: b}\n: 1", "here is not YAML: a key has to be a word or a number"),
         ("a: 1\na: 2", "here is not YAML: the key 'a' is given twice"),
+        ("seed: !!bool foo", "here holds a value that cannot be read"),
+        ("seed: !!timestamp foo", "here holds a value that cannot be read"),
+        ("budget: !!map [1]", "here is not YAML|here holds a value that cannot be read"),
+        (f"seed: 0x{'f' * 6_000}", "here holds a number that no option takes: it is too large"),
         ("a: *nobody", "here is not YAML: found undefined alias"),
     ],
 )
@@ -53,6 +57,13 @@ def test_a_bomb_in_a_configuration_file_is_refused_by_its_name(tmp_path: Path) -
 def test_a_setting_is_bounded_too() -> None:
     with pytest.raises(ConfigError, match=r"setting .* is nested too deeply"):
         load_config(None, settings=[f"policy={'[' * 900}"])
+
+
+def test_keys_that_are_the_same_word_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("1: x\n'1': y\n")
+
+    with pytest.raises(ConfigError, match=r"p\.yaml: two keys are the same word"):
+        read_yaml(tmp_path / "p.yaml")
 
 
 def test_a_file_of_no_keys_is_named(tmp_path: Path) -> None:

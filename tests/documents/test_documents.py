@@ -12,7 +12,7 @@ from support.commands import run
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ["README.md", "policies/README.md", "backends/README.md"]
 SOLVE = (sys.executable, "-m", "collab", "solve", "--json")
-QUESTION = "Mod 10: m = 8, c = m - 2, o = c * 9, i = o * 7, t = i + 4, n = t - 2. What is n?"
+QUESTION = "Mod 10: i = 2, r = i + 2, v = r - 7, n = v + 5, q = n * 9. What is q?"
 EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 

@@ -31,7 +31,7 @@ from bench_limit import limit_seconds
 from bench_models import GREEDY, SMALL, Task, cached, open_session, served, write_all
 
 from collab.proposals import Until
-from collab_backends.local.backend import LocalModel
+from collab_backends.local.model import LocalModel
 
 BIG = Qwen3Config(
     **SMALL.to_dict()

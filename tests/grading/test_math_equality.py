@@ -62,7 +62,7 @@ def test_a_worker_that_died_is_replaced() -> None:
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "math_verify", None)
 
-    with pytest.raises(ConfigError, match=r"pip install 'collab-reasoning\[math\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[math\]'"):
         math_equality.ensure_math_verify()
 
 

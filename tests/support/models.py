@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from collab.proposals import Sampling
 from collab.signals import NO_SIGNALS, Signals
 from collab.views import View, ViewOptions
-from collab_backends.local.backend import LocalModel
 from collab_backends.local.loading import prepare
+from collab_backends.local.model import LocalModel
 from collab_backends.local.session import LocalSession
 
 GREEDY = Sampling()

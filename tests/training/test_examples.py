@@ -114,3 +114,14 @@ def test_ties_do_not_make_up_for_labels() -> None:
 
     with pytest.raises(TrainingError, match="they are too few"):
         ensure_enough([*examples(5, 5), *ties], examples(5, 5), Path("kept"))
+
+
+@pytest.mark.parametrize(("are_all_taken", "told"), [(False, True), (True, False)])
+def test_a_higher_limit_is_advised_only_where_there_are_more_problems(
+    are_all_taken: bool, told: bool
+) -> None:
+    with pytest.raises(TrainingError) as raised:
+        ensure_enough(examples(8, 8), examples(4, 4), Path("kept"), are_all_taken=are_all_taken)
+
+    assert ("a higher --limit adds to it" in str(raised.value)) is told
+    assert ("in another directory, more problems, a higher rate" in str(raised.value)) is not told

@@ -1,9 +1,11 @@
 """Loading a model folder or hub id, and refusing what the engine would run wrongly."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from transformers import (
@@ -23,6 +25,10 @@ from collab_backends.local.sources import from_pretrained, load_tokenizer, resol
 _FREE_SHARE = 0.5
 """Share of the free memory that caches may take: activations and other models need some too."""
 
+_MOST_LAYERS = 2_000
+"""More than any model has; building them takes memory and time before anything is found wrong."""
+
+_LAYER_COUNTS = frozenset({"num_hidden_layers", "num_layers", "n_layer", "n_layers"})
 _KNOWN_LAYERS = frozenset({"full_attention", "sliding_attention"})
 _BATCH_DEPENDENT_ROPE = frozenset({"dynamic", "longrope"})
 
@@ -78,6 +84,7 @@ def load_model(
     """
     place = resolve(reference)
     where = _device(device)
+    _refuse_endless(place, reference)
     config = from_pretrained(AutoConfig, place, reference, "configuration")
     _refuse_unsupported(config, reference)
     tokenizer = load_tokenizer(reference)
@@ -187,6 +194,27 @@ def _dtype(dtype: str, device: torch.device) -> torch.dtype | str:
         found: torch.dtype = getattr(torch, dtype)
         return found
     return torch.float32 if device.type == "cpu" else "auto"
+
+
+def _refuse_endless(place: str, reference: str) -> None:
+    """Refuse a folder whose configuration names more layers than could ever be built.
+
+    Even a configuration of so many takes long to make. What cannot be read is told when it is.
+    """
+    try:
+        values = json.loads(Path(place, "config.json").read_bytes())
+    except (OSError, ValueError):
+        return
+    if not isinstance(values, dict):
+        return
+    for part in (values, *(one for one in values.values() if isinstance(one, dict))):
+        for key in _LAYER_COUNTS & set(part):
+            count = part[key]
+            if isinstance(count, int) and count > _MOST_LAYERS:
+                raise ModelLoadError(
+                    f"the configuration of {reference!r} names {count:,} layers ({key}), and no "
+                    f"model has more than {_MOST_LAYERS:,}; correct its config.json"
+                )
 
 
 def _refuse_unsupported(config: PretrainedConfig, reference: str) -> None:

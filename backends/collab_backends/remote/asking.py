@@ -105,8 +105,7 @@ class Asker:
 
         async def work(endpoint: Endpoint, attempt: Attempt, hear: Hear) -> Answer:
             answered = await attempt.post(terms.path, body)
-            answer = parse_answer(answered, is_chat=terms.is_chat)
-            hear(answer)
+            answer = parse_answer(answered, is_chat=terms.is_chat, hear=hear)
             return _from_same_model(answer, endpoint)
 
         return await self._metered(body, work)
@@ -127,7 +126,9 @@ class Asker:
                 return is_enough(so_far)
 
             async with attempt.stream(terms.path, body) as events:
-                answer = await read_stream(events, is_chat=terms.is_chat, is_enough=heard_enough)
+                answer = await read_stream(
+                    events, is_chat=terms.is_chat, is_enough=heard_enough, hear=hear
+                )
             hear(answer)
             return _from_same_model(answer, endpoint)
 

@@ -46,55 +46,86 @@ class Answer:
     unread: int = 0
 
 
-def parse_answer(body: object, *, is_chat: bool) -> Answer:
-    """Return the answer that a whole response holds.
+def parse_answer(
+    body: object, *, is_chat: bool, hear: Callable[[Answer], None] = lambda _: None
+) -> Answer:
+    """Return the answer that a whole response holds; `hear` gets it also if it is no proper one.
 
     Raises:
         AttemptFailed: It holds none: an error with status 200, HTML, no choices, or no reason why
             it ended.
     """
     choice = _choice(body)
-    answer = _parse_choice(choice, is_chat=is_chat)
+    assert isinstance(body, Mapping), "checked with the choice"
+    paid = parse_paid(body.get("usage"))
+    hear(Answer("", paid=paid))
+    answer = replace(
+        _parse_choice(choice, is_chat=is_chat),
+        paid=paid,
+        id=_said(body, "id"),
+        model=_said(body, "model"),
+    )
+    hear(answer)
     if not answer.finish:
         raise AttemptFailed(Fault("the answer does not say why it ended", is_retried=True))
-    answer = replace(answer, finish=checked_end(answer.finish))
-    assert isinstance(body, Mapping), "checked with the choice"
-    return replace(
-        answer, paid=parse_paid(body.get("usage")), id=_said(body, "id"), model=_said(body, "model")
-    )
+    return replace(answer, finish=checked_end(answer.finish))
 
 
 async def read_stream(
-    events: AsyncIterator[object], *, is_chat: bool, is_enough: Callable[[Answer], bool]
+    events: AsyncIterator[object],
+    *,
+    is_chat: bool,
+    is_enough: Callable[[Answer], bool],
+    hear: Callable[[Answer], None] = lambda _: None,
 ) -> Answer:
     """Return what a stream has told when `is_enough` says so, or at its proper end.
+
+    `hear` gets what was heard of it also if it has no proper end: it was paid for.
 
     Raises:
         AttemptFailed: The stream ended without saying why, or held an error.
     """
     heard = Answer("")
     events_seen = next_look = 0
-    async for event in events:
-        if not isinstance(event, Mapping):
-            raise AttemptFailed(Fault(f"the stream holds {quoted(event)}", is_retried=True))
-        heard = replace(heard, paid=_paid_so_far(event, heard.paid))
-        if not event.get("choices"):
-            if "error" in event:
-                raise AttemptFailed(fault_of_body(event))
-            continue
-        heard = _joined(heard, _parse_choice(event["choices"][0], is_chat=is_chat), event)
-        events_seen += 1
-        # A look reads all there is, so that looking at every event of a long text would be dear.
-        if heard.finish or events_seen < next_look:
-            continue
-        next_look = events_seen + (1 if events_seen < _LOOKED_AT else events_seen // _LOOKS)
-        if is_enough(heard):
-            return await _left(events, heard)
+    try:
+        async for event in events:
+            if (part := _part(event, is_chat=is_chat)) is None:
+                heard = replace(heard, paid=_paid_so_far(event, heard.paid))
+                continue
+            heard = _joined(heard, part, event)
+            events_seen += 1
+            # A look reads all there is, so that looking at every event of a long text is dear.
+            if heard.finish or events_seen < next_look:
+                continue
+            next_look = events_seen + (1 if events_seen < _LOOKED_AT else events_seen // _LOOKS)
+            if is_enough(heard):
+                return await _left(events, heard)
+    finally:
+        if heard.paid is not NOT_SAID or events_seen:
+            hear(heard)
     if not heard.finish:
         raise AttemptFailed(
             Fault("the stream ended in the middle, without a reason", is_retried=True)
         )
     return replace(heard, finish=checked_end(heard.finish))
+
+
+def _part(event: object, *, is_chat: bool) -> Answer | None:
+    """Return what an event adds to the first choice; `None` if it is about something else.
+
+    Raises:
+        AttemptFailed: It is an error, or none that can be read.
+    """
+    if not isinstance(event, Mapping):
+        raise AttemptFailed(Fault(f"the stream holds {quoted(event)}", is_retried=True))
+    choices = event.get("choices")
+    if not choices:
+        if "error" in event:
+            raise AttemptFailed(fault_of_body(event))
+        return None
+    if choices[0].get("index"):  # of another answer than the one that was asked for
+        return None
+    return _parse_choice(choices[0], is_chat=is_chat)
 
 
 async def _left(events: AsyncIterator[object], heard: Answer) -> Answer:
@@ -106,14 +137,15 @@ async def _left(events: AsyncIterator[object], heard: Answer) -> Answer:
     with anyio.move_on_after(0):
         async for event in events:
             unread += 1
-            if isinstance(event, Mapping):
-                paid = _paid_so_far(event, paid)
+            paid = _paid_so_far(event, paid)
     return replace(heard, paid=paid, is_left=True, unread=unread)
 
 
-def _joined(heard: Answer, part: Answer, event: Mapping[str, Any]) -> Answer:
+def _joined(heard: Answer, part: Answer, event: object) -> Answer:
+    assert isinstance(event, Mapping), "it has a part"
     return replace(
         heard,
+        paid=_paid_so_far(event, heard.paid),
         text=heard.text + part.text,
         reasoning=heard.reasoning + part.reasoning,
         entries=(*heard.entries, *part.entries),
@@ -124,7 +156,9 @@ def _joined(heard: Answer, part: Answer, event: Mapping[str, Any]) -> Answer:
     )
 
 
-def _paid_so_far(event: Mapping[str, Any], before: Paid) -> Paid:
+def _paid_so_far(event: object, before: Paid) -> Paid:
+    if not isinstance(event, Mapping):
+        return before
     if event.get("usage"):
         return parse_paid(event["usage"])
     timings = event.get("timings")

@@ -11,6 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from collab.errors import ConfigError
+from collab.texts import how_to_install
 from collab_policies.rank.normalising import Matrix
 
 
@@ -77,8 +78,7 @@ def _tensorly() -> ModuleType:
         import tensorly.decomposition  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(
-            f"comparing with tensor fits needs tensorly ({error}); "
-            "pip install 'collab-reasoning[tensor]'"
+            f"comparing with tensor fits needs tensorly ({error}); {how_to_install('tensor')}"
         ) from error
     module: ModuleType = tensorly
     return module

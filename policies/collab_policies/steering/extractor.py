@@ -12,6 +12,7 @@ from collab.errors import TrainingError
 from collab.extraction.cards import VectorCard
 from collab.extraction.extractor import Extracted, Extractor
 from collab.extraction.steps import States, SteppedText
+from collab.texts import how_to_install
 from collab_policies.rank.normalising import Matrix, calibration_means
 from collab_policies.rank.options import Notion, RankOptions
 from collab_policies.steering.selecting import Mask, Pools, Scores, Select, Steps, pools_of
@@ -114,8 +115,7 @@ class VectorExtractor(Extractor):
             )
         except ImportError as error:
             raise TrainingError(
-                f"writing a vector needs safetensors ({error}); "
-                "pip install 'collab-reasoning[local]'"
+                f"writing a vector needs safetensors ({error}); {how_to_install('local')}"
             ) from error
         save_vector(folder / VECTOR_NAME, vector, card)
         return folder / VECTOR_NAME

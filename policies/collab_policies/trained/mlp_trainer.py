@@ -9,6 +9,7 @@ from collab.capabilities import Need
 from collab.errors import TrainingError
 from collab.protocols import Case, Handles
 from collab.roles import GENERATOR
+from collab.texts import how_to_install
 from collab.training.examples import Example
 from collab.training.trainer import Trained, Trainer
 from collab_policies.trained.reading import Reading
@@ -63,7 +64,6 @@ class MlpTrainer(Reading, Trainer):
             from collab_policies.trained.training import train  # noqa: PLC0415
         except ImportError as error:
             raise TrainingError(
-                f"training needs torch and safetensors ({error}); "
-                "pip install 'collab-reasoning[local]'"
+                f"training needs torch and safetensors ({error}); {how_to_install('local')}"
             ) from error
         return train(examples, self, seed=seed)

@@ -98,10 +98,11 @@ def _read_pickled(file: Path) -> Mapping[str, object]:
             warnings.simplefilter("ignore", UserWarning)
             found: object = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        # Not what torch says of it, which is how to read files that run code.
         raise ValueError(
-            f"{str(file)!r} is no file of weights alone; what could hold code is not read "
-            f"({type(error).__name__}: {reason})"
+            f"{str(file)!r} is no file of weights alone ({type(error).__name__}): it is damaged, "
+            "or holds more than tensors by name, which is not read, as it could run code; save "
+            "the network's state_dict() alone"
         ) from error
     for wrapper in _WRAPPERS:
         if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):

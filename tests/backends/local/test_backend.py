@@ -11,7 +11,8 @@ from collab.capabilities import Need
 from collab.errors import CapabilityError
 from collab.usage import Usage
 from collab_backends.lab import LAB_FOLDER
-from collab_backends.local.backend import LocalModel, LocalTorch
+from collab_backends.local.backend import LocalTorch
+from collab_backends.local.model import LocalModel
 from collab_policies.entropy import Entropy
 from collab_policies.mentorcollab_free import MentorCollabFree
 from collab_policies.never import Never

@@ -12,8 +12,8 @@ from collab.errors import ModelCallError
 from collab.proposals import Until
 from collab.signals import Observation, Signals
 from collab_backends.local.attention import Plan
-from collab_backends.local.backend import LocalModel
 from collab_backends.local.cache import SequenceCache
+from collab_backends.local.model import LocalModel
 
 TOKENIZER = make_tokenizer()
 

@@ -14,9 +14,9 @@ from support.models import CORPUS, GREEDY, make_model, make_tokenizer, serving, 
 from collab.errors import ModelCallError
 from collab.proposals import Sampling, Token, Until
 from collab_backends.local.attention import Plan
-from collab_backends.local.backend import LocalModel
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.engine import _is_out_of_memory
+from collab_backends.local.model import LocalModel
 
 TOKENIZER = make_tokenizer()
 

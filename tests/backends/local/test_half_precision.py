@@ -13,7 +13,7 @@ import torch
 from support.models import CORPUS, GREEDY, generate_ids, make_model, make_tokenizer, serving
 
 from collab.proposals import Until
-from collab_backends.local.backend import LocalModel
+from collab_backends.local.model import LocalModel
 from collab_backends.local.session import LocalSession
 
 TOKENIZER = make_tokenizer()

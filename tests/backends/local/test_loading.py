@@ -1,5 +1,6 @@
 """Model folders: good ones, incomplete ones, and architectures that would run wrongly."""
 
+import json
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -170,6 +171,22 @@ def test_state_that_does_not_pass_through_attention_is_noticed() -> None:
 
     with pytest.raises(ModelLoadError, match="gives other logits through the local engine"):
         prepare(model, make_tokenizer(), "recurrent")
+
+
+def test_a_configuration_of_endless_layers_is_refused_before_anything_is_built(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = copy_without(folder, tmp_path / "m", "nothing")
+    values = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**values, "num_hidden_layers": 1_000_000}))
+    # Even the configuration takes long to build, so that is where it would end up.
+    monkeypatch.setattr(tf.AutoConfig, "from_pretrained", None)
+
+    with pytest.raises(
+        ModelLoadError,
+        match=r"names 1,000,000 layers \(num_hidden_layers\), and no model has more than 2,000",
+    ):
+        load(path)
 
 
 @pytest.mark.slow

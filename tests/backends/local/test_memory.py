@@ -13,9 +13,9 @@ from support.models import CORPUS, GREEDY, make_model, make_tokenizer, serving, 
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Until
 from collab_backends.local.attention import Plan
-from collab_backends.local.backend import LocalModel
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.memory import RETIRED_CACHES, CacheMemory
+from collab_backends.local.model import LocalModel
 
 TOKENIZER = make_tokenizer()
 SHOTS = CORPUS[0] + CORPUS[1]

@@ -10,7 +10,8 @@ from collab.errors import ContextOverflowError, EmptyPromptError, ModelCallError
 from collab.proposals import Sampling, Until
 from collab.testing import check_backend
 from collab.units import WordUnit
-from collab_backends.local.backend import LocalModel, LocalTorch
+from collab_backends.local.backend import LocalTorch
+from collab_backends.local.model import LocalModel
 
 TOKENIZER = make_tokenizer()
 PROMPT = "So the answer is"

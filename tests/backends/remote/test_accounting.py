@@ -264,6 +264,26 @@ async def test_a_call_that_fails_for_good_is_counted() -> None:
     assert (call.prompt_tokens, call.completion_tokens, call.is_estimated) == (6, 0, True)
 
 
+@pytest.mark.parametrize("is_streamed", [True, False])
+async def test_answers_that_ended_for_an_unknown_reason_were_paid_as_their_server_says(
+    is_streamed: bool,
+) -> None:
+    async def gives_up(server: Scripted, asked: Json) -> Response:
+        usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+        whole = server.part(server.words(asked)[:3], "insufficient_system_resource", asked)
+        if asked.get("stream"):
+            return StreamingResponse(sse([whole, {"choices": [], "usage": usage}, "[DONE]"]))
+        return JSONResponse({**whole, "usage": usage})
+
+    result = await solve(*[gives_up] * 3, is_streamed=is_streamed)
+
+    (call,) = result.calls
+    # three attempts of 9 and 3
+    assert (call.outcome, call.attempts) == ("failed", 3)
+    assert (call.prompt_tokens, call.completion_tokens, call.is_estimated) == (27, 9, False)
+    assert len(call.raw_usage) == 3
+
+
 async def test_a_cancelled_call_is_counted_with_what_was_heard_of_its_answer() -> None:
     result = await solve(stuck, is_streamed=True, budget=Budget(deadline_s=0.4))
 

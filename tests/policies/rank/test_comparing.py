@@ -86,5 +86,5 @@ def test_zeros_have_no_fit() -> None:
 def test_without_tensorly_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorly.decomposition", None)
 
-    with pytest.raises(ConfigError, match=r"pip install 'collab-reasoning\[tensor\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[tensor\]'"):
         tucker_residual(of_rank(2), [2, 2, 2])
