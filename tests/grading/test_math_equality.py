@@ -1,5 +1,6 @@
 """The grader `math-verify`: equal as mathematics, and what hostile expressions come to."""
 
+import signal
 import sys
 
 import pytest
@@ -57,6 +58,19 @@ def test_a_worker_that_died_is_replaced() -> None:
 
     assert are_equal("1", "1") is None  # of the one that died, nobody can tell
     assert are_equal("1", "1") is True
+
+
+@pytest.mark.slow
+def test_a_worker_that_gets_no_time_is_replaced_and_asked_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(math_equality, "_WAIT_S", 0.0)
+    are_equal("1", "1")
+    worker = math_equality._SHARED._process
+    assert worker is not None
+    worker.send_signal(signal.SIGSTOP)
+
+    assert are_equal("2x+3", "2(x+3)", limit_s=5.0) is False
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
