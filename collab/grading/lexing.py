@@ -71,6 +71,7 @@ class Token(NamedTuple):
         start: Where it begins.
         has_gap: White space, or punctuation, stands before it.
         value: Of a numeral or a vulgar fraction.
+        is_labelled: A colon stands before it.
     """
 
     kind: Kind
@@ -78,6 +79,7 @@ class Token(NamedTuple):
     start: int
     has_gap: bool
     value: Fraction | None = None
+    is_labelled: bool = False
 
     @property
     def end(self) -> int:
@@ -115,6 +117,7 @@ class _Lexer:
         self._text = text
         self._found: list[Token] = []
         self._has_gap = True
+        self._has_colon = False
         self._depth = 0  # of brackets, where a comma parts numbers
 
     def run(self) -> list[Token]:
@@ -148,8 +151,8 @@ class _Lexer:
         return found.end()
 
     def _add(self, kind: Kind, text: str, start: int, value: Fraction | None = None) -> None:
-        self._found.append(Token(kind, text, start, self._has_gap, value))
-        self._has_gap = False
+        self._found.append(Token(kind, text, start, self._has_gap, value, self._has_colon))
+        self._has_gap = self._has_colon = False
 
     def _take_numeral(self, found: "re.Match[str]") -> int:
         text, start = found.group(), found.start()
@@ -211,6 +214,7 @@ class _Lexer:
     def _take_mark(self, found: "re.Match[str]", *, is_quiet: bool) -> None:
         if is_quiet:
             self._has_gap = True
+            self._has_colon = self._has_colon or found.group() == ":"
         else:
             self._add("unreadable", found.group(), found.start())
 

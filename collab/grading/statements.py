@@ -149,7 +149,9 @@ def _contradicts(found: Sequence[Token], sides: Sequence[Side]) -> bool:
     """Whether two whole numbers are said to be equal that are not: `5 = 4`."""
     if not any(token.text in ("=", ":=") for token in found):
         return False
-    values = {side.reading.value for side in sides if isinstance(side.reading, Number)}
+    bare = [side for side in sides if isinstance(side.reading, Number)]
+    bare = [side for side in bare if not side.has_unit and not side.has_lead]  # not `1 km = 1000 m`
+    values = {side.reading.value for side in bare if isinstance(side.reading, Number)}
     return len(values) > 1 and all(value.denominator == 1 for value in values)
 
 

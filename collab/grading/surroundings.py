@@ -19,7 +19,9 @@ _BEFORE_LISTED = (
     "collected picks picked plants planted wins won finds found leaves keeps kept contains "
     "contain holds hold becomes become remains remain charges charged produces produced yields "
     "yield drops requires require worked works lasts completes completed counts counted carries "
-    "gained lost "
+    "gained lost started start starts did does do slept sleep sleeps traveled travels travelled "
+    "travel raises raised covers covered covering adds added taking another additional next first "
+    "last extra ended ends lays laid fills filled sends sent reaches reached "
     # what names or introduces a result
     "answer result total totals sum value price profit amount number count age length width "
     "height area volume distance time speed average mean median difference product probability "
@@ -84,7 +86,6 @@ _NUMBER_WORDS_LISTED = (
     "eighty ninety hundred thousand million half quarter"
 )
 NUMBER_WORDS = frozenset(_NUMBER_WORDS_LISTED.split())
-_APART = 3  # characters between a label and its number, `Total: $5`
 
 
 def is_led_in(before: Sequence[Token], number: Token, *, is_enclosed: bool = False) -> bool:
@@ -103,7 +104,7 @@ def is_led_in(before: Sequence[Token], number: Token, *, is_enclosed: bool = Fal
     if _DENIALS & {*names} or any(_is_harmful(names, place) for place in range(len(names))):
         return False
     last = before[-1]
-    if last.is_eastern or number.start - last.end > _APART:
+    if last.is_eastern or number.is_labelled:
         return True
     if is_enclosed and NUMBER_WORDS & {*names}:
         return True
