@@ -31,7 +31,7 @@ async def test_transformers_serve_continues_texts_and_gives_no_probabilities(ser
 
     assert (observed.mode, observed.top_logprobs, observed.is_lenient) == ("text", 0, False)
     assert "token ids are not taken as a prompt" in observed.notes
-    assert "the server lists no models; whether it has it is not known" in observed.notes
+    assert "no log-probabilities are given" in observed.notes
 
 
 async def test_texts_through_transformers_serve_equal_the_local_engines(serve: Serve) -> None:
