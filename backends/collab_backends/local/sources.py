@@ -7,6 +7,7 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from collab.errors import ModelLoadError
+from collab_backends.local.gguf_files import read_gguf
 
 _LAB_PREFIX = "lab/"
 
@@ -34,17 +35,9 @@ def resolve(reference: str, files: tuple[str, ...] = _MODEL_FILES, kind: str = "
             if (Path(folder) / name / "config.json").is_file():
                 return str(Path(folder) / name)
         raise ModelLoadError(f"the shipped lab has no model {name!r}")
-    looks_like_path = reference.startswith((".", "/", "~")) or reference.endswith(".gguf")
-    looks_like_path = looks_like_path or Path(reference).exists()
-    if not looks_like_path:
+    if not reference.startswith((".", "/", "~")) and not Path(reference).exists():
         return reference
     folder_path = Path(reference).expanduser()
-    if folder_path.suffix == ".gguf":
-        raise ModelLoadError(
-            f"{reference!r} is a GGUF file, which the local backend does not read; serve it with "
-            f"`llama-server -m {reference} --port 8080` and use the backend `openai` with "
-            "base_url http://127.0.0.1:8080/v1"
-        )
     if not folder_path.is_dir():
         raise ModelLoadError(f"there is no {kind} folder {reference!r}")
     if not any((folder_path / name).is_file() for name in files):
@@ -52,6 +45,26 @@ def resolve(reference: str, files: tuple[str, ...] = _MODEL_FILES, kind: str = "
             f"{reference!r} is no {kind} folder: it has no {' and no '.join(files)}"
         )
     return str(folder_path)
+
+
+def find_gguf(reference: str, files: tuple[str, ...] = _MODEL_FILES) -> Path | None:
+    """Return the GGUF file that is meant: itself, or the only one in a folder without `files`.
+
+    Raises:
+        ModelLoadError: There is no such file, or the folder holds several.
+    """
+    path = Path(reference).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ModelLoadError(f"there is no GGUF file {reference!r}")
+        return path
+    if not path.is_dir() or any((path / name).is_file() for name in files):
+        return None
+    found = sorted(path.glob("*.gguf"))
+    if len(found) > 1:
+        names = ", ".join(one.name for one in found)
+        raise ModelLoadError(f"{reference!r} holds {len(found)} GGUF files; name one of {names}")
+    return found[0] if found else None
 
 
 def from_pretrained(loader: Any, place: str, reference: str, part: str, **options: object) -> Any:
@@ -68,18 +81,25 @@ def from_pretrained(loader: Any, place: str, reference: str, part: str, **option
 
 
 def load_tokenizer(reference: str) -> PreTrainedTokenizerFast:
-    """Load a tokenizer alone.
+    """Load a tokenizer alone: from a folder, the hub, or a GGUF file.
 
     Raises:
         ModelLoadError: There is none, or it cannot be loaded.
     """
-    place = Path(resolve(reference, _TOKENIZER_FILES, "tokenizer"))
-    is_bare = (place / "tokenizer.json").is_file() and not (
-        place / "tokenizer_config.json"
-    ).exists()
-    # With nothing else beside it, transformers cannot know the tokenizer's class.
-    loader = PreTrainedTokenizerFast if is_bare else AutoTokenizer
-    tokenizer: PreTrainedTokenizerFast = from_pretrained(loader, str(place), reference, "tokenizer")
+    tokenizer: PreTrainedTokenizerFast
+    if gguf := find_gguf(reference, _TOKENIZER_FILES):
+        read_gguf(gguf)  # says what is wrong with the file, if anything is
+        tokenizer = from_pretrained(
+            AutoTokenizer, str(gguf.parent), reference, "tokenizer", gguf_file=gguf.name
+        )
+    else:
+        place = Path(resolve(reference, _TOKENIZER_FILES, "tokenizer"))
+        is_bare = (place / "tokenizer.json").is_file() and not (
+            place / "tokenizer_config.json"
+        ).exists()
+        # With nothing else beside it, transformers cannot know the tokenizer's class.
+        loader = PreTrainedTokenizerFast if is_bare else AutoTokenizer
+        tokenizer = from_pretrained(loader, str(place), reference, "tokenizer")
     # Without tokenizer files transformers makes an empty one, and says nothing.
     if not tokenizer("a", add_special_tokens=False)["input_ids"]:
         raise ModelLoadError(f"cannot load the tokenizer of {reference!r}: it has no vocabulary")
