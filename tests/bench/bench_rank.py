@@ -66,7 +66,7 @@ def _open_both(
     asked = observations(OPTIONS)
     delimiters = local.engine.hidden.observer(asked[0]).ids
     assert delimiters, "the lab's tokenizer has a blank line"
-    (task,) = tasks(local.engine._model, 1, 1, 1)
+    (task,) = tasks(local.engine.passes.model, 1, 1, 1)
     last = min(delimiters) if ends_with_delimiter else max(delimiters) + 1
     ids = (*task.ids, last)
     return open_session(local, ids, NO_SIGNALS), open_session(local, ids, Signals(0, False, asked))

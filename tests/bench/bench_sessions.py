@@ -18,6 +18,7 @@ from collab_backends.local.cache import SequenceCache
 from collab_backends.local.engine import Engine
 from collab_backends.local.jobs import Job
 from collab_backends.local.model import LocalModel
+from collab_backends.local.packed import PackedPasses
 from collab_backends.local.prefill_jobs import JudgeJob
 from collab_backends.local.scheduler import Share
 from collab_backends.local.session import LocalSession
@@ -72,7 +73,7 @@ async def _workload_ratio(local: LocalModel) -> float:
 
 
 async def _workload(local: LocalModel, *, is_forgetful: bool) -> None:
-    model = local.engine._model
+    model = local.engine.passes.model
     todo = tasks(model, SESSIONS, 1, 1)
     question = _random_ids(model, QUESTION)
 
@@ -101,7 +102,7 @@ async def _ask(session: LocalSession, question: Sequence[int]) -> None:
 
 
 async def _fork_ratio(local: LocalModel) -> float:
-    model = local.engine._model
+    model = local.engine.passes.model
     session = open_session(local, _random_ids(model, PREFIX))
     await session.generate(Until(1), GREEDY)
     question = _random_ids(model, JUDGED)
@@ -125,8 +126,8 @@ async def _fork_ratio(local: LocalModel) -> float:
 # --- beside the forward pass ------------------------------------------------------------------
 
 
-class _NoForward(Engine):
-    """An engine whose jobs are done at once: what is left is the way there and back."""
+class _NoForward(PackedPasses):
+    """Passes after which all jobs are done at once: what is left is the way there and back."""
 
     def _forward(self, shares: Sequence[Share]) -> list[Job]:
         for share in shares:
@@ -139,7 +140,7 @@ async def _awaiting(model: PreTrainedModel) -> dict[str, float]:
     async with served(model) as local:
         pass
     plain = local.engine
-    engine = _NoForward(plain._model, plain.memory, plain.hidden)
+    engine = Engine(_NoForward(plain.passes.model, plain.hidden, plain.memory.most_tokens))
     context = list(range(2, 402))
 
     async def client() -> None:
@@ -171,7 +172,7 @@ async def _lag(local: LocalModel) -> dict[str, float]:
 
     idle = await lateness(100)
     sessions = [
-        open_session(local, task.ids) for task in tasks(local.engine._model, SESSIONS, 1, 1)
+        open_session(local, task.ids) for task in tasks(local.engine.passes.model, SESSIONS, 1, 1)
     ]
     async with anyio.create_task_group() as group:
         for session in sessions:
@@ -187,7 +188,7 @@ async def _lag(local: LocalModel) -> dict[str, float]:
 
 
 async def _overheads(local: LocalModel) -> dict[str, float]:
-    model = local.engine._model
+    model = local.engine.passes.model
     layer = int(model.config.num_hidden_layers) // 2
     width = int(model.config.hidden_size)
     observing = Signals(observations=(Observation("state", layer, Gate()),))
@@ -233,12 +234,13 @@ async def _overheads(local: LocalModel) -> dict[str, float]:
 
 
 async def _bytes_ratio(local: LocalModel) -> float:
-    config = local.engine._model.config
-    session = open_session(local, _random_ids(local.engine._model, 600))
+    config = local.engine.passes.model.config
+    session = open_session(local, _random_ids(local.engine.passes.model, 600))
     await session.generate(Until(8), GREEDY)
     predicted = (
         2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 4
     ) * session._cache.length
+    assert isinstance(session._cache, SequenceCache)
     ratio = float(session._cache.nbytes / predicted)
     session.close()
     return ratio

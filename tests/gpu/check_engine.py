@@ -153,7 +153,9 @@ async def _step_seconds(local: LocalModel, todo: Sequence[Task]) -> float:
     async with cached(local, todo) as write_each:
         for number in range(1, REPEATS + 1):
             forwards = local.engine.forwards
-            seconds = await _wall(local.engine._model, partial(write_each, 1 + number * STEPS))
+            seconds = await _wall(
+                local.engine.passes.model, partial(write_each, 1 + number * STEPS)
+            )
             times.append(seconds / (local.engine.forwards - forwards))
     return median(times)
 

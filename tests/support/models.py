@@ -14,6 +14,7 @@ from collab.signals import NO_SIGNALS, Signals
 from collab.views import View, ViewOptions
 from collab_backends.local.loading import prepare
 from collab_backends.local.model import LocalModel
+from collab_backends.local.packed import PackedPasses
 from collab_backends.local.session import LocalSession
 
 GREEDY = Sampling()
@@ -139,6 +140,13 @@ async def serving(
     served = LocalModel("tiny", loaded, chunk_tokens=chunk_tokens)
     async with served.serving():
         yield served
+
+
+def packed(model: LocalModel) -> PackedPasses:
+    """Return the passes of a model that computes packed rows."""
+    passes = model.engine.passes
+    assert isinstance(passes, PackedPasses)
+    return passes
 
 
 @asynccontextmanager

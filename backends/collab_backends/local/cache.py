@@ -1,6 +1,8 @@
 """The KV cache of one live text: tensors per layer, cut and copied by length."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 
@@ -9,34 +11,74 @@ _SPARE = 32
 """A cache takes room for a 32nd more than it needs, in grains of 16 tokens."""
 
 
-class SequenceCache:
-    """Keys and values of the first tokens of one text, and which tokens these are.
+class TextCache(ABC):
+    """What a model computed for the first tokens of one text, and which tokens these are.
 
     A text is named by its cache keys, one number for each token: the token's id, and above it what
     else changed its entry, see `collab_backends.local.steering`. Whatever happened to the text
     meanwhile, the entries that still hold are those of the common prefix.
 
-    Shapes are taken from the first write of each layer, so every attention layout works whose
-    keys and values are `(H, T, D)`. What lies behind `length` is never read.
-
     Attributes:
-        tokens: The cache keys of the tokens with entries in every layer.
-        capacity: Tokens it has memory for, or is allowed to take memory for.
+        tokens: The cache keys of the tokens with valid entries.
         is_busy: Whether a job works on it, so that it cannot be dropped.
         last_claim: The number of its last use.
     """
 
     def __init__(self) -> None:
         self.tokens: list[int] = []
-        self.capacity = 0
         self.is_busy = False
         self.last_claim = 0
-        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @property
     def length(self) -> int:
         """Tokens with valid entries in every layer."""
         return len(self.tokens)
+
+    @property
+    @abstractmethod
+    def capacity(self) -> int:
+        """Tokens it has memory for, or may take memory for."""
+
+    def advance(self, tokens: Sequence[int]) -> None:
+        """Count the entries of `tokens`, written to all layers, as valid."""
+        self.tokens += tokens
+
+    def truncate(self, length: int) -> None:
+        """Forget entries from `length` on; a cache that cannot be cut forgets more."""
+        del self.tokens[length:]
+
+    @abstractmethod
+    def take_prefix(self, donor: Self, tokens: Sequence[int]) -> None:
+        """Take over the donor's entries of `tokens`, or as many of them as it can.
+
+        A donor that was cleared in the meantime gives none.
+        """
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Release all memory."""
+
+
+class SequenceCache(TextCache):
+    """Keys and values in one stretch of memory per layer.
+
+    Shapes are taken from the first write of each layer, so every attention layout works whose
+    keys and values are `(H, T, D)`. Entries after `length` are never read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._capacity = 0
+        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @property
+    def capacity(self) -> int:
+        """Tokens it has memory for, or may take memory for."""
+        return self._capacity
+
+    def allow(self, capacity: int) -> None:
+        """Let it take memory for so many tokens."""
+        self._capacity = capacity
 
     @property
     def nbytes(self) -> int:
@@ -69,15 +111,7 @@ class SequenceCache:
         all_values[:, start:end] = values
         return all_keys[:, :end], all_values[:, :end]
 
-    def advance(self, tokens: Sequence[int]) -> None:
-        """Count the entries of `tokens`, written to all layers, as valid."""
-        self.tokens += tokens
-
-    def truncate(self, length: int) -> None:
-        """Forget entries from `length` on."""
-        del self.tokens[length:]
-
-    def take_prefix(self, donor: "SequenceCache", tokens: Sequence[int]) -> None:
+    def take_prefix(self, donor: Self, tokens: Sequence[int]) -> None:
         """Become a copy of the donor's entries of `tokens`, with room for `capacity`.
 
         A donor that was cleared meanwhile gives nothing.
@@ -93,7 +127,7 @@ class SequenceCache:
         """Release all memory."""
         self._layers.clear()
         self.tokens.clear()
-        self.capacity = 0
+        self._capacity = 0
 
     def _copied(self, held: torch.Tensor, length: int) -> torch.Tensor:
         copy = held.new_empty(held.shape[0], max(self.capacity, length), held.shape[2])
@@ -107,7 +141,7 @@ class SequenceCache:
         values: torch.Tensor,
         end: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        self.capacity = max(self.capacity, rounded_capacity(end))
+        self._capacity = max(self._capacity, rounded_capacity(end))
         grown = (
             keys.new_empty(keys.shape[0], self.capacity, keys.shape[2]),
             values.new_empty(values.shape[0], self.capacity, values.shape[2]),

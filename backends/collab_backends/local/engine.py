@@ -10,17 +10,13 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import torch
-from transformers import PreTrainedModel
 
 from collab.errors import ModelCallError
-from collab.observability import log_event
-from collab_backends.local.attention import Piece, Plan
 from collab_backends.local.jobs import Job
-from collab_backends.local.memory import CacheMemory
-from collab_backends.local.scheduler import Scheduler, Share
-from collab_backends.local.signals import Reading, Rows
-from collab_backends.local.steering import HiddenStates, Observer, token_id
-from collab_backends.local.turns import turns_of
+from collab_backends.local.memory import Memory
+from collab_backends.local.passes import Passes
+from collab_backends.local.scheduler import Scheduler
+from collab_backends.local.steering import HiddenStates
 
 _TURNS = 5
 """Turns of the event loop that the thread waits after handing over results, so that the
@@ -37,36 +33,17 @@ class Engine:
     engine's thread. A job joins the others at the next step and leaves when it is done.
 
     Args:
-        model: A model whose attention is ours, see `loading.prepare`.
-        memory: Where room for caches comes from.
-        hidden: The hooks on its hidden states.
+        passes: How it computes.
         chunk_tokens: Context tokens of one pass.
         threads: CPU threads of one pass; torch's own by default.
-
-    Attributes:
-        prefilled: Context tokens computed since the start.
-        decoded: Positions read for a result: tokens decoded and labels judged.
-        forwards: Forward passes.
     """
 
     def __init__(
-        self,
-        model: PreTrainedModel,
-        memory: CacheMemory,
-        hidden: HiddenStates,
-        *,
-        chunk_tokens: int = 512,
-        threads: int | None = None,
+        self, passes: Passes, *, chunk_tokens: int = 512, threads: int | None = None
     ) -> None:
-        self.memory = memory
-        self.hidden = hidden
-        self.prefilled = 0
-        self.decoded = 0
-        self.forwards = 0
-        self._model = model
-        self._turns = turns_of(model)
+        self._passes = passes
         self._threads = threads
-        self._scheduler = Scheduler(memory, chunk_tokens)
+        self._scheduler = Scheduler(passes.memory, chunk_tokens)
         self._arrived: deque[Job] = deque()
         # The number of the turn that the event loop has had; 0: there is something to do.
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -76,6 +53,36 @@ class Engine:
         self._is_closing = False
         self._soon: Callable[..., object] = _not_serving
         self._next_turn: Callable[..., object] = _not_serving
+
+    @property
+    def passes(self) -> Passes:
+        """How it computes."""
+        return self._passes
+
+    @property
+    def memory(self) -> Memory[Any]:
+        """Where room for caches comes from."""
+        return self._passes.memory
+
+    @property
+    def hidden(self) -> HiddenStates:
+        """The hooks on the model's hidden states."""
+        return self._passes.hidden
+
+    @property
+    def prefilled(self) -> int:
+        """Context tokens computed since the start."""
+        return self._passes.prefilled
+
+    @property
+    def decoded(self) -> int:
+        """Positions read for a result since the start: tokens decoded and labels judged."""
+        return self._passes.decoded
+
+    @property
+    def forwards(self) -> int:
+        """Forward passes since the start."""
+        return self._passes.forwards
 
     # --- on the event loop ------------------------------------------------------------------
 
@@ -113,8 +120,7 @@ class Engine:
         finally:
             self._is_closing = True
             self._fail_rest()
-            self.hidden.close()
-            self.memory.clear()
+            self._passes.close()
 
     def close(self) -> None:
         """Stop working after the current step; jobs that are not done fail."""
@@ -175,132 +181,7 @@ class Engine:
         """Make one forward pass for all jobs that are admitted; return the jobs done."""
         # Until they are handed over, nobody else knows of these.
         self._leaving = [*self._scheduler.take_cancelled(), *self._scheduler.take_impossible()]
-        try:
-            shares = self._scheduler.plan()
-        except Exception as error:  # noqa: BLE001  # the engine outlives it, its jobs do not
-            failed = list(self._scheduler.jobs)
-            for job in failed:
-                job.progress.fail("planning the pass", error)
-            return [*self._leaving, *failed]
-        if not shares:
-            return self._leaving
-        with self._turns:
-            return [*self._leaving, *self._forward_split(shares)]
-
-    def _forward_split(self, shares: Sequence[Share]) -> list[Job]:
-        """Make the pass; where it fails, in halves: only jobs that fail alone have failed."""
-        try:
-            return self._forward(shares)
-        except BaseException as error:  # noqa: BLE001  # also what a reduction raises to cancel
-            log_event("engine.pass_failed", jobs=len(shares), error=repr(error))
-            freed = self.memory.drop_resting() if _is_out_of_memory(error) else 0
-            if len(shares) > 1:
-                half = len(shares) // 2
-                return self._forward_split(shares[:half]) + self._forward_split(shares[half:])
-            if freed:
-                return self._forward_split(shares)
-            shares[0].job.progress.fail("the forward pass", error)
-            return [shares[0].job]
-
-    def _forward(self, shares: Sequence[Share]) -> list[Job]:
-        keys: list[int] = []
-        positions: list[int] = []
-        pieces: list[Piece] = []
-        logit_rows: list[int] = []
-        wanted: list[int] = []
-        for share in shares:
-            job, start = share.job, len(keys)
-            job.progress.note_started()
-            keys += job.pending[: share.tokens]
-            positions += range(job.cache.length, job.cache.length + share.tokens)
-            pieces.append(Piece(job.cache, start, len(keys)))
-            # Of the wanted rows, those that stand in this share.
-            left = len(job.pending) - share.tokens
-            count = min(max(job.wanted_rows - left, 0), share.tokens)
-            logit_rows += range(len(keys) - count, len(keys))
-            wanted.append(count)
-        observed = _observed_rows(shares, wanted, keys, logit_rows)
-        self.hidden.prepare(keys, logit_rows, observed)
-        logits = self._logits(keys, positions, logit_rows, Plan(tuple(pieces)))
-        self.forwards += 1
-        rows = Rows(logits, self._readings(observed))
-        done: list[Job] = []
-        start = 0
-        for share, count in zip(shares, wanted, strict=True):
-            if self._advance(share, rows, start, start + count):
-                done.append(share.job)
-            start += count
-        return done
-
-    def _advance(self, share: Share, rows: Rows, start: int, end: int) -> bool:
-        """Give a job the rows it wanted; return whether it is done."""
-        job = share.job
-        job.cache.advance(job.pending[: share.tokens])
-        job.pending = job.pending[share.tokens :]
-        of_context = min(share.tokens, len(job.context) - job.progress.cached - job.progress.fed)
-        job.progress.fed += of_context
-        self.prefilled += of_context
-        if start == end:
-            return False
-        before = job.completion_tokens
-        try:
-            for row in range(start, end):
-                rows.ensure_numbers(row)
-            is_done = job.take(rows, start, end)
-        except BaseException as error:  # noqa: BLE001  # only this job's reading of them failed
-            job.progress.fail("reading the logits", error)
-            is_done = True
-            if any(rows.is_spoilt(row) for row in range(start, end)):
-                # Its entries hold what is no number, and others may have taken them over.
-                job.cache.truncate(0)
-                self.memory.drop_resting()
-        self.decoded += job.completion_tokens - before
-        job.progress.note_result()
-        return is_done
-
-    def _logits(
-        self, keys: list[int], positions: list[int], rows: list[int], plan: Plan
-    ) -> torch.Tensor:
-        device = self._model.device
-        output = self._model(
-            input_ids=torch.tensor([[token_id(key) for key in keys]], device=device),
-            position_ids=torch.tensor([positions], device=device),
-            use_cache=False,
-            logits_to_keep=torch.tensor(rows, device=device, dtype=torch.long),
-            plan=plan,
-        )
-        logits: torch.Tensor = output.logits[0]
-        return logits
-
-    def _readings(self, observed: dict[Observer, list[int]]) -> dict[Observer, Reading]:
-        return {
-            observer: Reading(
-                {row: place for place, row in enumerate(rows)}, self.hidden.states(observer, rows)
-            )
-            for observer, rows in observed.items()
-        }
-
-
-def _observed_rows(
-    shares: Sequence[Share], wanted: Sequence[int], keys: Sequence[int], logit_rows: Sequence[int]
-) -> dict[Observer, list[int]]:
-    """Return which rows of logits each observer reads the state of."""
-    found: dict[Observer, list[int]] = {}
-    start = 0
-    for share, count in zip(shares, wanted, strict=True):
-        for observer in share.job.observers:
-            for row in range(start, start + count):
-                if observer.reads_at(token_id(keys[logit_rows[row]])):
-                    found.setdefault(observer, []).append(row)
-        start += count
-    return found
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    # On CPU torch has no type for it.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+        return [*self._leaving, *self._passes.step(self._scheduler)]
 
 
 def _not_serving(*_: object) -> Any:

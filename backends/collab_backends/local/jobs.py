@@ -15,7 +15,7 @@ from collab.errors import CollabError, ModelCallError
 from collab.proposals import Sampling, Token
 from collab.scanning import ProposalBuilder
 from collab.signals import Observed, Signals
-from collab_backends.local.cache import SequenceCache
+from collab_backends.local.cache import TextCache
 from collab_backends.local.signals import Rows, draw
 from collab_backends.local.steering import Observer, Steer
 from collab_backends.local.tokens import TextDecoder
@@ -88,16 +88,17 @@ class Job(ABC):
             wanted has to be fed.
         most_tokens: How many tokens its cache holds at the most.
         pending: Cache keys to be fed, once the job is at work.
+        left_of_context: Tokens of the context that are still to be fed, once it is at work.
     """
 
     def __init__(
         self,
-        cache: SequenceCache,
+        cache: TextCache,
         context: list[int],
         *,
         wanted_rows: int = 1,
         most_new_tokens: int = 0,
-        donor: SequenceCache | None = None,
+        donor: TextCache | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         self.cache = cache
@@ -108,7 +109,36 @@ class Job(ABC):
         self.donor = donor
         self.observers = observers
         self.pending: list[int] = []
+        self.left_of_context = 0
         self.progress = Progress()
+        self._asked_tokens = len(context)
+        self._is_begun = False
+
+    def note_cached(self, tokens: int) -> None:
+        """Take note of how many entries of the context need not be computed."""
+        self.left_of_context = len(self.context) - tokens
+        if not self._is_begun:
+            self._is_begun = True
+            self.progress.cached = tokens
+
+    def note_fed(self, tokens: int) -> int:
+        """Take note that pending tokens were fed; return how many of them were context.
+
+        What has to be computed a second time, for want of memory, is not the caller's.
+        """
+        of_context = min(tokens, self.left_of_context)
+        self.left_of_context -= of_context
+        most = self._asked_tokens - self.progress.cached
+        self.progress.fed = min(self.progress.fed + of_context, most)
+        return of_context
+
+    def begin_again(self) -> None:
+        """Wait to be started again, with the text as it is by now."""
+        self.context = [*self.cache.tokens, *self.pending]
+        # Rows that were taken are not wanted again.
+        self.wanted_rows = min(self.wanted_rows, len(self.pending))
+        self.reusable = len(self.context) - self.wanted_rows
+        self.pending = []
 
     @property
     @abstractmethod
@@ -146,11 +176,11 @@ class GenerateJob(Job):
 
     def __init__(
         self,
-        cache: SequenceCache,
+        cache: TextCache,
         context: list[int],
         writing: Writing,
         *,
-        donor: SequenceCache | None = None,
+        donor: TextCache | None = None,
     ) -> None:
         super().__init__(
             cache,

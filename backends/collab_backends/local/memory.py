@@ -1,10 +1,17 @@
 """Memory for KV caches: who may take how much, and whose entries can be taken over."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 from collab.observability import log_event
-from collab_backends.local.cache import SequenceCache, common_prefix, rounded_capacity
+from collab_backends.local.cache import (
+    SequenceCache,
+    TextCache,
+    common_prefix,
+    rounded_capacity,
+)
 
 SHARED_TOKENS = 32
 """Shortest common prefix that is worth copying from another text, or waiting for."""
@@ -13,7 +20,10 @@ RETIRED_CACHES = 8
 """Caches of closed sessions that are kept for their prefixes while there is room."""
 
 
-class CacheMemory:
+CacheT = TypeVar("CacheT", bound=TextCache)
+
+
+class Memory(ABC, Generic[CacheT]):
     """Hands out room for caches, within a bound counted in tokens.
 
     Caches at rest are dropped, the longest unused first, when a job needs their room: the tokens
@@ -27,15 +37,42 @@ class CacheMemory:
     def __init__(self, most_tokens: int) -> None:
         self.most_tokens = most_tokens
         self._lock = threading.Lock()
-        self._caches: set[SequenceCache] = set()
+        self._caches: set[CacheT] = set()
         self._claims = 0
-        self._retired: dict[SequenceCache, None] = {}
-        self._taken = 0
+        self._retired: dict[CacheT, None] = {}
+
+    @abstractmethod
+    def new_cache(self) -> CacheT:
+        """Return an empty cache, without memory."""
 
     @property
+    def is_shared(self) -> bool:
+        """Whether taking over a prefix costs no room, since both texts share its entries."""
+        return False
+
+    @property
+    @abstractmethod
     def taken(self) -> int:
         """Tokens that caches have room for now, those of closed sessions included."""
-        return self._taken
+
+    def _has_room(self, cache: CacheT, tokens: int) -> bool:
+        return cache.capacity >= tokens
+
+    @abstractmethod
+    def _lack(self, cache: CacheT, tokens: int) -> int:
+        """Return how much is missing for `cache` to grow to `tokens`, in this memory's unit."""
+
+    @abstractmethod
+    def _held(self, caches: Sequence[CacheT]) -> int:
+        """Return how much would be free if these were dropped, in this memory's unit."""
+
+    @abstractmethod
+    def _grow(self, cache: CacheT, tokens: int) -> None:
+        """Give `cache` room for `tokens`; nothing is missing for it."""
+
+    @abstractmethod
+    def _free(self, cache: CacheT) -> None:
+        """Take all room back from `cache`."""
 
     @property
     def live_caches(self) -> int:
@@ -46,33 +83,29 @@ class CacheMemory:
         """Whether a text of `tokens` could ever have room, alone."""
         return tokens <= self.most_tokens
 
-    def claim(self, cache: SequenceCache, tokens: int) -> bool:
+    def claim(self, cache: CacheT, tokens: int) -> bool:
         """Let `cache` have room for `tokens` and mark it busy; whether there is room now."""
         self._claims += 1
         cache.last_claim = self._claims
-        if cache.capacity >= tokens:
-            cache.is_busy = True
-            return True
-        with self._lock:
-            wanted = min(rounded_capacity(tokens), max(self.most_tokens, tokens))
-            if not self._make_room(wanted - cache.capacity, cache):
-                return False
-            self._taken += wanted - cache.capacity
-            cache.capacity = wanted
-            cache.is_busy = True
-            self._caches.add(cache)
-            return True
+        if not self._has_room(cache, tokens):
+            with self._lock:
+                if not self._make_room(cache, tokens):
+                    return False
+                self._grow(cache, tokens)
+                self._caches.add(cache)
+        cache.is_busy = True
+        return True
 
-    def rest(self, cache: SequenceCache) -> None:
+    def rest(self, cache: CacheT) -> None:
         """Mark a cache as no longer busy."""
         cache.is_busy = False
 
-    def release(self, cache: SequenceCache) -> None:
+    def release(self, cache: CacheT) -> None:
         """Free a cache."""
         with self._lock:
             self._drop(cache)
 
-    def retire(self, cache: SequenceCache) -> None:
+    def retire(self, cache: CacheT) -> None:
         """Keep the cache of a closed session for its prefix, as long as there is room."""
         with self._lock:
             if cache not in self._caches or cache.length < SHARED_TOKENS:
@@ -98,8 +131,8 @@ class CacheMemory:
             return freed
 
     def donor(
-        self, tokens: Sequence[int], limit: int, hint: SequenceCache | None
-    ) -> tuple[SequenceCache | None, int]:
+        self, tokens: Sequence[int], limit: int, hint: CacheT | None
+    ) -> tuple[CacheT | None, int]:
         """Return the cache that holds the longest prefix of `tokens`, and how long that is.
 
         Args:
@@ -119,26 +152,59 @@ class CacheMemory:
                             best, longest = cache, shared
             return best, longest
 
-    def _make_room(self, more: int, keep: SequenceCache) -> bool:
-        free = self.most_tokens - self._taken
-        if more <= free:
+    def _make_room(self, cache: CacheT, tokens: int) -> bool:
+        lack = self._lack(cache, tokens)
+        if lack <= 0:
             return True
-        resting = [one for one in self._caches if not one.is_busy and one is not keep]
-        if more > free + sum(cache.capacity for cache in resting):
+        resting = [one for one in self._caches if not one.is_busy and one is not cache]
+        if lack > self._held(resting):
             return False
         # Closed sessions' first, then the longest unused.
-        for cache in sorted(resting, key=lambda one: (one not in self._retired, one.last_claim)):
-            if more <= free:
-                break
-            free += cache.capacity
-            log_event("cache.dropped", tokens=cache.length)
-            self._drop(cache)
-        return True
+        for one in sorted(resting, key=lambda one: (one not in self._retired, one.last_claim)):
+            log_event("cache.dropped", tokens=one.length)
+            self._drop(one)
+            if self._lack(cache, tokens) <= 0:
+                return True
+        return False
 
-    def _drop(self, cache: SequenceCache) -> None:
+    def _drop(self, cache: CacheT) -> None:
         if cache in self._caches:
             self._caches.remove(cache)
-            self._taken -= cache.capacity
+            self._free(cache)
         self._retired.pop(cache, None)
         cache.is_busy = False
         cache.clear()
+
+
+class CacheMemory(Memory[SequenceCache]):
+    """Room for caches that each stand in one stretch of memory."""
+
+    def __init__(self, most_tokens: int) -> None:
+        super().__init__(most_tokens)
+        self._taken = 0
+
+    @property
+    def taken(self) -> int:
+        """Tokens that caches have room for now, those of closed sessions included."""
+        return self._taken
+
+    def new_cache(self) -> SequenceCache:
+        """Return an empty cache, without memory."""
+        return SequenceCache()
+
+    def _wanted(self, tokens: int) -> int:
+        return min(rounded_capacity(tokens), max(self.most_tokens, tokens))
+
+    def _lack(self, cache: SequenceCache, tokens: int) -> int:
+        return self._wanted(tokens) - cache.capacity - (self.most_tokens - self._taken)
+
+    def _held(self, caches: Sequence[SequenceCache]) -> int:
+        return sum(cache.capacity for cache in caches)
+
+    def _grow(self, cache: SequenceCache, tokens: int) -> None:
+        wanted = self._wanted(tokens)
+        self._taken += wanted - cache.capacity
+        cache.allow(wanted)
+
+    def _free(self, cache: SequenceCache) -> None:
+        self._taken -= cache.capacity

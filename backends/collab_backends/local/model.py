@@ -15,7 +15,7 @@ from collab.views import View
 from collab_backends.local.engine import Engine
 from collab_backends.local.fingerprint import fingerprint
 from collab_backends.local.loading import LoadedModel, load_model
-from collab_backends.local.memory import CacheMemory
+from collab_backends.local.packed import PackedPasses
 from collab_backends.local.seat import Seat
 from collab_backends.local.session import LocalSession
 from collab_backends.local.steering import HiddenStates
@@ -38,13 +38,9 @@ class LocalModel:
         self, name: str, loaded: LoadedModel, *, chunk_tokens: int = 512, threads: int | None = None
     ) -> None:
         codec = TextCodec(loaded.tokenizer, name)
-        self.engine = Engine(
-            loaded.model,
-            CacheMemory(loaded.cache_tokens),
-            HiddenStates(loaded.model, codec.ids_of),
-            chunk_tokens=chunk_tokens,
-            threads=threads,
-        )
+        hidden = HiddenStates(loaded.model, codec.ids_of)
+        passes = PackedPasses(loaded.model, hidden, loaded.cache_tokens)
+        self.engine = Engine(passes, chunk_tokens=chunk_tokens, threads=threads)
         self.open_sessions = 0
         self._place = f"this process, {loaded.model.device}, {loaded.model.dtype}"
         self.seat = Seat(

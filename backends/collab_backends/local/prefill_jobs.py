@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from collab_backends.local.cache import SequenceCache
+from collab_backends.local.cache import TextCache
 from collab_backends.local.jobs import Job
 from collab_backends.local.signals import Rows
 from collab_backends.local.steering import Observer
@@ -18,11 +18,11 @@ class JudgeJob(Job):
 
     def __init__(
         self,
-        cache: SequenceCache,
+        cache: TextCache,
         context: list[int],
         label_ids: Sequence[int],
         *,
-        donor: SequenceCache | None = None,
+        donor: TextCache | None = None,
     ) -> None:
         super().__init__(cache, context, donor=donor)
         self.probabilities: list[float] = []
@@ -46,11 +46,11 @@ class ObserveJob(Job):
 
     def __init__(
         self,
-        cache: SequenceCache,
+        cache: TextCache,
         context: list[int],
         observer: Observer,
         *,
-        donor: SequenceCache | None = None,
+        donor: TextCache | None = None,
     ) -> None:
         super().__init__(cache, context, donor=donor, observers=(observer,))
         self.state: Sequence[float] = ()
@@ -74,11 +74,11 @@ class ScoreJob(Job):
 
     def __init__(
         self,
-        cache: SequenceCache,
+        cache: TextCache,
         context: list[int],
         scored: Sequence[int],
         *,
-        donor: SequenceCache | None = None,
+        donor: TextCache | None = None,
     ) -> None:
         # Each scored token is predicted by the row before it.
         super().__init__(cache, context, wanted_rows=len(scored), donor=donor)

@@ -2,12 +2,16 @@
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 from collab.errors import ContextOverflowError
 from collab.observability import log_event
-from collab_backends.local.cache import SequenceCache, common_prefix
+from collab_backends.local.cache import TextCache, common_prefix
 from collab_backends.local.jobs import Job
-from collab_backends.local.memory import SHARED_TOKENS, CacheMemory
+from collab_backends.local.memory import SHARED_TOKENS, Memory
+
+AHEAD_TOKENS = 64
+"""Room that a text which decodes takes at once, so that it need not ask before every token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,31 +23,35 @@ class Share:
 
 
 class Scheduler:
-    """Admits jobs while there is memory for them, first come, first served.
+    """Admits jobs while there is memory for their texts, first come, first served.
 
     Every pass holds one token of each job that decodes, and pieces of contexts, oldest
     first, up to a number of tokens: a long prompt delays the others by one such chunk at a time.
+
+    A text takes room as it grows. Where there is none left, the youngest text waits until there is
+    some again, and is then computed anew: its tokens are the truth.
 
     Args:
         memory: Where room for caches comes from.
         chunk_tokens: Context tokens of one pass, over all jobs.
     """
 
-    def __init__(self, memory: CacheMemory, chunk_tokens: int) -> None:
+    def __init__(self, memory: Memory[Any], chunk_tokens: int) -> None:
         self._memory = memory
         self._chunk_tokens = chunk_tokens
         self._waiting: deque[Job] = deque()
         self._active: list[Job] = []
+        self._failed: list[Job] = []
 
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to do."""
-        return not self._waiting and not self._active
+        return not self._waiting and not self._active and not self._failed
 
     @property
     def jobs(self) -> tuple[Job, ...]:
         """All jobs that are not done."""
-        return (*self._active, *self._waiting)
+        return (*self._active, *self._waiting, *self._failed)
 
     def add(self, job: Job) -> None:
         """Take a new job."""
@@ -65,30 +73,58 @@ class Scheduler:
             self.remove(gone)
         return gone
 
-    def plan(self) -> list[Share]:
-        """Return the next pass; empty if there is nothing to do, or no room for anybody."""
-        self._admit()
-        shares = [Share(job, 1) for job in self._active if len(job.pending) == 1]
-        room = self._chunk_tokens
-        for job in self._active:
-            if len(job.pending) > 1 and room > 0:
-                shares.append(Share(job, min(len(job.pending), room)))
-                room -= shares[-1].tokens
-        return shares
-
     def take_impossible(self) -> list[Job]:
-        """Let go of waiting jobs that could not run even alone, and return them, failed."""
-        gone = [job for job in self._waiting if not self._memory.fits(job.most_tokens)]
+        """Let go of jobs whose texts could not even have room alone, and return them, failed."""
+        gone = [job for job in self._waiting if not self._memory.fits(len(job.context))]
+        gone += self._failed
+        self._failed = []
         for job in gone:
+            tokens = max(len(job.context), job.cache.length + 1)
             job.progress.error = ContextOverflowError(
-                f"a text of {job.most_tokens:,} tokens needs more memory than all caches may take, "
+                f"a text of {tokens:,} tokens needs more memory than all caches may take, "
                 f"{self._memory.most_tokens:,} tokens; raise cache_gib"
             )
         if gone:
             self.remove(gone)
         return gone
 
-    def _admit(self) -> None:
+    def plan(self) -> list[Share]:
+        """Return the next pass; empty if there is nothing to do, or no room for anybody."""
+        self.admit()
+        decoding: list[Share] = []
+        reading: list[Share] = []
+        room = self._chunk_tokens
+        for job in tuple(self._active):
+            tokens = 1 if len(job.pending) == 1 else min(len(job.pending), room)
+            if not tokens or not self.secure(job, job.cache.length + tokens):
+                continue
+            if len(job.pending) == 1:
+                decoding.append(Share(job, 1))
+            else:
+                room -= tokens
+                reading.append(Share(job, tokens))
+        return decoding + reading
+
+    def secure(self, job: Job, tokens: int) -> bool:
+        """Let an active job's text grow to `tokens`; whether it may, and is still active.
+
+        Younger ones give way to it; without any, it waits or, alone, has failed.
+        """
+        if job not in self._active:
+            return False
+        while not self._claim(job, tokens):
+            youngest = self._active[-1]
+            if youngest is job and len(self._active) == 1:
+                self._failed.append(job)
+                self._active.remove(job)
+                return False
+            self._defer(youngest)
+            if youngest is job:
+                return False
+        return True
+
+    def admit(self) -> None:
+        """Have waiting jobs join while there is room for their contexts."""
         still_waiting: deque[Job] = deque()
         is_full = False
         for job in self._waiting:
@@ -96,34 +132,58 @@ class Scheduler:
             # Who computes the same prefix right now is waited for: it is copied then.
             if is_full or self._is_following(job, held):
                 still_waiting.append(job)
-            elif self._memory.claim(job.cache, job.most_tokens):
-                self._start(job, held)
-            else:
+            elif not self._start(job, held):
                 is_full = True
                 still_waiting.append(job)
         self._waiting = still_waiting
 
-    def _start(self, job: Job, held: int) -> None:
-        # Claiming its room can have cost a cache at rest, so also this one, its entries.
-        held = min(held, job.cache.length)
+    def _start(self, job: Job, held: int) -> bool:
+        memory, cache = self._memory, job.cache
+        cache.truncate(held)
+        donor, shared = self._donor(job)
+        if donor is not None and memory.is_shared:
+            self._take_over(job, donor, shared)
+        if not self._claim(job, len(job.context)):
+            return False
+        if donor is not None and not memory.is_shared:
+            self._take_over(job, donor, shared)
+        job.pending = job.context[cache.length :]
+        job.note_cached(cache.length)
+        self._active.append(job)
+        return True
+
+    def _donor(self, job: Job) -> tuple[TextCache | None, int]:
+        """Return the cache that holds more of a job's context than its own, and how much."""
+        held = job.cache.length
         if job.reusable > held:
             donor, shared = self._memory.donor(job.context, job.reusable, job.donor)
-            if donor is not None and donor is not job.cache and shared > held:
-                held = self._take_over(job, donor, shared, held)
-        job.cache.truncate(held)
-        job.pending = job.context[held:]
-        job.progress.cached = held
-        self._active.append(job)
+            if donor is not job.cache and shared > held:
+                return donor, shared
+        return None, held
 
-    def _take_over(self, job: Job, donor: SequenceCache, shared: int, held: int) -> int:
-        """Have a job's cache take over a prefix; return how many entries it holds then."""
+    def _claim(self, job: Job, tokens: int) -> bool:
+        if job.cache.is_busy and job.cache.capacity >= tokens:
+            return self._memory.claim(job.cache, tokens)
+        ahead = min(tokens + AHEAD_TOKENS, job.most_tokens)
+        return self._memory.claim(job.cache, max(tokens, ahead)) or self._memory.claim(
+            job.cache, tokens
+        )
+
+    def _defer(self, job: Job) -> None:
+        """Have an active job wait until there is room for its text again."""
+        log_event("engine.deferred", tokens=job.cache.length)
+        self._active.remove(job)
+        self._memory.rest(job.cache)
+        job.begin_again()
+        self._waiting.appendleft(job)
+
+    def _take_over(self, job: Job, donor: TextCache, shared: int) -> None:
+        """Have a job's cache take over a prefix."""
         try:
             job.cache.take_prefix(donor, job.context[:shared])
         except (RuntimeError, MemoryError) as error:
             # Without memory for a copy the prefix is computed, piece by piece.
             log_event("cache.not_copied", tokens=shared, error=repr(error))
-            return held
-        return job.cache.length
 
     def _is_following(self, job: Job, held: int) -> bool:
         """Whether an active job is about to compute a prefix that this one lacks."""

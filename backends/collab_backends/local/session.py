@@ -11,7 +11,7 @@ from collab.scanning import ProposalBuilder
 from collab.seam import Meter, SessionMark
 from collab.signals import NO_SIGNALS, Observation, Signals, Steering
 from collab_backends.live_ids import IdMark, LiveIds, ensure_distinct
-from collab_backends.local.cache import SequenceCache
+from collab_backends.local.cache import TextCache
 from collab_backends.local.jobs import GenerateJob, Job, Sampler, Writing
 from collab_backends.local.prefill_jobs import JudgeJob, ObserveJob, ScoreJob
 from collab_backends.local.seat import Seat
@@ -58,8 +58,8 @@ class LocalSession:
         self._text = LiveIds(seat.codec, ids)
         self._tail: list[Token] = []
         self._tail_has_ended = False
-        self._cache = SequenceCache()
-        self._origin: SequenceCache | None = None
+        self._cache: TextCache = seat.engine.memory.new_cache()
+        self._origin: TextCache | None = None
         # From which position on which steering holds, ascending.
         self._steers: list[tuple[int, Steer | None]] = []
         self._decoder: TextDecoder | None = None
@@ -239,9 +239,9 @@ class LocalSession:
             )
 
     @contextmanager
-    def _scratch(self) -> Iterator[SequenceCache]:
+    def _scratch(self) -> Iterator[TextCache]:
         """Yield a cache for one question, which leaves no trace in the text's own."""
-        cache = SequenceCache()
+        cache: TextCache = self._seat.engine.memory.new_cache()
         try:
             yield cache
         finally:

@@ -6,7 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 import torch
-from support.models import GREEDY, make_model, make_tokenizer, serving, session
+from support.models import GREEDY, make_model, make_tokenizer, packed, serving, session
 
 from collab.errors import ModelCallError
 from collab.proposals import Until
@@ -132,7 +132,7 @@ async def test_a_long_prompt_delays_the_others_by_one_chunk_at_a_time(
     fed: list[int] = []
     decoding: list[int] = []
     async with serving(make_model(), TOKENIZER, chunk_tokens=16) as model:
-        forward = model.engine._logits
+        forward = packed(model)._logits
 
         def watched(
             ids: list[int], positions: list[int], rows: list[int], plan: Plan
@@ -141,7 +141,7 @@ async def test_a_long_prompt_delays_the_others_by_one_chunk_at_a_time(
             decoding.append(sum(piece.end - piece.start == 1 for piece in plan.pieces))
             return forward(ids, positions, rows, plan)
 
-        monkeypatch.setattr(model.engine, "_logits", watched)
+        monkeypatch.setattr(packed(model), "_logits", watched)
 
         async def ask(prompt: str) -> None:
             async with session(model, prompt) as live:

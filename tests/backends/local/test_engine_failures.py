@@ -9,14 +9,14 @@ import anyio
 import anyio.lowlevel
 import pytest
 import torch
-from support.models import CORPUS, GREEDY, make_model, make_tokenizer, serving, session
+from support.models import CORPUS, GREEDY, make_model, make_tokenizer, packed, serving, session
 
 from collab.errors import ModelCallError
 from collab.proposals import Sampling, Token, Until
 from collab_backends.local.attention import Plan
 from collab_backends.local.cache import SequenceCache
-from collab_backends.local.engine import _is_out_of_memory
 from collab_backends.local.model import LocalModel
+from collab_backends.local.passes import is_out_of_memory
 
 TOKENIZER = make_tokenizer()
 
@@ -37,7 +37,7 @@ async def test_a_failing_pass_is_a_typed_error_and_the_engine_goes_on(
 
         async with session(model) as live:
             with monkeypatch.context() as patch:
-                patch.setattr(model.engine, "_logits", fail)
+                patch.setattr(packed(model), "_logits", fail)
                 with pytest.raises(
                     ModelCallError, match="the forward pass failed: RuntimeError: out of memory"
                 ):
@@ -53,7 +53,7 @@ async def test_a_pass_that_fails_with_all_fails_only_those_that_fail_alone(
     texts: list[str] = []
     async with serving(make_model(), TOKENIZER) as model:
         expected = await write(model, 20)
-        forward = model.engine._logits
+        forward = packed(model)._logits
 
         def fail_for_the_longest(
             ids: list[int], positions: list[int], rows: list[int], plan: Plan
@@ -62,7 +62,7 @@ async def test_a_pass_that_fails_with_all_fails_only_those_that_fail_alone(
                 raise RuntimeError("too long, says the test")
             return forward(ids, positions, rows, plan)
 
-        monkeypatch.setattr(model.engine, "_logits", fail_for_the_longest)
+        monkeypatch.setattr(packed(model), "_logits", fail_for_the_longest)
 
         async def neighbour() -> None:
             texts.append(await write(model, 20))
@@ -113,7 +113,7 @@ async def test_logits_that_are_no_numbers_fail_only_their_own_text(
 ) -> None:
     async with serving(make_model(), TOKENIZER) as model:
         expected = await write(model, 20)
-        forward = model.engine._logits
+        forward = packed(model)._logits
 
         def spoil_the_longest(
             ids: list[int], positions: list[int], rows: list[int], plan: Plan
@@ -122,7 +122,7 @@ async def test_logits_that_are_no_numbers_fail_only_their_own_text(
             logits[[positions[row] > 30 for row in rows]] = torch.nan
             return logits
 
-        monkeypatch.setattr(model.engine, "_logits", spoil_the_longest)
+        monkeypatch.setattr(packed(model), "_logits", spoil_the_longest)
 
         async def victim() -> None:
             with pytest.raises(ModelCallError, match=r"logits are not numbers \(NaN or infinity\)"):
@@ -140,12 +140,12 @@ async def test_a_batch_that_does_not_fit_the_memory_is_halved_and_all_survive(
 ) -> None:
     events: list[str] = []
     monkeypatch.setattr(
-        "collab_backends.local.engine.log_event", lambda name, **_: events.append(name)
+        "collab_backends.local.passes.log_event", lambda name, **_: events.append(name)
     )
     texts: list[str] = []
     async with serving(make_model(), TOKENIZER) as model:
         expected = await write(model, 12)
-        forward = model.engine._logits
+        forward = packed(model)._logits
 
         def narrow(
             ids: list[int], positions: list[int], rows: list[int], plan: Plan
@@ -154,7 +154,7 @@ async def test_a_batch_that_does_not_fit_the_memory_is_halved_and_all_survive(
                 raise torch.OutOfMemoryError("says the test")
             return forward(ids, positions, rows, plan)
 
-        monkeypatch.setattr(model.engine, "_logits", narrow)
+        monkeypatch.setattr(packed(model), "_logits", narrow)
 
         async def one() -> None:
             texts.append(await write(model, 12))
@@ -207,13 +207,13 @@ async def test_a_plan_that_fails_fails_its_jobs_and_nobody_hangs(
 async def test_spoilt_entries_are_taken_over_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     prompt = CORPUS[1] + CORPUS[0]
     async with serving(make_model(), TOKENIZER) as model:
-        forward = model.engine._logits
+        forward = packed(model)._logits
 
         def spoil(*args: Any) -> torch.Tensor:
             return forward(*args) * torch.nan
 
         with monkeypatch.context() as patch:
-            patch.setattr(model.engine, "_logits", spoil)
+            patch.setattr(packed(model), "_logits", spoil)
             async with session(model, prompt) as live:
                 with pytest.raises(ModelCallError, match="logits are not numbers"):
                     await live.generate(Until(1), GREEDY)
@@ -242,6 +242,6 @@ def test_want_of_memory_is_recognised_on_every_device() -> None:
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**50)
 
-    assert _is_out_of_memory(raised.value)
-    assert _is_out_of_memory(torch.OutOfMemoryError())
-    assert not _is_out_of_memory(RuntimeError("size mismatch"))
+    assert is_out_of_memory(raised.value)
+    assert is_out_of_memory(torch.OutOfMemoryError())
+    assert not is_out_of_memory(RuntimeError("size mismatch"))

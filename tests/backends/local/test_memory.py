@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 import torch
-from support.models import CORPUS, GREEDY, make_model, make_tokenizer, serving, session
+from support.models import CORPUS, GREEDY, make_model, make_tokenizer, packed, serving, session
 
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Until
@@ -88,13 +88,13 @@ async def test_caches_of_closed_texts_do_not_pile_up() -> None:
 def watch_memory(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Take note of the memory taken at every pass."""
     taken: list[int] = []
-    forward = model.engine._logits
+    forward = packed(model)._logits
 
     def watched(ids: list[int], positions: list[int], rows: list[int], plan: Plan) -> torch.Tensor:
         taken.append(model.engine.memory.taken)
         return forward(ids, positions, rows, plan)
 
-    monkeypatch.setattr(model.engine, "_logits", watched)
+    monkeypatch.setattr(packed(model), "_logits", watched)
     return taken
 
 
@@ -140,18 +140,59 @@ async def test_a_text_that_could_never_fit_is_refused_and_its_neighbours_are_not
 
 
 async def test_a_text_that_could_never_fit_holds_nobody_up() -> None:
-    async with serving(make_model(), TOKENIZER, cache_tokens=450) as model:
+    async with serving(make_model(), TOKENIZER, cache_tokens=300) as model:
         async with anyio.create_task_group() as group:
             async with session(model) as long:
-                group.start_soon(long.generate, Until(400), GREEDY)
+                group.start_soon(long.generate, Until(250), GREEDY)
                 with pytest.raises(ContextOverflowError):
-                    await write(model, SHOTS, tokens=500)
+                    await write(model, SHOTS * (1 + 300 // SHOT_TOKENS), tokens=5)
                 await write(model, "So", tokens=3)
                 done = model.engine.forwards
                 group.cancel_scope.cancel()
 
     # Long before the long text was done.
     assert done < 100
+
+
+async def test_a_generous_bound_takes_no_room_before_the_text_grows() -> None:
+    async with serving(make_model(), TOKENIZER, cache_tokens=300) as model, session(model) as live:
+        proposal = await live.generate(Until(400, stop_if=lambda tokens: len(tokens) > 20), GREEDY)
+
+        assert len(proposal.tokens) == 21
+        assert model.engine.memory.taken < 120
+
+
+async def test_a_text_that_outgrows_all_memory_fails_alone_and_keeps_what_it_wrote() -> None:
+    async with serving(make_model(), TOKENIZER, cache_tokens=160) as model, session(model) as live:
+        with pytest.raises(ContextOverflowError, match=r"needs more memory .* raise cache_gib"):
+            await live.generate(Until(400), GREEDY)
+
+        assert live.meter.completion_tokens > 140
+        await write(model, "So", tokens=3)
+
+
+async def test_the_youngest_text_waits_when_room_runs_out_and_is_paid_for_once() -> None:
+    prompts = [f"{number} {CORPUS[number % 3]}" for number in range(4)]
+    async with serving(make_model(), TOKENIZER) as model:
+        expected = [await write(model, prompt, 100) for prompt in prompts]
+
+    texts: dict[int, str] = {}
+    async with serving(make_model(), TOKENIZER, cache_tokens=360) as model:
+
+        async def one(number: int) -> None:
+            async with session(model, prompts[number]) as live:
+                texts[number] = (await live.generate(Until(100), GREEDY)).text
+                assert live.meter.prompt_tokens == len(live.ids)
+                assert live.meter.completion_tokens == 100
+
+        async with anyio.create_task_group() as group:
+            for number in range(4):
+                group.start_soon(one, number)
+        once = sum(len(TOKENIZER.encode(one, add_special_tokens=False)) for one in prompts)
+
+        assert model.engine.prefilled > once
+        assert model.engine.decoded == 400
+    assert [texts[number] for number in range(4)] == expected
 
 
 def test_the_longest_unused_cache_makes_room_first() -> None:
@@ -207,7 +248,7 @@ async def test_all_memory_is_free_after_any_mix_of_ends(
 ) -> None:
     rng = random.Random(seed)
     async with serving(make_model(), TOKENIZER, cache_tokens=400, chunk_tokens=16) as model:
-        forward = model.engine._logits
+        forward = packed(model)._logits
 
         def sometimes(
             ids: list[int], positions: list[int], rows: list[int], plan: Plan
@@ -216,7 +257,7 @@ async def test_all_memory_is_free_after_any_mix_of_ends(
                 raise RuntimeError("says the test")
             return forward(ids, positions, rows, plan)
 
-        monkeypatch.setattr(model.engine, "_logits", sometimes)
+        monkeypatch.setattr(packed(model), "_logits", sometimes)
 
         async def tolerant(number: int) -> None:
             with suppress(ModelCallError, ContextOverflowError):
