@@ -25,7 +25,10 @@ for _name in ("torch", "transformers", "safetensors"):
 class LocalTorch(Backend):
     """A model folder or hub id, run by torch and transformers in this process."""
 
-    model: str = Field(description="Folder, hub id, or `lab/generator`, `lab/mentor`.")
+    model: str = Field(description="Folder, GGUF file, hub id, or `lab/generator`, `lab/mentor`.")
+    tokenizer: str | None = Field(
+        default=None, description="Folder, GGUF file or hub id, if it is not with the model."
+    )
     name: str = Field(default="", description="Name in ledgers; the model's own by default.")
     device: str = Field(default="auto", description="`auto` is cuda where there is one, else cpu.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -41,9 +44,15 @@ class LocalTorch(Backend):
     cache_gib: float | None = Field(
         default=None, gt=0, description="Memory for KV caches; half of what is free by default."
     )
-    device_map: str | None = Field(
+    device_map: str | dict[str, str | int] | None = Field(
         default=None,
-        description="Instead of one device: `auto` spreads the model over all; needs accelerate.",
+        description="Instead of one device: `auto` spreads the model over all, or by part; needs "
+        "accelerate.",
+    )
+    engine: Literal["auto", "generic"] = Field(
+        default="auto",
+        description="`generic` computes one text after another with the model's own attention "
+        "and cache: slow, for models that cannot share passes.",
     )
 
     @asynccontextmanager
@@ -55,9 +64,13 @@ class LocalTorch(Backend):
             self.model,
             self.device,
             self.dtype,
-            self.max_context_tokens,
-            device_map=self.device_map,
-            cache_gib=self.cache_gib,
+            local.LoadOptions(
+                max_context_tokens=self.max_context_tokens,
+                device_map=self.device_map,
+                cache_gib=self.cache_gib,
+                tokenizer=self.tokenizer,
+                engine=self.engine,
+            ),
         )
         loaded = await anyio.to_thread.run_sync(load)
         model = local.LocalModel(

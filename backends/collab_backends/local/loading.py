@@ -1,36 +1,51 @@
-"""Loading a model folder or hub id, and refusing what the engine would run wrongly."""
+"""Loading a model and making it ready for an engine."""
 
-import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
-from transformers.utils import logging
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from collab.errors import ModelLoadError
 from collab_backends.local.attention import BACKEND_NAME
+from collab_backends.local.checkpoints import load_weights, open_checkpoint
+from collab_backends.local.free_memory import free_memory
+from collab_backends.local.placement import find_device, layer_shares
 from collab_backends.local.probe import probe
-from collab_backends.local.sources import from_pretrained, load_tokenizer, resolve
+from collab_backends.local.quantised import ensure_quantisation_runs
+from collab_backends.local.refusals import (
+    INSTEAD,
+    refuse_encoder,
+    refuse_unsupported,
+    refuse_unsupported_modules,
+)
+from collab_backends.local.sources import load_tokenizer
+from collab_backends.local.steering import blocks_of
 
 _FREE_SHARE = 0.5
 """Share of the free memory that caches may take: activations and other models need some too."""
 
-_MOST_LAYERS = 2_000
-"""More than any model has; building them takes memory and time before anything is found wrong."""
+EngineName = Literal["auto", "generic"]
 
-_LAYER_COUNTS = frozenset({"num_hidden_layers", "num_layers", "n_layer", "n_layers"})
-_KNOWN_LAYERS = frozenset({"full_attention", "sliding_attention"})
-_BATCH_DEPENDENT_ROPE = frozenset({"dynamic", "longrope"})
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How to load a model.
+
+    Attributes:
+        max_context_tokens: Bound on the context, if smaller than the model's own.
+        device_map: How to spread the model over several devices, such as `auto`, instead of
+            putting it on one.
+        cache_gib: Memory for caches; by default half of what is free.
+        tokenizer: Where the tokenizer is, if not with the model.
+        engine: How it will be computed.
+    """
+
+    max_context_tokens: int | None = None
+    device_map: str | dict[str, str | int] | None = None
+    cache_gib: float | None = None
+    tokenizer: str | None = None
+    engine: EngineName = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +61,7 @@ class LoadedModel:
         embedding_rows: Ids from here on cannot be fed.
         token_bytes: Memory of one token in a KV cache, as measured.
         cache_tokens: Tokens that all caches together may hold.
+        notes: What is worth knowing of it.
     """
 
     model: PreTrainedModel
@@ -56,57 +72,46 @@ class LoadedModel:
     embedding_rows: int
     token_bytes: int
     cache_tokens: int
+    notes: tuple[str, ...] = ()
 
 
 def load_model(
-    reference: str,
-    device: str,
-    dtype: str,
-    max_context_tokens: int | None = None,
-    *,
-    device_map: str | None = None,
-    cache_gib: float | None = None,
+    reference: str, device: str, dtype: str, options: LoadOptions = LoadOptions()
 ) -> LoadedModel:
     """Load weights and tokenizer.
 
     Args:
-        reference: A folder, a hub id, or `lab/NAME` for a model of the shipped pair.
+        reference: A folder, a GGUF file, a hub id, or `lab/NAME` for a model of the shipped pair.
         device: A torch device, or `auto`.
         dtype: A torch dtype's name, or `auto`.
-        max_context_tokens: Bound on the context, if smaller than the model's own.
-        device_map: How to spread the model over several devices, such as `auto`, instead of
-            putting it on one; needs the package accelerate.
-        cache_gib: Memory for KV caches; by default what `free_memory` finds.
+        options: What is special about it.
 
     Raises:
         ModelLoadError: There is no such model, something is missing from it, or its
             architecture would run wrongly here.
     """
-    place = resolve(reference)
-    where = _device(device)
-    _refuse_endless(place, reference)
-    config = from_pretrained(AutoConfig, place, reference, "configuration")
-    _refuse_unsupported(config, reference)
-    tokenizer = load_tokenizer(reference)
-    with _no_progress_bars():
-        model, info = from_pretrained(
-            AutoModelForCausalLM,
-            place,
-            reference,
-            "weights",
-            dtype=_dtype(dtype, where),
-            attn_implementation=BACKEND_NAME,
-            device_map=device_map,
-            output_loading_info=True,
-        )
-    if missing := sorted(info["missing_keys"]):
-        raise ModelLoadError(
-            f"cannot load the weights of {reference!r}: {len(missing)} are missing, such as "
-            f"{missing[0]!r}; its configuration and its files do not belong together"
-        )
-    if device_map is None:
-        model = model.to(where)
-    return prepare(model, tokenizer, reference, max_context_tokens, cache_gib=cache_gib)
+    where = find_device(device)
+    checkpoint = open_checkpoint(reference)
+    refuse = refuse_encoder if options.engine == "generic" else refuse_unsupported
+    refuse(checkpoint.config, reference)
+    ensure_quantisation_runs(checkpoint.config, reference, where)
+    tokenizer = load_tokenizer(options.tokenizer or reference)
+    model, note = load_weights(
+        checkpoint,
+        where,
+        dtype,
+        device_map=options.device_map,
+        attention=None if options.engine == "generic" else BACKEND_NAME,
+    )
+    loaded = prepare(
+        model,
+        tokenizer,
+        reference,
+        options.max_context_tokens,
+        cache_gib=options.cache_gib,
+        engine=options.engine,
+    )
+    return replace(loaded, notes=(*loaded.notes, note)) if note else loaded
 
 
 def prepare(
@@ -116,26 +121,27 @@ def prepare(
     max_context_tokens: int | None = None,
     *,
     cache_gib: float | None = None,
+    engine: EngineName = "auto",
 ) -> LoadedModel:
-    """Make a model that is in memory ready for the engine; it uses our attention from now on.
+    """Make a model that is in memory ready for an engine.
+
+    With another engine than `generic`, it uses our attention from now on.
 
     Raises:
         ModelLoadError: Its architecture would run wrongly here.
     """
-    if not model._supports_attention_backend:
-        raise ModelLoadError(
-            f"{reference!r} ({type(model).__name__}) does not take attention backends from "
-            "outside and would give wrong output; use another model, or serve it remotely"
-        )
-    _refuse_unsupported(model.config, reference)
-    _refuse_unsupported_modules(model, reference)
     model.train(mode=False)
+    if engine == "generic":
+        refuse_encoder(model.config, reference)
+    else:
+        refuse_unsupported(model.config, reference)
+        refuse_unsupported_modules(model, reference)
     try:
         token_bytes = probe(model, reference)
     except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise ModelLoadError(
             f"{reference!r} ({type(model).__name__}) cannot be run by the local engine: "
-            f"{_reason(error)}; serve it remotely instead"
+            f"{_reason(error)}; {INSTEAD}"
         ) from error
     text_config = model.config.get_text_config()
     limit = int(getattr(text_config, "max_position_embeddings", 0) or 4096)
@@ -147,7 +153,7 @@ def prepare(
         vocabulary=int(text_config.vocab_size),
         embedding_rows=_embedding_rows(model),
         token_bytes=token_bytes,
-        cache_tokens=_cache_tokens(model.device, token_bytes, cache_gib),
+        cache_tokens=_cache_tokens(model, token_bytes, cache_gib),
     )
 
 
@@ -160,106 +166,14 @@ def _reason(error: Exception) -> str:
     return "its code takes no row in which several texts stand one after another"
 
 
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    was_enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            logging.enable_progress_bar()
-
-
-def _device(device: str) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise ModelLoadError(f"there is no device {device!r}; write auto, cpu or cuda:0") from error
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ModelLoadError(
-            f"there is no device {device!r}; CUDA devices here: {torch.cuda.device_count()}"
-        )
-    try:
-        torch.ones(1, device=found).item()
-    except Exception as error:  # each kind of device raises errors of its own
-        raise ModelLoadError(f"the device {device!r} cannot be used here: {error}") from error
-    return found
-
-
-def _dtype(dtype: str, device: torch.device) -> torch.dtype | str:
-    if dtype != "auto":
-        found: torch.dtype = getattr(torch, dtype)
-        return found
-    return torch.float32 if device.type == "cpu" else "auto"
-
-
-def _refuse_endless(place: str, reference: str) -> None:
-    """Refuse a folder whose configuration names more layers than could ever be built.
-
-    Even a configuration of so many takes long to make. What cannot be read is told when it is.
-    """
-    try:
-        values = json.loads(Path(place, "config.json").read_bytes())
-    except (OSError, ValueError):
-        return
-    if not isinstance(values, dict):
-        return
-    for part in (values, *(one for one in values.values() if isinstance(one, dict))):
-        for key in _LAYER_COUNTS & set(part):
-            count = part[key]
-            if isinstance(count, int) and count > _MOST_LAYERS:
-                raise ModelLoadError(
-                    f"the configuration of {reference!r} names {count:,} layers ({key}), and no "
-                    f"model has more than {_MOST_LAYERS:,}; correct its config.json"
-                )
-
-
-def _refuse_unsupported(config: PretrainedConfig, reference: str) -> None:
-    """Refuse by name what would run and give wrong output without an error."""
-    text_config = config.get_text_config()
-    layers = set(getattr(text_config, "layer_types", None) or ()) - _KNOWN_LAYERS
-    if layers:
-        raise ModelLoadError(
-            f"{reference!r} has layers of type {', '.join(sorted(layers))}; the local backend "
-            "runs full and sliding attention only. Serve it remotely instead"
-        )
-    if getattr(config, "is_encoder_decoder", False):
-        raise ModelLoadError(f"{reference!r} is an encoder-decoder; a decoder-only model is needed")
-    rope = getattr(text_config, "rope_parameters", None) or {}
-    parts = [rope] if "rope_type" in rope else [p for p in rope.values() if isinstance(p, dict)]
-    # With a fixed `alpha`, positions are stretched by the same for every text; whether the model's
-    # code knows that, its modules say.
-    _refuse_ropes({part.get("rope_type") for part in parts if not part.get("alpha")}, reference)
-
-
-def _refuse_unsupported_modules(model: PreTrainedModel, reference: str) -> None:
-    """Refuse what only the loaded modules tell."""
-    for module in model.modules():
-        kind = getattr(module, "rope_type", None)
-        _refuse_ropes(set(kind.values()) if isinstance(kind, dict) else {kind}, reference)
-
-
-def _refuse_ropes(kinds: set[object], reference: str) -> None:
-    if bad := kinds & _BATCH_DEPENDENT_ROPE:
-        raise ModelLoadError(
-            f"{reference!r} scales positions by the longest text of the batch "
-            f"({', '.join(sorted(map(str, bad)))}); the local backend cannot share its passes"
-        )
-
-
-def _cache_tokens(device: torch.device, token_bytes: int, cache_gib: float | None) -> int:
-    memory = int(cache_gib * 2**30) if cache_gib else int(_FREE_SHARE * free_memory(device))
-    return max(memory // max(token_bytes, 1), 1)
-
-
-def free_memory(device: torch.device) -> int:
-    """Return the bytes that are free on a device now: its own, or of the machine."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def _cache_tokens(model: PreTrainedModel, token_bytes: int, cache_gib: float | None) -> int:
+    """Return how many tokens fit, on the device where the fewest do."""
+    if cache_gib:
+        return max(int(cache_gib * 2**30) // max(token_bytes, 1), 1)
+    return min(
+        max(int(_FREE_SHARE * free_memory(device) / max(token_bytes * share, 1)), 1)
+        for device, share in layer_shares(model, blocks_of(model)).items()
+    )
 
 
 def _embedding_rows(model: PreTrainedModel) -> int:

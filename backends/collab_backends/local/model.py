@@ -14,15 +14,16 @@ from collab.signals import NO_SIGNALS, Signals
 from collab.views import View
 from collab_backends.local.engine import Engine
 from collab_backends.local.fingerprint import fingerprint
-from collab_backends.local.loading import LoadedModel, load_model
+from collab_backends.local.loading import LoadedModel, LoadOptions, load_model
 from collab_backends.local.packed import PackedPasses
+from collab_backends.local.placement import described
 from collab_backends.local.seat import Seat
 from collab_backends.local.session import LocalSession
 from collab_backends.local.steering import HiddenStates
 from collab_backends.local.tokens import TextCodec
 from collab_backends.templates import check_template
 
-__all__ = ["LocalModel", "load_model"]
+__all__ = ["LoadOptions", "LocalModel", "load_model"]
 
 
 class LocalModel:
@@ -42,7 +43,8 @@ class LocalModel:
         passes = PackedPasses(loaded.model, hidden, loaded.cache_tokens)
         self.engine = Engine(passes, chunk_tokens=chunk_tokens, threads=threads)
         self.open_sessions = 0
-        self._place = f"this process, {loaded.model.device}, {loaded.model.dtype}"
+        self._place = f"this process, {described(loaded.model)}, {loaded.model.dtype}"
+        self._notes = loaded.notes
         self.seat = Seat(
             name=name,
             engine=self.engine,
@@ -118,6 +120,7 @@ class LocalModel:
             served_by="transformers",
             tokenizer=self.seat.codec.fingerprint,
             template=check_template(self.seat.codec, view),
+            notes=self._notes,
         )
 
     def prompt_tokens(self, view: View) -> int:

@@ -10,6 +10,7 @@ from collab_backends.local.cache import SequenceCache
 from collab_backends.local.jobs import Job
 from collab_backends.local.memory import CacheMemory
 from collab_backends.local.passes import Passes, begin, observed_rows, readings, wanted_rows
+from collab_backends.local.placement import input_device, kept_rows
 from collab_backends.local.scheduler import Share
 from collab_backends.local.signals import Rows
 from collab_backends.local.steering import HiddenStates, token_id
@@ -52,12 +53,12 @@ class PackedPasses(Passes):
     def _logits(
         self, keys: list[int], positions: list[int], rows: list[int], plan: Plan
     ) -> torch.Tensor:
-        device = self.model.device
+        device = input_device(self.model)
         output = self.model(
             input_ids=torch.tensor([[token_id(key) for key in keys]], device=device),
             position_ids=torch.tensor([positions], device=device),
             use_cache=False,
-            logits_to_keep=torch.tensor(rows, device=device, dtype=torch.long),
+            logits_to_keep=kept_rows(self.model, rows),
             plan=plan,
         )
         logits: torch.Tensor = output.logits[0]

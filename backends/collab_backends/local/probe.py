@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from collab.errors import ModelLoadError
 from collab_backends.local.attention import BACKEND_NAME, Piece, Plan
 from collab_backends.local.cache import SequenceCache
+from collab_backends.local.placement import input_device
 from collab_backends.local.windows import ensure_windows_are_handed_over
 
 _TOKENS = 24
@@ -46,7 +47,7 @@ def probe(model: PreTrainedModel, reference: str) -> int:
     ensure_windows_are_handed_over(model, reference)
     with _scaled_soon(model):
         model.set_attn_implementation("eager")
-        plain = model(ids[None].to(model.device), use_cache=False).logits[0].float()
+        plain = model(ids[None].to(input_device(model)), use_cache=False).logits[0].float()
         model.set_attn_implementation(BACKEND_NAME)
         cache, other = SequenceCache(), SequenceCache()
         first = _packed(model, [(other, neighbour), (cache, ids[:_CUT])])[_NEIGHBOUR:]
@@ -95,10 +96,10 @@ def _packed(
         plan.append(Piece(cache, start, start + len(ids)))
         positions += range(cache.length, cache.length + len(ids))
         start += len(ids)
-    packed = torch.cat([ids for _, ids in pieces])[None].to(model.device)
+    packed = torch.cat([ids for _, ids in pieces])[None].to(input_device(model))
     logits: torch.Tensor = model(
         input_ids=packed,
-        position_ids=torch.tensor([positions], device=model.device),
+        position_ids=torch.tensor([positions], device=input_device(model)),
         use_cache=False,
         plan=Plan(tuple(plan)),
     ).logits[0]

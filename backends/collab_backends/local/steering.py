@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from collab.errors import ConfigError, ModelCallError
 from collab.signals import Gate, Observation, Reduction, Steering
+from collab_backends.local.placement import input_device
 
 _ID_BITS = 32
 _ID_MASK = (1 << _ID_BITS) - 1
@@ -86,7 +87,7 @@ class HiddenStates:
     ) -> None:
         self._model = model
         self._ids_of = ids_of
-        self._blocks = _blocks(model)
+        self._blocks = blocks_of(model)
         self._hooks: dict[int, RemovableHandle] = {}
         # Alive as long as a session holds them; numbers are never given again.
         self._observers: WeakValueDictionary[Observation, Observer] = WeakValueDictionary()
@@ -170,7 +171,7 @@ class HiddenStates:
                 f"the steering vector has the shape {tuple(given.shape)}; this model's hidden "
                 f"size is {self.hidden_size}"
             )
-        vector = (given * steering.scale).to(self._model.device, self._model.dtype)
+        vector = (given * steering.scale).to(input_device(self._model), self._model.dtype)
         if not bool(torch.isfinite(vector).all()):
             raise ConfigError(
                 f"the steering vector times its scale is not finite in {self._model.dtype}; it "
@@ -282,7 +283,7 @@ class HiddenStates:
             )
 
 
-def _blocks(model: PreTrainedModel) -> nn.ModuleList:
+def blocks_of(model: PreTrainedModel) -> nn.ModuleList:
     """Return the list of a model's blocks, whatever its architecture calls it."""
     count = int(model.config.get_text_config().num_hidden_layers)
     for module in model.modules():

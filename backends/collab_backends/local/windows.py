@@ -14,6 +14,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import eager_mask
 
 from collab.errors import ModelLoadError
+from collab_backends.local.placement import input_device
 
 _NOTING = "collab_noting"
 _TOKENS, _SHORT = 12, 4
@@ -41,7 +42,7 @@ def ensure_windows_are_handed_over(model: PreTrainedModel, reference: str) -> No
     notes, config = _Notes(), model.config.get_text_config()
     bounds = {name: bound for name in _BOUNDS if (bound := getattr(config, name, None))}
     model.set_attn_implementation(_NOTING)
-    ids = torch.arange(_TOKENS, device=model.device)[None] % int(config.vocab_size)
+    ids = torch.arange(_TOKENS, device=input_device(model))[None] % int(config.vocab_size)
     with _shortened(config, bounds), torch.inference_mode():
         model(ids, use_cache=False, notes=notes)
     # Layers keep the window that they were made with, or read the configuration's, shortened one.
