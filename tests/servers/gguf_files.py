@@ -1,14 +1,17 @@
-"""Writing a small Qwen3 checkpoint as the file that llama.cpp's server reads, in float32.
+"""Writing a small Qwen3 or Llama checkpoint as the file that llama.cpp's server reads.
 
 The server's own tokenizer cannot cut text as the lab's does; it is only ever sent token ids.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import gguf
+import numpy as np
 import torch
-from transformers import AutoModelForCausalLM
+from numpy.typing import NDArray
+from transformers import AutoModelForCausalLM, PretrainedConfig
 
 _NAMES = {
     "model.embed_tokens.weight": "token_embd.weight",
@@ -30,17 +33,28 @@ _PARTS = {
 }
 
 
-def write_gguf(folder: Path, target: Path, *, begin_id: int | None = None) -> None:
+def write_gguf(
+    folder: Path,
+    target: Path,
+    *,
+    begin_id: int | None = None,
+    is_quantised: bool = False,
+    stated: Mapping[str, str | float | int] | None = None,
+    added: Mapping[str, NDArray[np.float32]] | None = None,
+) -> None:
     """Write the checkpoint in `folder` to `target`.
 
     Args:
         folder: Of the checkpoint.
         target: The file.
         begin_id: The token that the server puts before every text, if any.
+        is_quantised: Whether its matrices are written as blocks of 8 bits, not as float32.
+        stated: Further metadata.
+        added: Further tensors.
     """
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     config = model.config
-    writer = gguf.GGUFWriter(target, "qwen3")
+    writer = gguf.GGUFWriter(target, config.model_type)
     writer.add_name(folder.name)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -53,6 +67,13 @@ def write_gguf(folder: Path, target: Path, *, begin_id: int | None = None) -> No
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
+    for key, value in (stated or {}).items():
+        if isinstance(value, str):
+            writer.add_string(key, value)
+        elif isinstance(value, int):
+            writer.add_uint32(key, value)
+        else:
+            writer.add_float32(key, value)
     _add_tokenizer(writer, folder, config.vocab_size)
     writer.add_add_bos_token(begin_id is not None)
     if begin_id is not None:
@@ -61,11 +82,34 @@ def write_gguf(folder: Path, target: Path, *, begin_id: int | None = None) -> No
     for name, weights in model.state_dict().items():
         if tied and name == "lm_head.weight":
             continue
-        writer.add_tensor(_gguf_name(name), weights.numpy())
+        _add_weights(writer, _gguf_name(name), _permuted(name, weights, config), is_quantised)
+    for name, values in (added or {}).items():
+        writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _permuted(name: str, weights: torch.Tensor, config: PretrainedConfig) -> torch.Tensor:
+    """Return weights as llama.cpp has them: in a Llama, what rotates together stands together."""
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    count = next((heads[part] for part in heads if part in name), 0)
+    if config.model_type != "llama" or not count:
+        return weights
+    halves = weights.reshape(count, 2, -1, weights.shape[1])
+    return halves.transpose(1, 2).reshape(weights.shape)
+
+
+def _add_weights(
+    writer: gguf.GGUFWriter, name: str, weights: torch.Tensor, is_quantised: bool
+) -> None:
+    values = weights.contiguous().numpy()
+    if not is_quantised or values.ndim == 1:
+        writer.add_tensor(name, values)
+        return
+    kind = gguf.GGMLQuantizationType.Q8_0
+    writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
 
 
 def _gguf_name(name: str) -> str:

@@ -84,6 +84,7 @@ def make_model(
     seed: int = 1,
     vocabulary: int = 400,
     dtype: torch.dtype = torch.float32,
+    **changed: object,
 ) -> tf.PreTrainedModel:
     """Return a random model whose greedy text does not fall into a loop at once."""
     config_class, extra = ARCHITECTURES[name]
@@ -99,6 +100,7 @@ def make_model(
         "bos_token_id": None,
         "pad_token_id": 0,
         **extra,
+        **changed,
     }
     if name == "gpt-neox":
         del options["num_key_value_heads"]

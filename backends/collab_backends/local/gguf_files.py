@@ -61,6 +61,7 @@ class GgufFile:
         architecture: As llama.cpp calls it.
         metadata: What is no list.
         tensors: In the file's order.
+        entries: How long the metadata's lists are together, such as the vocabulary.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class GgufFile:
     architecture: str
     metadata: Mapping[str, object]
     tensors: tuple[GgufTensor, ...]
+    entries: int = 0
 
     @property
     def numbers(self) -> int:
@@ -148,6 +150,7 @@ class _Reader:
         self._data = data
         self._sizes = sizes
         self._at = 0
+        self._entries = 0
 
     def read(self, path: Path) -> GgufFile:
         if self._data[:4] != b"GGUF":
@@ -175,6 +178,7 @@ class _Reader:
                 GgufTensor(name, numbers, kind, start + offset, self._nbytes(kind, numbers))
                 for name, numbers, kind, offset in table
             ),
+            entries=self._entries,
         )
 
     def _take(self, form: str) -> tuple[int, ...]:
@@ -200,6 +204,7 @@ class _Reader:
         if kind != _ARRAY:
             return self._take(_SCALARS[kind])[0]
         inner, count = self._take("<IQ")
+        self._entries += count
         if inner != _STRING:
             self._skip(count * struct.calcsize(_SCALARS[inner]))
             return None

@@ -27,6 +27,9 @@ _ROPE_FREQUENCIES = "rope_freqs.weight"
 _NOT_WEIGHTS = (_ROPE_FREQUENCIES, ".nextn.", "attn_rot_embd")
 """Parts of names of tensors that a causal model does without, or that are handled here."""
 
+_ENTRY_BYTES = 1_500
+"""Memory that transformers takes to read one entry of a list, such as a token of the vocabulary."""
+
 _END_KEYS = ("eos_token_id", "eot_token_id", "eom_token_id")
 
 
@@ -131,7 +134,7 @@ def ensure_memory(
     weights = found.numbers * dtype.itemsize
     largest = max((tensor.numbers for tensor in found.tensors), default=0)
     machine = torch.device("cpu")
-    needs = {machine: weights + 2 * 4 * largest}
+    needs = {machine: weights + 2 * 4 * largest + _ENTRY_BYTES * found.entries}
     needs.setdefault(device, weights)
     for place, needed in needs.items():
         if needed > (free := free_memory(place)):

@@ -33,7 +33,8 @@ def ensure_quantisation_runs(
     method = _method(settings)
     if not method:
         return
-    if not AutoHfQuantizer.supports_quant_method(settings):
+    is_named = method == "bitsandbytes" or "quant_method" in settings
+    if not is_named or not AutoHfQuantizer.supports_quant_method(settings):
         raise ModelLoadError(
             f"{reference!r} is quantised with {method!r}, which transformers "
             f"{transformers.__version__} does not know; take the checkpoint in another format, or "

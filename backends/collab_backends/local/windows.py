@@ -15,6 +15,7 @@ from transformers.masking_utils import eager_mask
 
 from collab.errors import ModelLoadError
 from collab_backends.local.placement import input_device
+from collab_backends.local.refusals import INSTEAD
 
 _NOTING = "collab_noting"
 _TOKENS, _SHORT = 12, 4
@@ -55,8 +56,8 @@ def ensure_windows_are_handed_over(model: PreTrainedModel, reference: str) -> No
             raise ModelLoadError(
                 f"{reference!r} ({type(model).__name__}) bounds how far back its tokens see "
                 f"({told}), but layer {layer} tells its attention another bound than its mask has; "
-                "the local backend would write something else in long texts. Serve it remotely "
-                "instead"
+                "in shared passes it would write something else in long texts. To run it, "
+                f"{INSTEAD}"
             )
 
 

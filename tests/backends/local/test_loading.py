@@ -88,7 +88,9 @@ def test_the_shipped_pair_is_found_by_name() -> None:
 def test_linear_attention_is_refused_by_name() -> None:
     config = tf.Qwen3NextConfig(num_hidden_layers=4)
 
-    with pytest.raises(ModelLoadError, match="has layers of type linear_attention; .* engine: generic"):
+    with pytest.raises(
+        ModelLoadError, match="has layers of type linear_attention; .* engine: generic"
+    ):
         prepare(_with_config(config), make_tokenizer(), "hybrid")
 
 
