@@ -218,8 +218,8 @@ def test_a_file_is_refused_before_it_fills_the_memory(
 
     with pytest.raises(
         ModelLoadError,
-        match=r"dequantised to float32, \d MiB of memory; 1 MiB are free on cpu; load it with dtype "
-        r"bfloat16, or serve it with `llama-server",
+        match=r"dequantised to float32, \d MiB of memory; 1 MiB are free on cpu; load it with "
+        r"dtype bfloat16, or serve it with `llama-server",
     ):
         load(whole)
 

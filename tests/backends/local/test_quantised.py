@@ -37,7 +37,7 @@ def describe(folder: Path, settings: dict[str, object], **others: object) -> Non
 
 
 def quantise_to_fp8(folder: Path) -> dict[str, torch.Tensor]:
-    """Write the layers' matrices as 8-bit floats with a scale for each block; return their values."""
+    """Write matrices as 8-bit floats with a scale for each block; return their values."""
     weights = load_file(folder / "model.safetensors")
     values: dict[str, torch.Tensor] = {}
     for name in [name for name in weights if "_proj.weight" in name]:
