@@ -10,6 +10,7 @@ from collab.errors import ModelLoadError
 from collab_backends.local.attention import BACKEND_NAME
 from collab_backends.local.checkpoints import load_weights, open_checkpoint
 from collab_backends.local.free_memory import free_memory
+from collab_backends.local.generic_probe import OwnCacheFacts, probe_own_cache
 from collab_backends.local.placement import find_device, layer_shares
 from collab_backends.local.probe import probe
 from collab_backends.local.quantised import ensure_quantisation_runs
@@ -38,7 +39,7 @@ class LoadOptions:
             putting it on one.
         cache_gib: Memory for caches; by default half of what is free.
         tokenizer: Where the tokenizer is, if not with the model.
-        engine: How it will be computed.
+        engine: `generic` for one text after another with the model's own attention and cache.
     """
 
     max_context_tokens: int | None = None
@@ -62,6 +63,7 @@ class LoadedModel:
         token_bytes: Memory of one token in a KV cache, as measured.
         cache_tokens: Tokens that all caches together may hold.
         notes: What is worth knowing of it.
+        own_cache: What is known of its own cache, if the engine `generic` is to use that.
     """
 
     model: PreTrainedModel
@@ -73,6 +75,7 @@ class LoadedModel:
     token_bytes: int
     cache_tokens: int
     notes: tuple[str, ...] = ()
+    own_cache: OwnCacheFacts | None = None
 
 
 def load_model(
@@ -131,30 +134,60 @@ def prepare(
         ModelLoadError: Its architecture would run wrongly here.
     """
     model.train(mode=False)
+    facts = None
     if engine == "generic":
         refuse_encoder(model.config, reference)
+        facts = _probe_own_cache(model, reference)
+        token_bytes = facts.token_bytes
     else:
         refuse_unsupported(model.config, reference)
         refuse_unsupported_modules(model, reference)
-    try:
-        token_bytes = probe(model, reference)
-    except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        raise ModelLoadError(
-            f"{reference!r} ({type(model).__name__}) cannot be run by the local engine: "
-            f"{_reason(error)}; {INSTEAD}"
-        ) from error
-    text_config = model.config.get_text_config()
-    limit = int(getattr(text_config, "max_position_embeddings", 0) or 4096)
+        token_bytes = _probe_packed(model, reference)
+    limit = _longest_text(model, is_alone=facts is not None)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
         end_ids=_end_ids(model, tokenizer),
         context_tokens=min(limit, max_context_tokens or limit),
-        vocabulary=int(text_config.vocab_size),
+        vocabulary=int(model.config.get_text_config().vocab_size),
         embedding_rows=_embedding_rows(model),
         token_bytes=token_bytes,
         cache_tokens=_cache_tokens(model, token_bytes, cache_gib),
+        own_cache=facts,
     )
+
+
+def _probe_packed(model: PreTrainedModel, reference: str) -> int:
+    try:
+        return probe(model, reference)
+    except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelLoadError(
+            f"{reference!r} ({type(model).__name__}) cannot be run by the local engine: "
+            f"{_reason(error)}; {INSTEAD}"
+        ) from error
+
+
+def _probe_own_cache(model: PreTrainedModel, reference: str) -> OwnCacheFacts:
+    try:
+        return probe_own_cache(model, reference)
+    except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelLoadError(
+            f"{reference!r} ({type(model).__name__}) cannot be run by the local engine, also not "
+            f"one text after another: {type(error).__name__}: {error}; serve it remotely instead"
+        ) from error
+
+
+def _longest_text(model: PreTrainedModel, *, is_alone: bool) -> int:
+    """Return the longest text that the model writes as it should.
+
+    Beyond its first training's context, `longrope` has a model compute what it has read anew.
+    """
+    config = model.config.get_text_config()
+    limit = int(getattr(config, "max_position_embeddings", 0) or 4096)
+    rope = getattr(config, "rope_parameters", None) or {}
+    if is_alone and rope.get("rope_type") == "longrope":
+        limit = int(rope.get("original_max_position_embeddings") or limit)
+    return limit
 
 
 def _reason(error: Exception) -> str:

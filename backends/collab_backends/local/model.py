@@ -14,8 +14,10 @@ from collab.signals import NO_SIGNALS, Signals
 from collab.views import View
 from collab_backends.local.engine import Engine
 from collab_backends.local.fingerprint import fingerprint
+from collab_backends.local.generic import GenericPasses
 from collab_backends.local.loading import LoadedModel, LoadOptions, load_model
 from collab_backends.local.packed import PackedPasses
+from collab_backends.local.passes import Passes
 from collab_backends.local.placement import described
 from collab_backends.local.seat import Seat
 from collab_backends.local.session import LocalSession
@@ -24,6 +26,9 @@ from collab_backends.local.tokens import TextCodec
 from collab_backends.templates import check_template
 
 __all__ = ["LoadOptions", "LocalModel", "load_model"]
+
+_TEXTS_AT_ONCE = 1_000
+"""A model that takes no pieces of a context computes each whole; so many fit into one step."""
 
 
 class LocalModel:
@@ -40,8 +45,9 @@ class LocalModel:
     ) -> None:
         codec = TextCodec(loaded.tokenizer, name)
         hidden = HiddenStates(loaded.model, codec.ids_of)
-        passes = PackedPasses(loaded.model, hidden, loaded.cache_tokens)
-        self.engine = Engine(passes, chunk_tokens=chunk_tokens, threads=threads)
+        if loaded.own_cache is not None and not loaded.own_cache.takes_pieces:
+            chunk_tokens = loaded.context_tokens * _TEXTS_AT_ONCE
+        self.engine = Engine(_passes(loaded, hidden), chunk_tokens=chunk_tokens, threads=threads)
         self.open_sessions = 0
         self._place = f"this process, {described(loaded.model)}, {loaded.model.dtype}"
         self._notes = loaded.notes
@@ -126,3 +132,9 @@ class LocalModel:
     def prompt_tokens(self, view: View) -> int:
         """Return the length of the view's prompt."""
         return len(self.seat.codec.render(view))
+
+
+def _passes(loaded: LoadedModel, hidden: HiddenStates) -> Passes:
+    if loaded.own_cache is None:
+        return PackedPasses(loaded.model, hidden, loaded.cache_tokens)
+    return GenericPasses(loaded.model, hidden, loaded.cache_tokens, loaded.own_cache)

@@ -53,12 +53,7 @@ def probe(model: PreTrainedModel, reference: str) -> int:
         cache, other = SequenceCache(), SequenceCache()
         first = _packed(model, [(other, neighbour), (cache, ids[:_CUT])])[_NEIGHBOUR:]
         second = _packed(model, [(cache, ids[_CUT:])])
-    if not bool(plain.isfinite().all()):
-        raise ModelLoadError(
-            f"{reference!r} gives logits that are no numbers, also by itself: its weights are "
-            f"damaged, or too large for {str(model.dtype).removeprefix('torch.')}; load it with "
-            "dtype float32, or get the files again"
-        )
+    ensure_numbers(plain, model, reference)
     astray = (torch.cat([first, second]) - plain).abs().mean() / plain.std().clamp(min=1e-6)
     if not float(astray) <= most_astray(model):
         raise ModelLoadError(
@@ -67,6 +62,20 @@ def probe(model: PreTrainedModel, reference: str) -> int:
             f"more than the tokens and positions of one text; {INSTEAD}"
         )
     return cache.nbytes // cache.capacity
+
+
+def ensure_numbers(logits: torch.Tensor, model: PreTrainedModel, reference: str) -> None:
+    """Refuse a model whose logits are no numbers.
+
+    Raises:
+        ModelLoadError: They are not.
+    """
+    if not bool(logits.isfinite().all()):
+        raise ModelLoadError(
+            f"{reference!r} gives logits that are no numbers, also by itself: its weights are "
+            f"damaged, or too large for {str(model.dtype).removeprefix('torch.')}; load it with "
+            "dtype float32, or get the files again"
+        )
 
 
 def most_astray(model: PreTrainedModel) -> float:

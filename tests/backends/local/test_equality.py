@@ -6,6 +6,7 @@ import random
 import anyio
 import pytest
 import torch
+from support.changes import change
 from support.models import (
     ARCHITECTURES,
     CORPUS,
@@ -19,7 +20,6 @@ from support.models import (
 
 from collab.proposals import Until
 from collab.signals import Signals
-from collab_backends.local.session import LocalSession
 
 PROMPTS = ["a", "So the answer is", CORPUS[0], CORPUS[1] + CORPUS[2]]
 NEW = 48
@@ -66,7 +66,7 @@ async def test_after_any_operations_the_text_goes_on_as_if_nothing_was_cached(
         async def live_on(rng: random.Random) -> None:
             async with session(served, rng.choice(CORPUS)) as live:
                 for _ in range(6):
-                    await _change(live, rng)
+                    await change(live, rng)
                     proposal = await live.generate(Until(6), GREEDY)
                     expected = generate_ids(plain, list(live.ids), 6)
                     assert [token.id for token in proposal.tokens] == expected
@@ -74,26 +74,6 @@ async def test_after_any_operations_the_text_goes_on_as_if_nothing_was_cached(
         async with anyio.create_task_group() as group:
             for number in range(3):
                 group.start_soon(live_on, random.Random(f"{seed} {number}"))
-
-
-async def _change(live: LocalSession, rng: random.Random) -> None:
-    """Do a few random things to a session."""
-    mark = live.mark
-    for _ in range(rng.randrange(1, 4)):
-        match rng.randrange(5):
-            case 0:
-                proposal = await live.generate(Until(rng.randrange(1, 9)), GREEDY)
-                live.commit(rng.randrange(len(proposal.tokens) + 1))
-            case 1:
-                live.append(rng.choice([" and then", ".", "\n\nSo", " 12", "é"]))
-            case 2:
-                live.rollback(mark)
-            case 3:
-                async with live.fork() as twin:
-                    twin.append(" junk")
-                    await twin.generate(Until(3), GREEDY)
-            case _:
-                await live.judge("\nA or B? (", ("A", "B"))
 
 
 async def test_a_fork_goes_on_as_its_parent_would() -> None:

@@ -47,7 +47,7 @@ async def write(folder: Path, device_map: dict[str, str | int] | None) -> list[P
         async with model.open(VIEW, seed=0, signals=signals) as session:
             first = await session.generate(Until(6), GREEDY)
             session.commit(4)
-            session.steer(Steering(layer=2, vector=[5.0] * 64))  # type: ignore[attr-defined]
+            session.steer(Steering(layer=2, vector=[5.0] * 64))
             async with session.fork() as twin:
                 second = await twin.generate(Until(6), GREEDY)
             await session.judge("\nA or B? (", ("A", "B"))
