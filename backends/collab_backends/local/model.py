@@ -1,6 +1,5 @@
 """A loaded model of the backend `local`: its engine, and the sessions on it."""
 
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,6 +11,7 @@ from collab.diagnosis import Diagnosis
 from collab.errors import EmptyPromptError
 from collab.signals import NO_SIGNALS, Signals
 from collab.views import View
+from collab_backends.local.draws import RandomStream
 from collab_backends.local.engine import Engine
 from collab_backends.local.fingerprint import fingerprint
 from collab_backends.local.loading import LoadedModel, load_model
@@ -100,7 +100,7 @@ class LocalModel:
             self.seat,
             view.participant,
             ids,
-            rng=random.Random(seed),
+            rng=RandomStream(seed),
             signals=signals,
         )
         self.open_sessions += 1

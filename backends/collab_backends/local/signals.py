@@ -1,7 +1,6 @@
 """Logits of one step, and what is read off them: the next token and the signals beside it."""
 
 import math
-import random
 from array import array
 from collections.abc import Mapping
 from functools import cached_property
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from collab.errors import ModelCallError
 from collab.proposals import Sampling
+from collab_backends.local.draws import RandomStream
 from collab_backends.local.steering import Observer
 
 
@@ -130,7 +130,7 @@ def _entropies(logits: torch.Tensor) -> list[float]:
     return entropies
 
 
-def draw(logits: torch.Tensor, sampling: Sampling, rng: random.Random) -> int:
+def draw(logits: torch.Tensor, sampling: Sampling, rng: RandomStream) -> int:
     """Return a token id drawn from logits `(V,)`.
 
     One uniform number from `rng` inverts the cumulative distribution over the ids, in float64. The
