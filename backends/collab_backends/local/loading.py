@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from collab.errors import ModelLoadError
 from collab_backends.local.attention import BACKEND_NAME
+from collab_backends.local.engines import AUTO_ENGINE, EngineOptions
 from collab_backends.local.probe import probe
 from collab_backends.local.sources import from_pretrained, load_tokenizer, resolve
 
@@ -46,6 +47,7 @@ class LoadedModel:
         embedding_rows: Ids from here on cannot be fed.
         token_bytes: Memory of one token in a KV cache, as measured.
         cache_tokens: Tokens that all caches together may hold.
+        options: What is asked of its engine.
     """
 
     model: PreTrainedModel
@@ -56,9 +58,10 @@ class LoadedModel:
     embedding_rows: int
     token_bytes: int
     cache_tokens: int
+    options: EngineOptions = AUTO_ENGINE
 
 
-def load_model(
+def load_model(  # noqa: PLR0913  # what can be said of a checkpoint
     reference: str,
     device: str,
     dtype: str,
@@ -66,6 +69,7 @@ def load_model(
     *,
     device_map: str | None = None,
     cache_gib: float | None = None,
+    options: EngineOptions = AUTO_ENGINE,
 ) -> LoadedModel:
     """Load weights and tokenizer.
 
@@ -77,6 +81,7 @@ def load_model(
         device_map: How to spread the model over several devices, such as `auto`, instead of
             putting it on one; needs the package accelerate.
         cache_gib: Memory for KV caches; by default what `free_memory` finds.
+        options: What is asked of its engine.
 
     Raises:
         ModelLoadError: There is no such model, something is missing from it, or its
@@ -106,7 +111,9 @@ def load_model(
         )
     if device_map is None:
         model = model.to(where)
-    return prepare(model, tokenizer, reference, max_context_tokens, cache_gib=cache_gib)
+    return prepare(
+        model, tokenizer, reference, max_context_tokens, cache_gib=cache_gib, options=options
+    )
 
 
 def prepare(
@@ -116,6 +123,7 @@ def prepare(
     max_context_tokens: int | None = None,
     *,
     cache_gib: float | None = None,
+    options: EngineOptions = AUTO_ENGINE,
 ) -> LoadedModel:
     """Make a model that is in memory ready for the engine; it uses our attention from now on.
 
@@ -148,6 +156,7 @@ def prepare(
         embedding_rows=_embedding_rows(model),
         token_bytes=token_bytes,
         cache_tokens=_cache_tokens(model.device, token_bytes, cache_gib),
+        options=options,
     )
 
 

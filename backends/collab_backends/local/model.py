@@ -13,9 +13,9 @@ from collab.signals import NO_SIGNALS, Signals
 from collab.views import View
 from collab_backends.local.draws import RandomStream
 from collab_backends.local.engine import Engine
+from collab_backends.local.engines import Sizes, make_passes
 from collab_backends.local.fingerprint import fingerprint
 from collab_backends.local.loading import LoadedModel, load_model
-from collab_backends.local.packed import PackedPasses
 from collab_backends.local.seat import Seat
 from collab_backends.local.session import LocalSession
 from collab_backends.local.steering import HiddenStates
@@ -35,11 +35,17 @@ class LocalModel:
     """
 
     def __init__(
-        self, name: str, loaded: LoadedModel, *, chunk_tokens: int = 512, threads: int | None = None
+        self,
+        name: str,
+        loaded: LoadedModel,
+        *,
+        chunk_tokens: int | None = None,
+        threads: int | None = None,
     ) -> None:
         codec = TextCodec(loaded.tokenizer, name)
         hidden = HiddenStates(loaded.model, codec.ids_of)
-        passes = PackedPasses(loaded.model, hidden, loaded.cache_tokens)
+        sizes = Sizes(loaded.context_tokens, loaded.cache_tokens, loaded.vocabulary)
+        passes = make_passes(loaded.model, hidden, sizes, loaded.options)
         self.engine = Engine(passes, chunk_tokens=chunk_tokens, threads=threads)
         self.open_sessions = 0
         self._place = f"this process, {loaded.model.device}, {loaded.model.dtype}"

@@ -26,6 +26,11 @@ def token_id(key: int) -> int:
     return key & _ID_MASK
 
 
+def steering_number(key: int) -> int:
+    """Return the number of the steering that was added at a cache key's place; 0 for none."""
+    return key >> _ID_BITS
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Observer:
     """An observation of one model.
@@ -110,6 +115,11 @@ class HiddenStates:
     def hidden_size(self) -> int:
         """Width of a hidden state."""
         return int(self._model.config.get_text_config().hidden_size)
+
+    @property
+    def layers(self) -> tuple[nn.Module, ...]:
+        """The blocks."""
+        return tuple(self._blocks)
 
     @property
     def blocks(self) -> int:

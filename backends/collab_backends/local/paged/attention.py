@@ -70,8 +70,8 @@ def paged_attention(  # noqa: PLR0913  # the signature is transformers'
         key,
         value,
         # Attributes, not looked up by the layer's number: the compiler would specialise on it.
-        module.key_pool,  # type: ignore[arg-type]
-        module.value_pool,  # type: ignore[arg-type]
+        module.key_pool,
+        module.value_pool,
         frame.slots,
         frame.tables,
         frame.blocks,
@@ -131,9 +131,7 @@ def _attend(  # noqa: PLR0913  # an operator takes tensors and numbers only
 
 
 @_attend.register_fake
-def _(  # type: ignore[no-untyped-def]  # as the operator above
-    query, key, value, key_pool, value_pool, slots, tables, blocks, *_
-):
+def _shape(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: object) -> torch.Tensor:
     return query.new_empty(1, query.shape[2], query.shape[1], value.shape[3])
 
 

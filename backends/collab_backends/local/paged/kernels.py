@@ -1,4 +1,4 @@
-"""Kernels for pages, in Triton: attention over a block table, writing entries, reading logits.
+"""Kernels for pages, in Triton: attention over a block table, and writing entries.
 
 Imported only where Triton is there; `TRITON_INTERPRET=1` runs them on a CPU, for tests.
 """
@@ -18,6 +18,7 @@ def _store(
     key_pool,
     value_pool,
     slots,
+    slot_stride,
     key_token,
     key_head,
     value_token,
@@ -29,7 +30,7 @@ def _store(
 ):
     """Write the entries of one token to its slot; pools are contiguous `(slots, HEADS, D)`."""
     token = tl.program_id(0)
-    slot = tl.load(slots + token).to(tl.int64)
+    slot = tl.load(slots + token * slot_stride).to(tl.int64)
     place = tl.arange(0, WIDTH)
     for head in range(HEADS):
         key = tl.load(keys + token * key_token + head * key_head + place, mask=place < KEY)
@@ -160,22 +161,20 @@ def _merge(
     tops,
     sums,
     out,
-    blocks,
     HEADS: tl.constexpr,
     VALUE: tl.constexpr,
     WIDTH: tl.constexpr,
     SPLITS: tl.constexpr,
 ):
-    """Join the parts of one token's keys, for one query head; its block has one token."""
-    block = tl.program_id(0)
+    """Join the parts of one token's keys, for one query head."""
+    token = tl.program_id(0)
     head = tl.program_id(1)
-    token = tl.load(blocks + block * 4 + 1)
-    if tl.load(blocks + block * 4 + 2) > 0:
-        split = tl.arange(0, SPLITS)
-        across = tl.arange(0, WIDTH)
-        part = (token * SPLITS + split) * HEADS + head
-        top = tl.load(tops + part)
-        total = tl.load(sums + part)
+    split = tl.arange(0, SPLITS)
+    across = tl.arange(0, WIDTH)
+    part = (token * SPLITS + split) * HEADS + head
+    total = tl.load(sums + part)
+    if tl.max(total, 0) > 0:
+        top = tl.load(tops + part, mask=total > 0, other=-float("inf"))
         highest = tl.max(top, 0)
         weights = tl.where(total > 0, tl.exp(top - highest), 0.0)
         gathered = tl.load(
@@ -187,55 +186,6 @@ def _merge(
         joined = tl.sum(gathered * weights[:, None], 0) / tl.where(whole > 0, whole, 1.0)
         place = (token * HEADS + head) * VALUE + across
         tl.store(out + place, joined.to(out.dtype.element_ty), mask=across < VALUE)
-
-
-@triton.jit
-def _scan_logits(logits, parts, row_stride, V, PIECE: tl.constexpr, PIECES: tl.constexpr):
-    """Reduce one piece of a row: its maximum, where it first is, the next, and two sums."""
-    row = tl.program_id(0)
-    piece = tl.program_id(1)
-    place = piece * PIECE + tl.arange(0, PIECE)
-    is_there = place < V
-    found = tl.load(logits + row * row_stride + place, mask=is_there, other=-float("inf"))
-    found = found.to(tl.float32)
-    top = tl.max(found, 0)
-    where = tl.min(tl.where((found == top) & is_there, place, V), 0)
-    second = tl.max(tl.where(place == where, -float("inf"), found), 0)
-    base = tl.where(top == -float("inf"), 0.0, top)
-    weights = tl.exp(found - base)
-    # Of impossible tokens 0 * -inf is not a number; they count as 0.
-    mean = tl.sum(tl.where(found == -float("inf"), 0.0, weights * found), 0)
-    at = (row * PIECES + piece) * 5
-    tl.store(parts + at, top)
-    tl.store(parts + at + 1, where.to(tl.float32))
-    tl.store(parts + at + 2, second)
-    tl.store(parts + at + 3, tl.sum(weights, 0))
-    tl.store(parts + at + 4, mean)
-
-
-@triton.jit
-def _join_logits(parts, out, V, PIECES: tl.constexpr, WIDTH: tl.constexpr):
-    row = tl.program_id(0)
-    piece = tl.arange(0, WIDTH)
-    is_there = piece < PIECES
-    at = (row * PIECES + piece) * 5
-    top = tl.load(parts + at, mask=is_there, other=-float("inf"))
-    where = tl.load(parts + at + 1, mask=is_there, other=0.0)
-    second = tl.load(parts + at + 2, mask=is_there, other=-float("inf"))
-    total = tl.load(parts + at + 3, mask=is_there, other=0.0)
-    mean = tl.load(parts + at + 4, mask=is_there, other=0.0)
-    highest = tl.max(top, 0)
-    first = tl.min(tl.where((top == highest) & is_there, where, V), 0)
-    # The next is the largest of what its own piece has next and of what the others have first.
-    others = tl.where(where == first, second, top)
-    weights = tl.where(is_there, tl.exp(top - highest), 0.0)
-    whole = tl.sum(total * weights, 0)
-    log_sum = highest + tl.log(whole)
-    tl.store(out + row * 5, first)
-    tl.store(out + row * 5 + 1, log_sum)
-    tl.store(out + row * 5 + 2, highest)
-    tl.store(out + row * 5 + 3, tl.max(others, 0))
-    tl.store(out + row * 5 + 4, tl.maximum(log_sum - tl.sum(mean * weights, 0) / whole, 0.0))
 
 
 def store(
@@ -261,6 +211,7 @@ def store(
         key_pool,
         value_pool,
         slots,
+        slots.stride(0),
         keys.stride(1),
         keys.stride(0),
         values.stride(1),
@@ -268,12 +219,12 @@ def store(
         HEADS=heads,
         KEY=width,
         VALUE=values.shape[2],
-        WIDTH=_power(max(width, values.shape[2])),
+        WIDTH=power(max(width, values.shape[2])),
         num_warps=2,
     )
 
 
-def attend(  # noqa: PLR0913  # what a layer's attention is like
+def attend(  # what a layer's attention is like
     query: torch.Tensor,
     key_pool: torch.Tensor,
     value_pool: torch.Tensor,
@@ -299,22 +250,19 @@ def attend(  # noqa: PLR0913  # what a layer's attention is like
         scaling: Factor on the scores.
         window: How many tokens back a token sees, itself included; 0 for all.
         softcap: Bound of the scores, by tanh; 0 for none.
-        splits: Parts of the keys, a power of two; 0 for what fills the device. Blocks of one token
-            only.
+        splits: Parts of the keys, a power of two; 0 for what fills the device.
     """
     query_heads, tokens, key_width = query.shape
     heads, value_width = value_pool.shape[2], value_pool.shape[3]
     group = query_heads // heads
-    if block_tokens > 1:
-        splits = 1
-    elif not splits:
-        splits = _splits(len(blocks) * heads)
-    rows = max(16, _power(block_tokens * group))
+    splits = splits or _splits(len(blocks) * heads)
+    rows = max(16, power(block_tokens * group))
     out = query.new_zeros(tokens, query_heads, value_width)
     parts = (tokens, splits, query_heads) if splits > 1 else (1, 1, 1)
     partial = torch.empty(*parts, value_width, device=query.device, dtype=torch.float32)
     tops = torch.empty(parts, device=query.device, dtype=torch.float32)
-    sums = torch.empty_like(tops)
+    # Rows of no text stay at 0, and are shown as zeros.
+    sums = torch.zeros_like(tops)
     _attend[(len(blocks), heads, splits)](
         query,
         key_pool,
@@ -336,8 +284,8 @@ def attend(  # noqa: PLR0913  # what a layer's attention is like
         KEY=key_width,
         VALUE=value_width,
         ROWS=rows,
-        KEY_WIDTH=_power(key_width),
-        VALUE_WIDTH=_power(value_width),
+        KEY_WIDTH=power(key_width),
+        VALUE_WIDTH=power(value_width),
         PAGE=key_pool.shape[1],
         KEYS=_KEYS,
         SPLITS=splits,
@@ -348,42 +296,27 @@ def attend(  # noqa: PLR0913  # what a layer's attention is like
         num_stages=3 if query.dtype != torch.float32 else 1,
     )
     if splits > 1:
-        _merge[(len(blocks), query_heads)](
+        _merge[(tokens, query_heads)](
             partial,
             tops,
             sums,
             out,
-            blocks,
             HEADS=query_heads,
             VALUE=value_width,
-            WIDTH=_power(value_width),
+            WIDTH=power(value_width),
             SPLITS=splits,
             num_warps=4,
         )
     return out
 
 
-def scan(logits: torch.Tensor) -> torch.Tensor:
-    """Return `(R, 5)` float32 of logits `(R, V)`: see `reading.heads`."""
-    rows, vocabulary = logits.shape
-    piece = 4096 if vocabulary > 4096 else _power(vocabulary)
-    pieces = -(-vocabulary // piece)
-    parts = torch.empty(rows, pieces, 5, device=logits.device, dtype=torch.float32)
-    out = torch.empty(rows, 5, device=logits.device, dtype=torch.float32)
-    _scan_logits[(rows, pieces)](
-        logits, parts, logits.stride(0), vocabulary, PIECE=piece, PIECES=pieces, num_warps=8
-    )
-    _join_logits[(rows,)](parts, out, vocabulary, PIECES=pieces, WIDTH=_power(pieces), num_warps=2)
-    return out
-
-
 def _splits(programs: int) -> int:
     """Return into how many parts to cut the keys so that a large device is busy."""
-    if programs < 132:
-        return 16
-    return 4 if programs < 600 else 1
+    # Measured on an H200: 16 parts for 8 programs, 8 for 64, 2 for 256, 1 for 1,024.
+    parts = max(512 // programs, 1)
+    return min(1 << (parts.bit_length() - 1), 16)
 
 
-def _power(number: int) -> int:
+def power(number: int) -> int:
     """Return the next power of two, at least 16."""
     return max(16, 1 << (number - 1).bit_length())

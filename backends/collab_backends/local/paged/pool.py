@@ -96,6 +96,8 @@ class Pool:
         dtype: Of the entries.
 
     Attributes:
+        pages: How many there are.
+        texts: How many texts can have a block table at once.
         tables: By text, its pages, `(texts + 1, P)` int32; the last row is scratch.
         nbytes: Memory of all pages.
 
@@ -113,7 +115,7 @@ class Pool:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self.texts = texts
+        self.pages, self.texts = pages, texts
         groups: dict[Shape, list[nn.Module]] = {}
         for module, shape in shapes.items():
             groups.setdefault(shape, []).append(module)
