@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, Q
 
 from collab.proposals import Sampling, Until
 from collab.signals import NO_SIGNALS, Signals
+from collab_backends.local.draws import RandomStream
 from collab_backends.local.loading import prepare
 from collab_backends.local.model import LocalModel
 from collab_backends.local.session import LocalSession
@@ -95,7 +96,7 @@ def open_session(
     local: LocalModel, ids: Sequence[int], signals: Signals = NO_SIGNALS
 ) -> LocalSession:
     """Open a session behind token ids; close it yourself."""
-    return LocalSession(local.seat, "generator", ids, rng=random.Random(0), signals=signals)
+    return LocalSession(local.seat, "generator", ids, rng=RandomStream(0), signals=signals)
 
 
 async def write(local: LocalModel, task: Task) -> list[int]:

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from collab.proposals import Sampling
 from collab.signals import NO_SIGNALS, Signals
 from collab.views import View, ViewOptions
-from collab_backends.local.loading import EngineName, prepare
+from collab_backends.local.engines import AUTO_ENGINE, EngineOptions
+from collab_backends.local.loading import prepare
 from collab_backends.local.model import LocalModel
 from collab_backends.local.packed import PackedPasses
 from collab_backends.local.session import LocalSession
@@ -134,10 +135,10 @@ async def serving(
     chunk_tokens: int = 512,
     max_context_tokens: int | None = None,
     cache_tokens: int | None = None,
-    engine: EngineName = "auto",
+    options: EngineOptions = AUTO_ENGINE,
 ) -> AsyncIterator[LocalModel]:
     """Serve a model that is in memory with the local engine."""
-    loaded = prepare(model, tokenizer, "tiny", max_context_tokens, engine=engine)
+    loaded = prepare(model, tokenizer, "tiny", max_context_tokens, cache_gib=0.02, options=options)
     if cache_tokens is not None:
         loaded = replace(loaded, cache_tokens=cache_tokens)
     served = LocalModel("tiny", loaded, chunk_tokens=chunk_tokens)

@@ -49,7 +49,7 @@ class LocalTorch(Backend):
         description="Instead of one device: `auto` spreads the model over all, or by part; needs "
         "accelerate.",
     )
-    engine: Literal["auto", "generic"] = Field(
+    engine: Literal["auto", "packed", "paged", "generic"] = Field(
         default="auto",
         description="`generic` computes one text after another with the model's own attention "
         "and cache: slow, for models that cannot share passes.",
@@ -69,7 +69,7 @@ class LocalTorch(Backend):
                 device_map=self.device_map,
                 cache_gib=self.cache_gib,
                 tokenizer=self.tokenizer,
-                engine=self.engine,
+                engine=local.EngineOptions(engine=self.engine),
             ),
         )
         loaded = await anyio.to_thread.run_sync(load)

@@ -34,16 +34,18 @@ class Engine:
 
     Args:
         passes: How it computes.
-        chunk_tokens: Context tokens of one pass.
+        chunk_tokens: Context tokens of one pass; by default what suits the passes.
         threads: CPU threads of one pass; torch's own by default.
     """
 
     def __init__(
-        self, passes: Passes, *, chunk_tokens: int = 512, threads: int | None = None
+        self, passes: Passes, *, chunk_tokens: int | None = None, threads: int | None = None
     ) -> None:
         self._passes = passes
         self._threads = threads
-        self._scheduler = Scheduler(passes.memory, chunk_tokens)
+        self._scheduler = Scheduler(
+            passes.memory, chunk_tokens or passes.chunk_tokens, most_jobs=passes.most_jobs
+        )
         self._arrived: deque[Job] = deque()
         # The number of the turn that the event loop has had; 0: there is something to do.
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -83,6 +85,21 @@ class Engine:
     def forwards(self) -> int:
         """Forward passes since the start."""
         return self._passes.forwards
+
+    @property
+    def host_us_per_step(self) -> float:
+        """Microseconds of the host's own work for a decoding step; 0 where it is not measured."""
+        return self._passes.host_us_per_step
+
+    @property
+    def capture_s(self) -> float:
+        """Seconds that graphs were captured for."""
+        return self._passes.capture_s
+
+    @property
+    def compile_s(self) -> float:
+        """Seconds that layers were compiled for."""
+        return self._passes.compile_s
 
     # --- on the event loop ------------------------------------------------------------------
 
@@ -149,7 +166,7 @@ class Engine:
         """Make steps until the engine is closed."""
         if self._threads is not None:
             torch.set_num_threads(self._threads)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._passes.working():
             while not self._is_closing:
                 if self._scheduler.is_idle:
                     self._await_work()

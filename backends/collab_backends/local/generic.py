@@ -17,6 +17,9 @@ from collab_backends.local.scheduler import Share
 from collab_backends.local.signals import Rows
 from collab_backends.local.steering import HiddenStates, token_id
 
+_ALL = 2**31
+"""More tokens than all contexts have that wait together."""
+
 
 class GenericPasses(Passes):
     """Plain forward passes, each with the new tokens of one text.
@@ -39,6 +42,11 @@ class GenericPasses(Passes):
     ) -> None:
         super().__init__(model, OwnMemory(most_tokens, facts.fixed_tokens), hidden)
         self._facts = facts
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Context tokens of one pass; whole contexts where the model takes no pieces."""
+        return super().chunk_tokens if self._facts.takes_pieces else _ALL
 
     def _forward_split(self, shares: Sequence[Share]) -> list[Job]:
         # What one text has computed is not undone by another's failure.

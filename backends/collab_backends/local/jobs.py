@@ -3,7 +3,6 @@
 Those that write nothing are in `prefill_jobs`.
 """
 
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from collab.proposals import Sampling, Token
 from collab.scanning import ProposalBuilder
 from collab.signals import Observed, Signals
 from collab_backends.local.cache import TextCache
+from collab_backends.local.draws import RandomStream
 from collab_backends.local.signals import Rows, draw
 from collab_backends.local.steering import Observer, Steer
 from collab_backends.local.tokens import TextDecoder
@@ -151,6 +151,17 @@ class Job(ABC):
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """A decoded token and what was measured beside it, see `collab.proposals.Token`."""
+
+    id: int
+    logprob: float
+    margin: float
+    entropy: float | None = None
+    full_entropy: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Writing:
     """How one call writes.
 
@@ -199,22 +210,42 @@ class GenerateJob(Job):
         """How many tokens were decoded so far, an end of text included."""
         return len(self.decoded)
 
+    @property
+    def writing(self) -> Writing:
+        """How it writes."""
+        return self._writing
+
+    @property
+    def room(self) -> int:
+        """How many further tokens may come, whatever they are."""
+        return min(self._writing.builder.room, self._writing.room - len(self.decoded))
+
     def take(self, rows: Rows, start: int, end: int) -> bool:
         """Decode one token."""
-        writing, builder = self._writing, self._writing.builder
-        token_id = writing.sampler.choose(rows, start)
-        self.has_ended = token_id in writing.sampler.end_ids
-        text = "" if self.has_ended else writing.decoder.feed(token_id)
+        sampler = self._writing.sampler
+        token_id = sampler.choose(rows, start)
         observed = {
             observer.name: numbers
             for observer in self.observers
             if (numbers := rows.observed(start, observer)) is not None
         }
-        token = writing.sampler.measured(
-            rows, start, token_id, text, observed if self.observers else None
+        return self.accept(sampler.measured(rows, start, token_id), observed)
+
+    def accept(self, drawn: Drawn, observed: Observed) -> bool:
+        """Take the token that was decoded; return whether the job is done."""
+        writing, builder = self._writing, self._writing.builder
+        self.has_ended = drawn.id in writing.sampler.end_ids
+        token = Token(
+            id=drawn.id,
+            text="" if self.has_ended else writing.decoder.feed(drawn.id),
+            logprob=drawn.logprob,
+            entropy_nats=drawn.entropy,
+            margin=drawn.margin,
+            full_entropy_nats=drawn.full_entropy,
+            observed=observed if self.observers else None,
         )
         self.decoded.append(token)
-        self.pending = [writing.steer.key(token_id) if writing.steer else token_id]
+        self.pending = [writing.steer.key(drawn.id) if writing.steer else drawn.id]
         if self.has_ended:
             builder.end("eos")
         elif not builder.feed(token) and len(self.decoded) >= writing.room:
@@ -228,33 +259,29 @@ class Sampler:
     def __init__(
         self,
         sampling: Sampling,
-        rng: random.Random,
+        stream: RandomStream,
         *,
         end_ids: frozenset[int],
         signals: Signals,
     ) -> None:
         self.end_ids = end_ids
         self.signals = signals
-        self._sampling = sampling
-        self._rng = rng
+        self.sampling = sampling
+        self.stream = stream
 
     def choose(self, rows: Rows, row: int) -> int:
         """Return the next token's id."""
-        if self._sampling.is_greedy:
+        if self.sampling.is_greedy:
             return rows.most_likely(row)
-        return draw(rows.logits[row], self._sampling, self._rng)
+        return draw(rows.logits[row], self.sampling, self.stream)
 
-    def measured(
-        self, rows: Rows, row: int, token_id: int, text: str, observed: Observed | None
-    ) -> Token:
-        """Return the token with its signals."""
+    def measured(self, rows: Rows, row: int, token_id: int) -> Drawn:
+        """Return a token with its signals."""
         top_k = self.signals.entropy_top_k
-        return Token(
-            id=token_id,
-            text=text,
-            logprob=rows.logprob(row, token_id),
-            entropy_nats=rows.entropy(row, top_k) if top_k else None,
-            margin=rows.margin(row),
-            full_entropy_nats=rows.full_entropy(row) if self.signals.has_full_entropy else None,
-            observed=observed,
+        return Drawn(
+            token_id,
+            rows.logprob(row, token_id),
+            rows.margin(row),
+            rows.entropy(row, top_k) if top_k else None,
+            rows.full_entropy(row) if self.signals.has_full_entropy else None,
         )

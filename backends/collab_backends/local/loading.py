@@ -1,7 +1,6 @@
 """Loading a model and making it ready for an engine."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -9,6 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from collab.errors import ModelLoadError
 from collab_backends.local.attention import BACKEND_NAME
 from collab_backends.local.checkpoints import load_weights, open_checkpoint
+from collab_backends.local.engines import AUTO_ENGINE, EngineOptions
 from collab_backends.local.free_memory import free_memory
 from collab_backends.local.generic_probe import OwnCacheFacts, probe_own_cache
 from collab_backends.local.placement import find_device, layer_shares
@@ -26,8 +26,6 @@ from collab_backends.local.steering import blocks_of
 _FREE_SHARE = 0.5
 """Share of the free memory that caches may take: activations and other models need some too."""
 
-EngineName = Literal["auto", "generic"]
-
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
@@ -39,14 +37,14 @@ class LoadOptions:
             putting it on one.
         cache_gib: Memory for caches; by default half of what is free.
         tokenizer: Where the tokenizer is, if not with the model.
-        engine: `generic` for one text after another with the model's own attention and cache.
+        engine: What is asked of its engine.
     """
 
     max_context_tokens: int | None = None
     device_map: str | dict[str, str | int] | None = None
     cache_gib: float | None = None
     tokenizer: str | None = None
-    engine: EngineName = "auto"
+    engine: EngineOptions = AUTO_ENGINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,7 @@ class LoadedModel:
         token_bytes: Memory of one token in a KV cache, as measured.
         cache_tokens: Tokens that all caches together may hold.
         notes: What is worth knowing of it.
+        options: What is asked of its engine.
         own_cache: What is known of its own cache, if the engine `generic` is to use that.
     """
 
@@ -75,6 +74,7 @@ class LoadedModel:
     token_bytes: int
     cache_tokens: int
     notes: tuple[str, ...] = ()
+    options: EngineOptions = AUTO_ENGINE
     own_cache: OwnCacheFacts | None = None
 
 
@@ -95,7 +95,8 @@ def load_model(
     """
     where = find_device(device)
     checkpoint = open_checkpoint(reference)
-    refuse = refuse_encoder if options.engine == "generic" else refuse_unsupported
+    is_alone = options.engine.engine == "generic"
+    refuse = refuse_encoder if is_alone else refuse_unsupported
     refuse(checkpoint.config, reference)
     ensure_quantisation_runs(checkpoint.config, reference, where)
     tokenizer = load_tokenizer(options.tokenizer or reference)
@@ -104,7 +105,7 @@ def load_model(
         where,
         dtype,
         device_map=options.device_map,
-        attention=None if options.engine == "generic" else BACKEND_NAME,
+        attention=None if is_alone else BACKEND_NAME,
     )
     loaded = prepare(
         model,
@@ -112,7 +113,7 @@ def load_model(
         reference,
         options.max_context_tokens,
         cache_gib=options.cache_gib,
-        engine=options.engine,
+        options=options.engine,
     )
     return replace(loaded, notes=(*loaded.notes, note)) if note else loaded
 
@@ -124,7 +125,7 @@ def prepare(
     max_context_tokens: int | None = None,
     *,
     cache_gib: float | None = None,
-    engine: EngineName = "auto",
+    options: EngineOptions = AUTO_ENGINE,
 ) -> LoadedModel:
     """Make a model that is in memory ready for an engine.
 
@@ -135,7 +136,7 @@ def prepare(
     """
     model.train(mode=False)
     facts = None
-    if engine == "generic":
+    if options.engine == "generic":
         refuse_encoder(model.config, reference)
         facts = _probe_own_cache(model, reference)
         token_bytes = facts.token_bytes
@@ -153,6 +154,7 @@ def prepare(
         embedding_rows=_embedding_rows(model),
         token_bytes=token_bytes,
         cache_tokens=_cache_tokens(model, token_bytes, cache_gib),
+        options=options,
         own_cache=facts,
     )
 

@@ -1,6 +1,5 @@
 """A loaded model of the backend `local`: its engine, and the sessions on it."""
 
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,12 +11,11 @@ from collab.diagnosis import Diagnosis
 from collab.errors import EmptyPromptError
 from collab.signals import NO_SIGNALS, Signals
 from collab.views import View
+from collab_backends.local.draws import RandomStream
 from collab_backends.local.engine import Engine
+from collab_backends.local.engines import EngineOptions, Sizes, make_passes
 from collab_backends.local.fingerprint import fingerprint
-from collab_backends.local.generic import GenericPasses
 from collab_backends.local.loading import LoadedModel, LoadOptions, load_model
-from collab_backends.local.packed import PackedPasses
-from collab_backends.local.passes import Passes
 from collab_backends.local.placement import described
 from collab_backends.local.seat import Seat
 from collab_backends.local.session import LocalSession
@@ -25,10 +23,7 @@ from collab_backends.local.steering import HiddenStates
 from collab_backends.local.tokens import TextCodec
 from collab_backends.templates import check_template
 
-__all__ = ["LoadOptions", "LocalModel", "load_model"]
-
-_TEXTS_AT_ONCE = 1_000
-"""A model that takes no pieces of a context computes each whole; so many fit into one step."""
+__all__ = ["EngineOptions", "LoadOptions", "LocalModel", "load_model"]
 
 
 class LocalModel:
@@ -41,13 +36,22 @@ class LocalModel:
     """
 
     def __init__(
-        self, name: str, loaded: LoadedModel, *, chunk_tokens: int = 512, threads: int | None = None
+        self,
+        name: str,
+        loaded: LoadedModel,
+        *,
+        chunk_tokens: int | None = None,
+        threads: int | None = None,
     ) -> None:
         codec = TextCodec(loaded.tokenizer, name)
         hidden = HiddenStates(loaded.model, codec.ids_of)
+        sizes = Sizes(loaded.context_tokens, loaded.cache_tokens, loaded.vocabulary)
+        passes = make_passes(
+            loaded.model, hidden, sizes, loaded.options, own_cache=loaded.own_cache
+        )
         if loaded.own_cache is not None and not loaded.own_cache.takes_pieces:
-            chunk_tokens = loaded.context_tokens * _TEXTS_AT_ONCE
-        self.engine = Engine(_passes(loaded, hidden), chunk_tokens=chunk_tokens, threads=threads)
+            chunk_tokens = None
+        self.engine = Engine(passes, chunk_tokens=chunk_tokens, threads=threads)
         self.open_sessions = 0
         self._place = f"this process, {described(loaded.model)}, {loaded.model.dtype}"
         self._notes = loaded.notes
@@ -108,7 +112,7 @@ class LocalModel:
             self.seat,
             view.participant,
             ids,
-            rng=random.Random(seed),
+            rng=RandomStream(seed),
             signals=signals,
         )
         self.open_sessions += 1
@@ -132,9 +136,3 @@ class LocalModel:
     def prompt_tokens(self, view: View) -> int:
         """Return the length of the view's prompt."""
         return len(self.seat.codec.render(view))
-
-
-def _passes(loaded: LoadedModel, hidden: HiddenStates) -> Passes:
-    if loaded.own_cache is None:
-        return PackedPasses(loaded.model, hidden, loaded.cache_tokens)
-    return GenericPasses(loaded.model, hidden, loaded.cache_tokens, loaded.own_cache)

@@ -6,6 +6,7 @@ one row through our attention; others stand beside it.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -45,6 +46,35 @@ class Passes(ABC):
         self.decoded = 0
         self.forwards = 0
         self._turns = turns_of(model)
+
+    @property
+    def most_jobs(self) -> int:
+        """How many jobs can be at work at once; 0 for any number."""
+        return 0
+
+    @property
+    def host_us_per_step(self) -> float:
+        """Microseconds of the host's own work for a decoding step; 0 where it is not measured."""
+        return 0.0
+
+    @property
+    def capture_s(self) -> float:
+        """Seconds that graphs were captured for."""
+        return 0.0
+
+    @property
+    def compile_s(self) -> float:
+        """Seconds that layers were compiled for."""
+        return 0.0
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Context tokens of one pass, where nothing else is asked for."""
+        return 512
+
+    def working(self) -> AbstractContextManager[object]:
+        """Return what the engine's thread works in."""
+        return nullcontext()
 
     def step(self, scheduler: Scheduler) -> list[Job]:
         """Compute the next pass; return the jobs that are done, or have failed."""

@@ -34,11 +34,13 @@ class Scheduler:
     Args:
         memory: Where room for caches comes from.
         chunk_tokens: Context tokens of one pass, over all jobs.
+        most_jobs: How many may be at work at once; 0 for any number.
     """
 
-    def __init__(self, memory: Memory[Any], chunk_tokens: int) -> None:
+    def __init__(self, memory: Memory[Any], chunk_tokens: int, *, most_jobs: int = 0) -> None:
+        self.chunk_tokens = chunk_tokens
         self._memory = memory
-        self._chunk_tokens = chunk_tokens
+        self._most_jobs = most_jobs
         self._waiting: deque[Job] = deque()
         self._active: list[Job] = []
         self._failed: list[Job] = []
@@ -47,6 +49,11 @@ class Scheduler:
     def is_idle(self) -> bool:
         """Whether there is nothing to do."""
         return not self._waiting and not self._active and not self._failed
+
+    @property
+    def active(self) -> tuple[Job, ...]:
+        """Jobs at work, the oldest first."""
+        return tuple(self._active)
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -93,7 +100,7 @@ class Scheduler:
         self.admit()
         decoding: list[Share] = []
         reading: list[Share] = []
-        room = self._chunk_tokens
+        room = self.chunk_tokens
         for job in tuple(self._active):
             tokens = 1 if len(job.pending) == 1 else min(len(job.pending), room)
             if not tokens or not self.secure(job, job.cache.length + tokens):
@@ -104,6 +111,10 @@ class Scheduler:
                 room -= tokens
                 reading.append(Share(job, tokens))
         return decoding + reading
+
+    def has_room(self, job: Job, tokens: int) -> bool:
+        """Let an active job's text grow to `tokens`; whether there is room without others'."""
+        return self._claim(job, tokens)
 
     def secure(self, job: Job, tokens: int) -> bool:
         """Let an active job's text grow to `tokens`; whether it may, and is still active.
@@ -128,6 +139,7 @@ class Scheduler:
         still_waiting: deque[Job] = deque()
         is_full = False
         for job in self._waiting:
+            is_full = is_full or 0 < self._most_jobs <= len(self._active)
             held = common_prefix(job.cache.tokens, job.context, job.reusable)
             # Who computes the same prefix right now is waited for: it is copied then.
             if is_full or self._is_following(job, held):

@@ -1,6 +1,5 @@
 """A local session: ids are the truth, the KV cache is a copy of them that can be rebuilt."""
 
-import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from collab.seam import Meter, SessionMark
 from collab.signals import NO_SIGNALS, Observation, Signals, Steering
 from collab_backends.live_ids import IdMark, LiveIds, ensure_distinct
 from collab_backends.local.cache import TextCache
+from collab_backends.local.draws import RandomStream
 from collab_backends.local.jobs import GenerateJob, Job, Sampler, Writing
 from collab_backends.local.prefill_jobs import JudgeJob, ObserveJob, ScoreJob
 from collab_backends.local.seat import Seat
@@ -42,13 +42,13 @@ class LocalSession:
         author: str,
         ids: Sequence[int],
         *,
-        rng: random.Random | None = None,
+        rng: RandomStream | None = None,
         signals: Signals = NO_SIGNALS,
     ) -> None:
         self.meter = Meter()
         self._seat = seat
         self._author = author
-        self._rng = rng or random.Random(0)
+        self._rng = rng or RandomStream(0)
         self._signals = signals
         self._observers = tuple(map(seat.engine.hidden.observer, signals.observations))
         seat.ensure_known(ids)
@@ -132,7 +132,7 @@ class LocalSession:
     def reseed(self, seed: int) -> None:
         """Draw from another random stream from now on."""
         self._drop_tail()
-        self._rng = random.Random(seed)
+        self._rng = RandomStream(seed)
 
     def commit(self, tokens: int) -> None:
         """Move the head over decoded tokens."""
@@ -169,10 +169,8 @@ class LocalSession:
     @asynccontextmanager
     async def fork(self) -> AsyncIterator["LocalSession"]:
         """Return a session with a copy of the text, of the cache and of the random stream."""
-        rng = random.Random()
-        rng.setstate(self._rng.getstate())
         twin = LocalSession(
-            self._seat, self._author, self._text.ids, rng=rng, signals=self._signals
+            self._seat, self._author, self._text.ids, rng=self._rng.copy(), signals=self._signals
         )
         twin._tail = list(self._tail)
         twin._tail_has_ended = self._tail_has_ended

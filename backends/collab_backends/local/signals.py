@@ -1,7 +1,6 @@
 """Logits of one step, and what is read off them: the next token and the signals beside it."""
 
 import math
-import random
 from array import array
 from collections.abc import Mapping
 from functools import cached_property
@@ -12,7 +11,13 @@ from numpy.typing import NDArray
 
 from collab.errors import ModelCallError
 from collab.proposals import Sampling
+from collab_backends.local.draws import RandomStream
 from collab_backends.local.steering import Observer
+
+NOT_NUMBERS = (
+    "the model's logits are not numbers (NaN or infinity); try dtype float32, and check the weights"
+)
+"""What a text is told whose logits cannot be read."""
 
 
 class Reading:
@@ -60,6 +65,9 @@ class Rows:
     @cached_property
     def _heads(self) -> list[list[float]]:
         """For each row: the most likely id, the log of the sum, the two largest logits."""
+        return self._measured()
+
+    def _measured(self) -> list[list[float]]:
         top = self.logits.topk(min(2, self.logits.shape[1])).values
         # The first of equals, as transformers takes it; `topk` leaves that open.
         ids = self.logits.argmax(dim=-1).double()
@@ -74,10 +82,7 @@ class Rows:
             ModelCallError: It does.
         """
         if self.is_spoilt(row):
-            raise ModelCallError(
-                "the model's logits are not numbers (NaN or infinity); try dtype float32, and "
-                "check the weights"
-            )
+            raise ModelCallError(NOT_NUMBERS)
 
     def is_spoilt(self, row: int) -> bool:
         """Whether a row holds NaN or infinity."""
@@ -130,7 +135,7 @@ def _entropies(logits: torch.Tensor) -> list[float]:
     return entropies
 
 
-def draw(logits: torch.Tensor, sampling: Sampling, rng: random.Random) -> int:
+def draw(logits: torch.Tensor, sampling: Sampling, rng: RandomStream) -> int:
     """Return a token id drawn from logits `(V,)`.
 
     One uniform number from `rng` inverts the cumulative distribution over the ids, in float64. The

@@ -5,7 +5,7 @@ entry's name: a cache key is the token's id, and above it the number of the stee
 added at its place. A text that is computed again is steered again as it was.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -25,6 +25,11 @@ _ID_MASK = (1 << _ID_BITS) - 1
 def token_id(key: int) -> int:
     """Return the token id of a cache key."""
     return key & _ID_MASK
+
+
+def steering_number(key: int) -> int:
+    """Return the number of the steering that was added at a cache key's place; 0 for none."""
+    return key >> _ID_BITS
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -72,12 +77,19 @@ class Steer:
         return token | (self.number << _ID_BITS) if is_gated else token
 
 
+Tap = Callable[[int, torch.Tensor], torch.Tensor | None]
+"""Is given a layer's number and its input `(1, T, hidden)`; returns what to put in its place."""
+
+
 class HiddenStates:
     """The hooks of one model: adds the steerings of a pass, then reads what observers ask for.
 
     Args:
         model: The model; hooks are put on its blocks when they are first needed.
         ids_of: Returns the ids of the tokens that a gate selects.
+
+    Attributes:
+        tap: Is asked at every hook instead, as long as it is set.
     """
 
     def __init__(
@@ -87,6 +99,7 @@ class HiddenStates:
     ) -> None:
         self._model = model
         self._ids_of = ids_of
+        self.tap: Tap | None = None
         self._blocks = blocks_of(model)
         self._hooks: dict[int, RemovableHandle] = {}
         # Alive as long as a session holds them; numbers are never given again.
@@ -103,6 +116,11 @@ class HiddenStates:
     def hidden_size(self) -> int:
         """Width of a hidden state."""
         return int(self._model.config.get_text_config().hidden_size)
+
+    @property
+    def layers(self) -> tuple[nn.Module, ...]:
+        """The blocks."""
+        return tuple(self._blocks)
 
     @property
     def blocks(self) -> int:
@@ -216,8 +234,7 @@ class HiddenStates:
             )
             for layer, places in self._places.items()
         }
-        for layer in (*self._added, *self._wanted):
-            self._hook(layer)
+        self.hook((*self._added, *self._wanted))
 
     def states(self, observer: Observer, rows: Sequence[int]) -> torch.Tensor:
         """Return what the last pass read at rows of logits, reduced: `(R, n)`."""
@@ -226,16 +243,16 @@ class HiddenStates:
         states = self._read[observer.layer]
         if order != list(range(len(places))):
             states = states[self._index(order).to(states.device)]
-        if observer.reduction is None:
-            return states
-        # A copy: a reduction may write to what it is given.
-        reduced: object = observer.reduction(states.clone())
-        if not isinstance(reduced, torch.Tensor) or reduced.shape[:-1] != (len(rows),):
-            raise ModelCallError(
-                f"the reduction of {observer.name!r} returned {_described(reduced)} for "
-                f"{tuple(states.shape)}; expected one row of numbers for each state"
-            )
-        return reduced
+        return reduced(observer, states)
+
+    def hook(self, layers: Iterable[int]) -> None:
+        """Put hooks on some layers, if they have none."""
+        for layer in layers:
+            self._hook(layer)
+
+    def steering(self, number: int) -> Steer | None:
+        """Return the steering of a number, as long as a session holds it."""
+        return self._steers.get(number)
 
     def close(self) -> None:
         """Take the hooks off the model."""
@@ -262,6 +279,9 @@ class HiddenStates:
         self, layer: int, args: tuple[torch.Tensor, ...]
     ) -> tuple[torch.Tensor, ...] | None:
         hidden, *rest = args
+        if self.tap is not None:
+            put = self.tap(layer, hidden)
+            return None if put is None else (put, *rest)
         changed = None
         if layer in self._added:
             rows, vectors = self._added[layer]
@@ -281,6 +301,24 @@ class HiddenStates:
                 f"layer {layer} is out of range; this model has {len(self._blocks)} blocks, "
                 f"so layers 0 to {last} here"
             )
+
+
+def reduced(observer: Observer, states: torch.Tensor) -> torch.Tensor:
+    """Return what an observer makes of states `(R, hidden)`: `(R, n)`.
+
+    Raises:
+        ModelCallError: Its reduction returned something else.
+    """
+    if observer.reduction is None:
+        return states
+    # A copy: a reduction may write to what it is given.
+    found: object = observer.reduction(states.clone())
+    if not isinstance(found, torch.Tensor) or found.shape[:-1] != states.shape[:-1]:
+        raise ModelCallError(
+            f"the reduction of {observer.name!r} returned {_described(found)} for "
+            f"{tuple(states.shape)}; expected one row of numbers for each state"
+        )
+    return found
 
 
 def blocks_of(model: PreTrainedModel) -> nn.ModuleList:

@@ -18,12 +18,14 @@ from collab.errors import ContextOverflowError, ModelCallError, ModelLoadError
 from collab.proposals import Until
 from collab.signals import Observation, Signals, Steering
 from collab_backends.local.backend import LocalTorch
+from collab_backends.local.engines import EngineOptions
 from collab_backends.local.generic_probe import probe_own_cache
 from collab_backends.local.loading import prepare
 from collab_backends.local.model import LocalModel
 from collab_backends.local.session import LocalSession
 
 PROMPTS = ["a", "So the answer is", CORPUS[0], CORPUS[1] + CORPUS[2]]
+GENERIC_ENGINE = EngineOptions(engine="generic")
 QUESTION = "\nIs it A or B? ("
 
 
@@ -58,7 +60,9 @@ async def test_texts_side_by_side_equal_generate(architecture: str, chunk_tokens
     expected = [generate_ids(model, prompt, 32) for prompt in prompts]
     written: dict[int, list[int]] = {}
 
-    async with serving(model, tokenizer, chunk_tokens=chunk_tokens, engine="generic") as served:
+    async with serving(
+        model, tokenizer, chunk_tokens=chunk_tokens, options=GENERIC_ENGINE
+    ) as served:
 
         async def write(number: int) -> None:
             async with session(served, PROMPTS[number]) as live:
@@ -84,7 +88,7 @@ async def test_after_any_operations_the_text_goes_on_as_if_nothing_was_cached(
     # With memory for hardly one of the three texts, caches are dropped and computed again.
     room = room_for(model, 170)
     async with serving(
-        model, tokenizer, chunk_tokens=9, cache_tokens=room, engine="generic"
+        model, tokenizer, chunk_tokens=9, cache_tokens=room, options=GENERIC_ENGINE
     ) as served:
 
         async def live_on(rng: random.Random) -> None:
@@ -106,7 +110,7 @@ async def test_answers_about_a_text_equal_a_plain_forward_pass(architecture: str
     plain = copy.deepcopy(model)
     text = " because 3 times 4 is 12."
 
-    async with serving(model, tokenizer, chunk_tokens=3, engine="generic") as served:
+    async with serving(model, tokenizer, chunk_tokens=3, options=GENERIC_ENGINE) as served:
         async with session(served, signals=Signals(entropy_top_k=5)) as live:
             ids = ids_of(live)
             proposal = await live.generate(Until(5), GREEDY)
@@ -139,7 +143,7 @@ async def test_a_steered_text_is_computed_again_as_it_was(architecture: str) -> 
     signals = Signals(observations=(Observation("state", 2),))
     vector = [0.5 * (number % 3 - 1) for number in range(64)]
 
-    async with serving(model, tokenizer, engine="generic") as served:
+    async with serving(model, tokenizer, options=GENERIC_ENGINE) as served:
         async with session(served, signals=signals) as live:
             plain = await live.generate(Until(6), GREEDY)
             live.steer(Steering(layer=1, vector=vector))
@@ -161,7 +165,7 @@ async def test_a_steered_text_is_computed_again_as_it_was(architecture: str) -> 
 async def test_a_fork_of_a_state_is_a_copy_and_a_rollback_computes_anew() -> None:
     tokenizer, model = endless_tokenizer(), make_generic("mamba")
 
-    async with serving(model, tokenizer, engine="generic") as served:
+    async with serving(model, tokenizer, options=GENERIC_ENGINE) as served:
         async with session(served, CORPUS[0]) as live:
             mark, prompt = live.mark, len(live.ids)
             await live.generate(Until(4), GREEDY)
@@ -181,7 +185,7 @@ async def test_a_fork_of_a_state_is_a_copy_and_a_rollback_computes_anew() -> Non
 async def test_a_rollback_cuts_a_cache_that_can_be_cut() -> None:
     tokenizer, model = endless_tokenizer(), make_generic("llama")
 
-    async with serving(model, tokenizer, engine="generic") as served:
+    async with serving(model, tokenizer, options=GENERIC_ENGINE) as served:
         async with session(served, CORPUS[0]) as live:
             mark = live.mark
             await live.generate(Until(4), GREEDY)
@@ -197,7 +201,7 @@ async def test_a_window_that_is_full_is_not_cut_but_computed_anew() -> None:
     tokenizer, model = endless_tokenizer(), make_generic("gpt-oss")
     plain = copy.deepcopy(model)
 
-    async with serving(model, tokenizer, engine="generic") as served:
+    async with serving(model, tokenizer, options=GENERIC_ENGINE) as served:
         async with session(served, CORPUS[0]) as live:
             mark, ids = live.mark, ids_of(live)
             assert len(ids) > 16, "the window is shorter than the text"
@@ -215,7 +219,7 @@ async def test_memory_is_bounded_and_given_back(architecture: str) -> None:
     room = room_for(model, 96)
     most: list[int] = []
 
-    async with serving(model, tokenizer, cache_tokens=room, engine="generic") as served:
+    async with serving(model, tokenizer, cache_tokens=room, options=GENERIC_ENGINE) as served:
 
         async def write(prompt: str) -> None:
             async with session(served, prompt) as live:
@@ -243,7 +247,7 @@ async def test_a_pass_that_fails_fails_its_text_alone_which_goes_on_afterwards(
     poison = tokenizer.encode("Now", add_special_tokens=False)[-1]
     fails = [True]
 
-    async with serving(model, tokenizer, engine="generic") as served:
+    async with serving(model, tokenizer, options=GENERIC_ENGINE) as served:
         monkeypatch.setattr(model, "forward", _failing_at(model, poison, fails))
         async with session(served, "So the answer is") as good, session(served, "Now") as bad:
             async with anyio.create_task_group() as group:
@@ -281,7 +285,7 @@ async def test_a_cancelled_call_leaves_the_text_as_it_was() -> None:
     tokenizer, model = endless_tokenizer(), make_generic("mamba2")
     plain = copy.deepcopy(model)
 
-    async with serving(model, tokenizer, engine="generic") as served:
+    async with serving(model, tokenizer, options=GENERIC_ENGINE) as served:
         async with session(served) as live:
             with anyio.CancelScope() as scope:
                 async with anyio.create_task_group() as group:
@@ -324,7 +328,7 @@ def test_a_model_that_keeps_its_state_in_itself_is_refused(
     model = make_generic("", config_class=config)
 
     with pytest.raises(ModelLoadError, match=reason):
-        prepare(model, make_tokenizer(), "forgetful", engine="generic")
+        prepare(model, make_tokenizer(), "forgetful", options=GENERIC_ENGINE)
 
 
 def test_a_cache_that_loses_something_is_noticed() -> None:
@@ -336,7 +340,7 @@ def test_a_cache_that_loses_something_is_noticed() -> None:
     model.model.layers[1].register_forward_pre_hook(remember)
 
     with pytest.raises(ModelLoadError, match="gives other logits when it goes on with its own ca"):
-        prepare(model, make_tokenizer(), "recurrent", engine="generic")
+        prepare(model, make_tokenizer(), "recurrent", options=GENERIC_ENGINE)
 
 
 def test_a_text_is_no_longer_than_positions_are_scaled_alike() -> None:
@@ -351,7 +355,7 @@ def test_a_text_is_no_longer_than_positions_are_scaled_alike() -> None:
         "", config_class=tf.Phi3Config, rope_parameters=rope, original_max_position_embeddings=128
     )
 
-    assert prepare(model, make_tokenizer(), "long", engine="generic").context_tokens == 128
+    assert prepare(model, make_tokenizer(), "long", options=GENERIC_ENGINE).context_tokens == 128
 
 
 def test_weights_that_are_no_numbers_are_named() -> None:
@@ -360,4 +364,4 @@ def test_weights_that_are_no_numbers_are_named() -> None:
         model.model.norm.weight[0] = torch.nan
 
     with pytest.raises(ModelLoadError, match="gives logits that are no numbers, also by itself"):
-        prepare(model, make_tokenizer(), "damaged", engine="generic")
+        prepare(model, make_tokenizer(), "damaged", options=GENERIC_ENGINE)

@@ -1,19 +1,19 @@
 """What is read off the logits: tokens drawn, and the signals beside them."""
 
-import random
 from collections import Counter
 
 import pytest
 import torch
 
 from collab.proposals import Sampling
+from collab_backends.local.draws import RandomStream
 from collab_backends.local.signals import draw
 
 LOGITS = torch.tensor([2.0, 0.5, 1.0, -1.0, 1.5])
 
 
 def drawn(logits: torch.Tensor, sampling: Sampling, count: int = 4_000) -> Counter[int]:
-    rng = random.Random(0)
+    rng = RandomStream(0)
     return Counter(draw(logits, sampling, rng) for _ in range(count))
 
 
@@ -46,7 +46,7 @@ def test_a_near_tie_decided_by_the_last_bit_changes_no_draw() -> None:
     other = torch.tensor([1.0 + 1e-7, 1.0, -9.0])
     sampling = Sampling(temperature=1.0)
 
-    first, second = random.Random(0), random.Random(0)
+    first, second = RandomStream(0), RandomStream(0)
 
     assert [draw(one, sampling, first) for _ in range(1_000)] == [
         draw(other, sampling, second) for _ in range(1_000)

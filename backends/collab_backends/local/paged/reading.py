@@ -1,0 +1,113 @@
+"""Reading logits where they are: the next tokens and what is measured beside them."""
+
+import importlib
+from dataclasses import dataclass
+
+import torch
+
+from collab_backends.local.signals import Rows
+
+ID, LOG_SUM, LOGIT, TOP, SECOND, ENTROPY = range(6)
+"""Columns of `Decoded.numbers`; the entropies over the most likely tokens come after them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """How the next tokens of a pass are drawn, all `(R,)`; a temperature of 0 is greedy.
+
+    Attributes:
+        uniforms: Numbers in `[0, 1)`, float64.
+        temperatures: Float64.
+        top_ks: Most likely tokens kept; 0 for all.
+        top_ps: Nucleus kept, float64.
+        has_filters: Whether any token is kept out at all.
+    """
+
+    uniforms: torch.Tensor
+    temperatures: torch.Tensor
+    top_ks: torch.Tensor
+    top_ps: torch.Tensor
+    has_filters: bool
+
+
+def heads(logits: torch.Tensor) -> torch.Tensor:
+    """Return of each row of logits `(R, V)` five numbers, `(R, 5)` float32.
+
+    They are the most likely id (the first of equals), the log of the sum of the exponentials, the
+    two largest logits, and the entropy in nats over the whole vocabulary.
+    """
+    if logits.device.type == "cuda":
+        # Triton is there only where there is a GPU.
+        found: torch.Tensor = importlib.import_module("collab_backends.local.paged.scans").scan(
+            logits
+        )
+        return found
+    numbers = logits.float()
+    top = numbers.topk(min(2, numbers.shape[1])).values
+    logprobs = torch.log_softmax(numbers, dim=-1)
+    # Of impossible tokens 0 * -inf is not a number; they count as 0.
+    entropy = (-(logprobs.exp() * logprobs).nansum(dim=-1)).clamp(min=0)
+    columns = (numbers.argmax(dim=-1).float(), numbers.logsumexp(dim=-1), top[:, 0], top[:, -1])
+    return torch.stack([*columns, entropy], dim=1)
+
+
+def decode(logits: torch.Tensor, top_ks: tuple[int, ...], sampled: Sampled | None) -> torch.Tensor:
+    """Return the next tokens and their signals, `(R, 6 + K)` float64; see the columns above.
+
+    Args:
+        logits: `(R, V)`.
+        top_ks: Over how many of the most likely tokens entropies are wanted.
+        sampled: How tokens are drawn; `None` for the most likely of all.
+    """
+    found = heads(logits).double()
+    ids = found[:, 0].long()
+    if sampled is not None:
+        is_greedy = sampled.temperatures == 0
+        ids = torch.where(is_greedy, ids, draw_rows(logits, sampled))
+    logit = logits.gather(1, ids[:, None])[:, 0].double()
+    columns = [ids.double(), found[:, 1], logit, *found[:, 2:].unbind(1)]
+    columns += [_top_entropy(logits, top_k).double() for top_k in top_ks]
+    return torch.stack(columns, dim=1)
+
+
+def draw_rows(logits: torch.Tensor, sampled: Sampled) -> torch.Tensor:
+    """Return token ids drawn from logits `(R, V)`, as `signals.draw` draws one: `(R,)`."""
+    temperatures = sampled.temperatures.clamp(min=1e-9)[:, None]
+    probabilities = torch.softmax(logits.double() / temperatures, dim=-1)
+    if sampled.has_filters:
+        probabilities = probabilities * _kept(logits, probabilities, sampled)
+    cumulative = probabilities.cumsum(dim=-1)
+    aim = sampled.uniforms[:, None] * cumulative[:, -1:]
+    places = torch.searchsorted(cumulative, aim, right=True)[:, 0]
+    # Rounding can put the number behind the last token: that one it is then.
+    last = probabilities.shape[1] - 1 - (probabilities.flip(1) > 0).int().argmax(dim=1)
+    return torch.minimum(places, last)
+
+
+def _kept(logits: torch.Tensor, probabilities: torch.Tensor, sampled: Sampled) -> torch.Tensor:
+    """Return which tokens top-k and then top-p keep, `(R, V)`."""
+    ids = logits.float().sort(dim=-1, descending=True, stable=True).indices
+    rank = torch.arange(ids.shape[1], device=ids.device)[None, :]
+    most = torch.where(sampled.top_ks > 0, sampled.top_ks, ids.shape[1])[:, None]
+    cumulative = (probabilities.gather(1, ids) * (rank < most)).cumsum(dim=-1)
+    # The nucleus is the shortest head whose share of the kept mass reaches top_p.
+    short = (cumulative < sampled.top_ps[:, None] * cumulative[:, -1:]) & (rank < most)
+    nucleus = torch.minimum(short.sum(dim=-1, keepdim=True) + 1, most)
+    count = torch.where(sampled.top_ps[:, None] < 1.0, nucleus, most)
+    return torch.zeros_like(ids, dtype=torch.bool).scatter_(1, ids, rank < count)
+
+
+def _top_entropy(logits: torch.Tensor, top_k: int) -> torch.Tensor:
+    top = logits.topk(min(top_k, logits.shape[1])).values
+    logprobs = torch.log_softmax(top.float(), dim=-1)
+    return (-(logprobs.exp() * logprobs).nansum(dim=-1)).clamp(min=0)
+
+
+class DeviceRows(Rows):
+    """Rows whose most likely ids, sums and entropies the device computes in one go."""
+
+    def _measured(self) -> list[list[float]]:
+        found = heads(self.logits).double()
+        self._entropies[0] = found[:, 4].tolist()
+        measured: list[list[float]] = found[:, :4].tolist()
+        return measured
