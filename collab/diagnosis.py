@@ -36,6 +36,7 @@ class Diagnosis:
         tokenizer: Fingerprint of its vocabulary: equal ones are equal vocabularies.
         template: How a prompt fares.
         notes: What was looked for and not seen.
+        remarks: What is worth knowing of it.
         failure: Why a first call failed, so that a run's would too; empty if it did not.
     """
 
@@ -45,6 +46,7 @@ class Diagnosis:
     tokenizer: str = ""
     template: TemplateCheck | None = None
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     failure: str = ""
 
 

@@ -64,6 +64,7 @@ def _participant(one: Participant) -> JsonValue:
         "is_longest_prompt_estimated": one.is_estimated,
         "template": asdict(told.template) if told.template else None,
         "not_seen": list(told.notes),
+        "remarks": list(told.remarks),
     }
 
 

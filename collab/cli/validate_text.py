@@ -87,6 +87,11 @@ def _print_report(console: Console, report: Report) -> None:
         *(("warning", _ODD, warning) for warning in report.warnings),
         *(("note", _DIM, note) for note in report.notes),
         *(
+            ("note", _DIM, f"{one.role}: {remark}")
+            for one in report.participants
+            for remark in one.diagnosis.remarks
+        ),
+        *(
             ("not seen", _DIM, f"{one.role}: {note}")
             for one in report.participants
             for note in one.diagnosis.notes

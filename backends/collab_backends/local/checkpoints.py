@@ -13,13 +13,13 @@ from collab.errors import ModelLoadError
 from collab_backends.local.extras import ensure_installed
 from collab_backends.local.gguf_files import GgufFile, read_gguf
 from collab_backends.local.gguf_models import (
-    dequantised_note,
+    dequantised_remark,
     ensure_memory,
     gguf_dtype,
     load_gguf_config,
     load_gguf_weights,
 )
-from collab_backends.local.quantised import quantisation, quantised_device_map, quantised_note
+from collab_backends.local.quantised import quantisation, quantised_device_map, quantised_remark
 from collab_backends.local.refusals import refuse_endless
 from collab_backends.local.sources import find_gguf, from_pretrained, resolve
 
@@ -108,8 +108,8 @@ def load_weights(
     if device_map is None:
         model = model.to(device)  # type: ignore[arg-type]  # transformers' decorator hides it
     if gguf is not None:
-        return model, dequantised_note(gguf, model)
-    return model, quantised_note(model, method) if method else ""
+        return model, dequantised_remark(gguf, model)
+    return model, quantised_remark(model, method) if method else ""
 
 
 def _chosen_dtype(dtype: str, device: torch.device, gguf: GgufFile | None) -> torch.dtype | None:

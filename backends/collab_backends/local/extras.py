@@ -3,6 +3,7 @@
 import importlib.util
 
 from collab.errors import ModelLoadError
+from collab.texts import how_to_install
 
 
 def ensure_installed(package: str, *, extra: str, why: str) -> None:
@@ -19,5 +20,5 @@ def ensure_installed(package: str, *, extra: str, why: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise ModelLoadError(
             f"the package {package!r} is needed {why}, and is not installed; "
-            f"pip install 'collab-reasoning[{extra}]'"
+            f"{how_to_install(extra)}"
         )

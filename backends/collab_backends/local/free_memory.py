@@ -26,12 +26,12 @@ def _machine() -> int:
     return int(fields["MemAvailable"].split()[0]) * 1024
 
 
-def _group(folder: Path = _CGROUP) -> int:
+def _group() -> int:
     """Return what the control group may still take, as in a container with a limit."""
     try:
-        limit = int((folder / "memory.max").read_text())
-        used = int((folder / "memory.current").read_text())
-        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+        stat = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # no such group, or one without a limit
         return _machine()
     return max(limit - used + int(stat.get("inactive_file", 0)), 0)

@@ -111,7 +111,7 @@ def load_gguf_weights(
     return model, info
 
 
-def dequantised_note(found: GgufFile, model: PreTrainedModel) -> str:
+def dequantised_remark(found: GgufFile, model: PreTrainedModel) -> str:
     """Return what a diagnosis says of the weights."""
     return (
         f"weights dequantised from {found.path.name}: {found.nbytes / _MIB:,.0f} MiB in the file, "

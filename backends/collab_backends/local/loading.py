@@ -60,7 +60,7 @@ class LoadedModel:
         embedding_rows: Ids from here on cannot be fed.
         token_bytes: Memory of one token in a KV cache, as measured.
         cache_tokens: Tokens that all caches together may hold.
-        notes: What is worth knowing of it.
+        remarks: What is worth knowing of it.
         options: What is asked of its engine.
         own_cache: What is known of its own cache, if the engine `generic` is to use that.
     """
@@ -73,7 +73,7 @@ class LoadedModel:
     embedding_rows: int
     token_bytes: int
     cache_tokens: int
-    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     options: EngineOptions = AUTO_ENGINE
     own_cache: OwnCacheFacts | None = None
 
@@ -100,7 +100,7 @@ def load_model(
     refuse(checkpoint.config, reference)
     ensure_quantisation_runs(checkpoint.config, reference, where)
     tokenizer = load_tokenizer(options.tokenizer or reference)
-    model, note = load_weights(
+    model, remark = load_weights(
         checkpoint,
         where,
         dtype,
@@ -115,7 +115,7 @@ def load_model(
         cache_gib=options.cache_gib,
         options=options.engine,
     )
-    return replace(loaded, notes=(*loaded.notes, note)) if note else loaded
+    return replace(loaded, remarks=(*loaded.remarks, remark)) if remark else loaded
 
 
 def prepare(

@@ -54,7 +54,7 @@ class LocalModel:
         self.engine = Engine(passes, chunk_tokens=chunk_tokens, threads=threads)
         self.open_sessions = 0
         self._place = f"this process, {described(loaded.model)}, {loaded.model.dtype}"
-        self._notes = loaded.notes
+        self._remarks = loaded.remarks
         self.seat = Seat(
             name=name,
             engine=self.engine,
@@ -130,7 +130,7 @@ class LocalModel:
             served_by="transformers",
             tokenizer=self.seat.codec.fingerprint,
             template=check_template(self.seat.codec, view),
-            notes=self._notes,
+            remarks=self._remarks,
         )
 
     def prompt_tokens(self, view: View) -> int:

@@ -60,7 +60,7 @@ def quantised_device_map(device: torch.device) -> dict[str, str | int] | None:
     return {"": str(device)} if importlib.util.find_spec("accelerate") else None
 
 
-def quantised_note(model: PreTrainedModel, method: str) -> str:
+def quantised_remark(model: PreTrainedModel, method: str) -> str:
     """Return what a diagnosis says of the weights."""
     how = "quantised with" if getattr(model, "is_quantized", False) else "dequantised from"
     return f"weights {how} {method}"

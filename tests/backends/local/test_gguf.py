@@ -1,5 +1,6 @@
 """GGUF files: their weights are dequantised, and what would be lost on the way is refused."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 import transformers as tf
+import yaml
 from servers.gguf_files import write_gguf
+from support.cli_helpers import invoke
 from support.models import CORPUS, generate_ids, make_tokenizer
+from support.run_fakes import ADDER, write_problems
 
 from collab.errors import ModelLoadError
 from collab.proposals import Sampling, Until
@@ -105,7 +109,7 @@ async def test_a_file_or_its_folder_is_served_and_tells_that_it_was_dequantised(
     async with LocalTorch(model=str(whole if is_named else whole.parent)).connect() as model:
         diagnosis = await model.diagnose(view)  # type: ignore[attr-defined]  # local models can
 
-    assert diagnosis.notes == (
+    assert diagnosis.remarks == (
         "weights dequantised from tiny.gguf: 0 MiB in the file, 0 MiB of float32 in memory",
     )
 
@@ -229,9 +233,7 @@ def test_without_the_package_the_extra_is_named(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
-    with pytest.raises(
-        ModelLoadError, match=r"'gguf' is needed to read .*collab-reasoning\[gguf\]"
-    ):
+    with pytest.raises(ModelLoadError, match=r"'gguf' is needed to read .*extra `gguf`"):
         load(whole)
 
 
@@ -258,3 +260,21 @@ async def test_greedy_texts_equal_those_of_transformers(whole: Path) -> None:
 
     ids = load_tokenizer(str(whole))("So the answer is")["input_ids"]
     assert [token.id for token in proposal.tokens] == generate_ids(plain, ids, 24)
+
+
+def test_validate_shows_that_weights_were_dequantised(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    config = {
+        "pair": {"generator": {"use": "local", "model": str(whole)}, "mentor": ADDER},
+        "policy": "always",
+        "problems": str(write_problems(tmp_path / "problems.jsonl", 2)),
+    }
+    path.write_text(yaml.safe_dump(config))
+
+    shown = invoke("validate", path, "--load")
+    found = json.loads(invoke("validate", path, "--load", "--json").stdout)
+
+    told = " ".join(shown.stdout.split())
+    assert "note generator: weights dequantised from tiny.gguf: 0 MiB in the file" in told
+    remarks = [one["remarks"] for one in found["models"]["participants"]]
+    assert [len(one) for one in remarks] == [1, 0]

@@ -153,7 +153,9 @@ def test_spreading_a_model_without_accelerate_says_what_is_missing(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
-    with pytest.raises(ModelLoadError, match=r"'accelerate' is needed to spread .*\[accelerate\]"):
+    with pytest.raises(
+        ModelLoadError, match=r"'accelerate' is needed to spread .*extra `accelerate`"
+    ):
         load_model(str(folder), "cpu", "auto", LoadOptions(device_map="auto"))
 
 

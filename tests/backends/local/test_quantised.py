@@ -97,7 +97,7 @@ async def test_8_bit_floats_are_dequantised_where_there_is_no_gpu(folder: Path) 
 
     held = loaded.model.state_dict()
     assert all(torch.allclose(held[name], expected[name], atol=1e-3) for name in expected)
-    assert loaded.notes == ("weights dequantised from fp8",)
+    assert loaded.remarks == ("weights dequantised from fp8",)
     await ensure_it_serves(loaded)
 
 
@@ -113,7 +113,7 @@ async def test_weights_of_bitsandbytes_stay_packed(folder: Path, bits: int) -> N
 
     packed = loaded.model.model.layers[0].mlp.up_proj.weight
     assert packed.dtype == (torch.int8 if bits == 8 else torch.uint8)
-    assert loaded.notes == ("weights quantised with bitsandbytes",)
+    assert loaded.remarks == ("weights quantised with bitsandbytes",)
     await ensure_it_serves(loaded)
 
 
@@ -124,7 +124,7 @@ async def test_weights_of_torchao_stay_packed(folder: Path) -> None:
     loaded = load_model(str(target), "cpu", "auto")
 
     assert type(loaded.model.model.layers[0].mlp.up_proj.weight).__name__ == "Int8Tensor"
-    assert loaded.notes == ("weights quantised with torchao",)
+    assert loaded.remarks == ("weights quantised with torchao",)
     await ensure_it_serves(loaded)
 
 
