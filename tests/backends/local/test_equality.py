@@ -21,6 +21,8 @@ from collab.proposals import Until
 from collab.signals import Signals
 from collab_backends.local.session import LocalSession
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 PROMPTS = ["a", "So the answer is", CORPUS[0], CORPUS[1] + CORPUS[2]]
 NEW = 48
 
