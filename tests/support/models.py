@@ -19,6 +19,9 @@ from collab_backends.local.packed import PackedPasses
 from collab_backends.local.session import LocalSession
 
 GREEDY = Sampling()
+ENGINE = AUTO_ENGINE
+"""What `serving` asks of engines; the fixture `engine` changes it."""
+
 CORPUS = [
     "So the answer is 12, because 3 times 4 is 12.\n\nNow check it again. Wait, is it right?\n\n",
     "What is 7 minus 2? Let us think step by step. The result of this is 5, therefore done.\n\n",
@@ -135,10 +138,12 @@ async def serving(
     chunk_tokens: int = 512,
     max_context_tokens: int | None = None,
     cache_tokens: int | None = None,
-    options: EngineOptions = AUTO_ENGINE,
+    options: EngineOptions | None = None,
 ) -> AsyncIterator[LocalModel]:
     """Serve a model that is in memory with the local engine."""
-    loaded = prepare(model, tokenizer, "tiny", max_context_tokens, cache_gib=0.02, options=options)
+    loaded = prepare(
+        model, tokenizer, "tiny", max_context_tokens, cache_gib=0.02, options=options or ENGINE
+    )
     if cache_tokens is not None:
         loaded = replace(loaded, cache_tokens=cache_tokens)
     served = LocalModel("tiny", loaded, chunk_tokens=chunk_tokens)

@@ -145,6 +145,10 @@ class Job(ABC):
     def completion_tokens(self) -> int:
         """How many tokens were decoded so far."""
 
+    def asks(self, rows: int) -> Sequence[Sequence[int]]:
+        """Return, for each of the next rows it takes, the ids whose logits it will read."""
+        return [()] * rows
+
     @abstractmethod
     def take(self, rows: Rows, start: int, end: int) -> bool:
         """Take the wanted rows, `start` to `end`; return whether the job is done."""
@@ -180,6 +184,10 @@ class Writing:
     room: int
     observers: Sequence[Observer] = ()
     steer: Steer | None = None
+
+    def key(self, token_id: int) -> int:
+        """Return the cache key of a new token."""
+        return self.steer.key(token_id) if self.steer else token_id
 
 
 class GenerateJob(Job):
@@ -245,7 +253,7 @@ class GenerateJob(Job):
             observed=observed if self.observers else None,
         )
         self.decoded.append(token)
-        self.pending = [writing.steer.key(drawn.id) if writing.steer else drawn.id]
+        self.pending = [writing.key(drawn.id)]
         if self.has_ended:
             builder.end("eos")
         elif not builder.feed(token) and len(self.decoded) >= writing.room:

@@ -119,6 +119,11 @@ class Passes(ABC):
         done: list[Job] = []
         start = 0
         for share, count in zip(shares, wanted, strict=True):
+            for row, asked in enumerate(share.job.asks(count), start):
+                rows.ask(row, asked)
+            start += count
+        start = 0
+        for share, count in zip(shares, wanted, strict=True):
             if self._advance(share, rows, start, start + count):
                 done.append(share.job)
             start += count

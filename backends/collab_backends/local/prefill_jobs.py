@@ -34,6 +34,10 @@ class JudgeJob(Job):
         """One once it is done: the answer is a decoded position."""
         return 1 if self.probabilities else 0
 
+    def asks(self, rows: int) -> Sequence[Sequence[int]]:
+        """Return the labels."""
+        return [self._label_ids] * rows
+
     def take(self, rows: Rows, start: int, end: int) -> bool:
         """Read the labels."""
         self.probabilities = rows.probabilities(start, self._label_ids)
@@ -89,6 +93,11 @@ class ScoreJob(Job):
     def completion_tokens(self) -> int:
         """None: nothing is decoded."""
         return 0
+
+    def asks(self, rows: int) -> Sequence[Sequence[int]]:
+        """Return the tokens that these rows predict."""
+        done = len(self.logprobs)
+        return [[one] for one in self._scored[done : done + rows]]
 
     def take(self, rows: Rows, start: int, end: int) -> bool:
         """Read the tokens that these rows predict."""

@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import torch
@@ -60,7 +60,24 @@ class Rows:
     ) -> None:
         self.logits = logits.float()
         self._readings = readings or {}
+        self._asked: list[tuple[int, int]] = []
         self._entropies: dict[int, list[float]] = {}
+
+    def ask(self, row: int, token_ids: Sequence[int]) -> None:
+        """Say which logits of a row will be read; all are copied from the device at once."""
+        self._asked += [(row, one) for one in token_ids]
+
+    @cached_property
+    def _copied(self) -> dict[tuple[int, int], float]:
+        if not self._asked:
+            return {}
+        places = torch.tensor(self._asked).to(self.logits.device)
+        found = self.logits[places[:, 0], places[:, 1]].tolist()
+        return dict(zip(self._asked, found, strict=True))
+
+    def _logit(self, row: int, token_id: int) -> float:
+        known = self._copied.get((row, token_id))
+        return float(self.logits[row, token_id]) if known is None else known
 
     @cached_property
     def _heads(self) -> list[list[float]]:
@@ -95,7 +112,7 @@ class Rows:
     def logprob(self, row: int, token_id: int) -> float:
         """Return the natural-log probability of a token, at most 0."""
         most_likely, log_sum, top, _ = self._heads[row]
-        logit = top if token_id == most_likely else float(self.logits[row, token_id])
+        logit = top if token_id == most_likely else self._logit(row, token_id)
         return min(logit - log_sum, 0.0)
 
     def margin(self, row: int) -> float:
@@ -106,8 +123,7 @@ class Rows:
     def probabilities(self, row: int, token_ids: list[int]) -> list[float]:
         """Return the probabilities of some tokens."""
         log_sum = self._heads[row][1]
-        found: list[float] = (self.logits[row, token_ids].double() - log_sum).exp().tolist()
-        return found
+        return [math.exp(self._logit(row, one) - log_sum) for one in token_ids]
 
     def entropy(self, row: int, top_k: int) -> float:
         """Return the entropy in nats over the `top_k` most likely tokens, renormalised."""

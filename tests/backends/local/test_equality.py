@@ -21,6 +21,8 @@ from support.models import (
 from collab.proposals import Until
 from collab.signals import Signals
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 PROMPTS = ["a", "So the answer is", CORPUS[0], CORPUS[1] + CORPUS[2]]
 NEW = 48
 

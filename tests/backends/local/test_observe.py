@@ -13,6 +13,8 @@ from collab_backends.local.backend import LocalTorch
 from collab_backends.local.fingerprint import fingerprint
 from collab_backends.local.loading import load_model
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 TOKENIZER = make_tokenizer()
 LAYERS = 4
 PROMPT = "So the answer is 12, because 3 times 4 is 12."

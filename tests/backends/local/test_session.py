@@ -13,6 +13,8 @@ from collab.units import WordUnit
 from collab_backends.local.backend import LocalTorch
 from collab_backends.local.model import LocalModel
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 TOKENIZER = make_tokenizer()
 PROMPT = "So the answer is"
 PROMPT_IDS = TOKENIZER.encode(PROMPT, add_special_tokens=False)

@@ -19,6 +19,8 @@ from collab.units import WordUnit
 from collab_backends.local.session import LocalSession
 from collab_backends.local.tokens import Splice, TextCodec
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 TOKENIZER = make_tokenizer()
 LAYERS, WIDTH = 4, 64
 PROMPT = "So the answer is 12, because 3 times 4 is 12."

@@ -33,11 +33,13 @@ class Jobs(Protocol):
     Attributes:
         memory: Where room for caches comes from.
         forwards: Forward passes.
+        prefilled: Context tokens computed.
         decoded: Tokens decoded.
     """
 
     memory: PagedMemory
     forwards: int
+    prefilled: int
     decoded: int
 
     def row(self, job: Job) -> int:
@@ -273,6 +275,7 @@ class DecodingAhead:
     def _take(self, flight: _Flight, row: int, job: GenerateJob, numbers: list[float]) -> bool:
         """Give a job its token; return whether it is done."""
         job.cache.advance(job.pending)
+        self._owner.prefilled += job.note_fed(1)
         before = job.completion_tokens
         try:
             is_done = job.accept(_drawn(job, flight, numbers), _observed(job, flight, row))

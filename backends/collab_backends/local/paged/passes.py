@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from collab_backends.local.jobs import Job
+from collab_backends.local.jobs import GenerateJob, Job
 from collab_backends.local.paged.decoding import DecodingAhead
 from collab_backends.local.paged.frames import MOST_TEXTS, Features, read_shape
 from collab_backends.local.paged.launching import Launcher
@@ -103,6 +103,7 @@ class PagedPasses(Passes):
         """Compute the next pieces of contexts; return the jobs done."""
         room = scheduler.chunk_tokens
         shares: list[Share] = []
+        self._go_on(scheduler)
         for job in scheduler.active:
             if room <= 0 or self._decoding.has(job):
                 continue
@@ -122,6 +123,31 @@ class PagedPasses(Passes):
             if share.job not in gone and not share.job.left_of_context:
                 self._decoding.add(share.job)
         return early + done
+
+    def _go_on(self, scheduler: Scheduler) -> None:
+        """Have texts decode at once of whose contexts only the last token is not computed."""
+        ready = [
+            job
+            for job in scheduler.active
+            if isinstance(job, GenerateJob)
+            and len(job.pending) == 1
+            and not self._decoding.has(job)
+            and job.pending == [job.writing.key(token_id(job.pending[0]))]
+        ]
+        if ready:
+            with self.launcher.launching():
+                self._set_tables(ready)
+            for job in ready:
+                job.progress.note_started()
+                self._decoding.add(job)
+
+    def _set_tables(self, jobs: Sequence[Job]) -> None:
+        rows, pages = [], []
+        for job in jobs:
+            assert isinstance(job.cache, PagedCache), "this memory makes no others"
+            rows.append(self.row(job))
+            pages.append(job.cache.pages)
+        self.launcher.pool.set_tables(rows, pages)
 
     def _forward(self, shares: Sequence[Share]) -> list[Job]:
         launcher = self.launcher
@@ -146,10 +172,7 @@ class PagedPasses(Passes):
         )
         with launcher.launching():
             frame, launch = launcher.read(*read_shape(len(tokens), len(rows)), features)
-            launcher.pool.set_tables(
-                [self.row(share.job) for share in shares],
-                [share.job.cache.pages for share in shares],  # type: ignore[attr-defined]
-            )
+            self._set_tables([share.job for share in shares])
             frame.load(tokens, self._blocks(shares, frame.block_tokens), rows)
             computed = launch()
             self.forwards += 1

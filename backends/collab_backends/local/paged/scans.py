@@ -28,7 +28,7 @@ def _scan_logits(logits, parts, row_stride, V, PIECE: tl.constexpr, PIECES: tl.c
     base = tl.where(top == -float("inf"), 0.0, top)
     weights = tl.exp(found - base)
     # Of impossible tokens 0 * -inf is not a number; they count as 0.
-    mean = tl.sum(tl.where(found == -float("inf"), 0.0, weights * found), 0)
+    mean = tl.sum(weights * tl.where(found == -float("inf"), 0.0, found), 0)
     at = (row * PIECES + piece) * 5
     tl.store(parts + at, top)
     tl.store(parts + at + 1, where.to(tl.float32))
