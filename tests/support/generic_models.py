@@ -46,6 +46,23 @@ GENERIC: dict[str, tuple[type[tf.PretrainedConfig], dict[str, Any]]] = {
             "attn_layer_offset": 1,
         },
     ),
+    "dynamic-rope": (
+        tf.LlamaConfig,
+        {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}},
+    ),
+    "longrope": (
+        tf.Phi3Config,
+        {
+            "original_max_position_embeddings": 512,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 10000.0,
+                "short_factor": [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7],
+                "long_factor": [2.0] * 8,
+                "original_max_position_embeddings": 512,
+            },
+        },
+    ),
     "mamba": (tf.MambaConfig, {"state_size": 8}),
     "mamba2": (
         tf.Mamba2Config,

@@ -89,7 +89,8 @@ def load_weights(
         told["attn_implementation"] = attention
     with _no_progress_bars():
         if gguf is not None:
-            ensure_memory(gguf, reference, chosen, device)
+            on = device if device_map is None else torch.device("cpu")
+            ensure_memory(gguf, reference, chosen, on)
             model, info = load_gguf_weights(gguf, reference, checkpoint.config, **told)
         else:
             model, info = from_pretrained(

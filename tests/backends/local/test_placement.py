@@ -1,6 +1,7 @@
 """Models that stand on more than one device: parts on the disk come to the CPU for their pass."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -39,10 +40,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-async def write(folder: Path, device_map: dict[str, str | int] | None) -> list[Proposal]:
+async def write(
+    folder: Path,
+    device_map: dict[str, str | int] | None,
+    engine: Literal["auto", "generic"] = "auto",
+) -> list[Proposal]:
     """Write, steer and write again, fork, and judge; with hidden states of three layers."""
     signals = Signals(observations=tuple(Observation(f"at {n}", n) for n in (0, 2, 4)))
-    backend = LocalTorch(model=str(folder), device_map=device_map, threads=1)
+    backend = LocalTorch(model=str(folder), device_map=device_map, engine=engine, threads=1)
     async with backend.connect() as model:
         async with model.open(VIEW, seed=0, signals=signals) as session:
             first = await session.generate(Until(6), GREEDY)
@@ -55,12 +60,13 @@ async def write(folder: Path, device_map: dict[str, str | int] | None) -> list[P
 
 
 @pytest.mark.parametrize("device_map", [SPREAD, EDGES_ON_DISK])
+@pytest.mark.parametrize("engine", ["auto", "generic"])
 async def test_a_spread_model_writes_what_it_writes_on_one_device(
-    folder: Path, device_map: dict[str, str | int]
+    folder: Path, device_map: dict[str, str | int], engine: Literal["auto", "generic"]
 ) -> None:
     expected = await write(folder, None)
 
-    written = await write(folder, device_map)
+    written = await write(folder, device_map, engine)
 
     for mine, its in zip(written, expected, strict=True):
         assert [token.id for token in mine.tokens] == [token.id for token in its.tokens]
