@@ -182,6 +182,23 @@ async def test_a_fork_of_a_state_is_a_copy_and_a_rollback_computes_anew() -> Non
     assert served.engine.prefilled - before - forked == prompt
 
 
+async def test_a_forks_state_is_its_own() -> None:
+    tokenizer, model = endless_tokenizer(), make_generic("mamba")
+    plain = copy.deepcopy(model)
+
+    async with serving(model, tokenizer, options=GENERIC_ENGINE) as served:
+        async with session(served, CORPUS[0]) as live:
+            await live.generate(Until(4), GREEDY)
+            live.commit(4)
+            async with live.fork() as twin:
+                twin.append(" junk")
+                await twin.generate(Until(2), GREEDY)
+            proposal = await live.generate(Until(6), GREEDY)
+            ids = ids_of(live)
+
+    assert [token.id for token in proposal.tokens] == generate_ids(plain, ids, 6)
+
+
 async def test_a_rollback_cuts_a_cache_that_can_be_cut() -> None:
     tokenizer, model = endless_tokenizer(), make_generic("llama")
 
@@ -249,7 +266,11 @@ async def test_a_pass_that_fails_fails_its_text_alone_which_goes_on_afterwards(
 
     async with serving(model, tokenizer, options=GENERIC_ENGINE) as served:
         monkeypatch.setattr(model, "forward", _failing_at(model, poison, fails))
-        async with session(served, "So the answer is") as good, session(served, "Now") as bad:
+        async with session(served, "So the answer is") as good, session(served) as bad:
+            await bad.generate(Until(4), GREEDY)
+            bad.commit(4)
+            bad.append("\n\nNow")
+            assert poison in bad.ids
             async with anyio.create_task_group() as group:
                 group.start_soon(_expect_failure, bad)
                 proposal = await good.generate(Until(8), GREEDY)
