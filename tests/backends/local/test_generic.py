@@ -192,10 +192,11 @@ async def test_a_forks_state_is_its_own() -> None:
             live.commit(4)
             async with live.fork() as twin:
                 twin.append(" junk")
-                await twin.generate(Until(2), GREEDY)
+                other, other_ids = await twin.generate(Until(4), GREEDY), ids_of(twin)
             proposal = await live.generate(Until(6), GREEDY)
             ids = ids_of(live)
 
+    assert [token.id for token in other.tokens] == generate_ids(plain, other_ids, 4)
     assert [token.id for token in proposal.tokens] == generate_ids(plain, ids, 6)
 
 
@@ -259,47 +260,61 @@ async def test_memory_is_bounded_and_given_back(architecture: str) -> None:
 async def test_a_pass_that_fails_fails_its_text_alone_which_goes_on_afterwards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tokenizer, model = endless_tokenizer(), make_generic("jamba")
+    tokenizer, model = endless_tokenizer(), make_generic("mamba2")
     plain = copy.deepcopy(model)
-    poison = tokenizer.encode("Now", add_special_tokens=False)[-1]
-    fails = [True]
 
     async with serving(model, tokenizer, options=GENERIC_ENGINE) as served:
-        monkeypatch.setattr(model, "forward", _failing_at(model, poison, fails))
-        async with session(served, "So the answer is") as good, session(served) as bad:
-            await bad.generate(Until(4), GREEDY)
-            bad.commit(4)
-            bad.append("\n\nNow")
-            assert poison in bad.ids
+        async with session(served, CORPUS[1]) as good, session(served) as bad:
+            ids, bad_ids = ids_of(good), ids_of(bad)
+            expected = generate_ids(plain, bad_ids, 8)
+            _fail_once_at(model, expected[3], RuntimeError("the device is on fire"), monkeypatch)
             async with anyio.create_task_group() as group:
                 group.start_soon(_expect_failure, bad)
                 proposal = await good.generate(Until(8), GREEDY)
-            fails.clear()
-            after = await bad.generate(Until(4), GREEDY)
-            ids, bad_ids = ids_of(good), ids_of(bad)
+            after = await bad.generate(Until(8), GREEDY)
 
+    assert expected[3] not in generate_ids(plain, ids, 8)
     assert [token.id for token in proposal.tokens] == generate_ids(plain, ids, 8)
-    assert [token.id for token in after.tokens] == generate_ids(plain, bad_ids, 4)
+    assert [token.id for token in after.tokens] == expected
 
 
-def _failing_at(model: tf.PreTrainedModel, poison: int, fails: list[bool]) -> Callable[..., object]:
-    """Return a forward pass that fails after all layers have taken in a certain token."""
+async def test_a_text_for_which_memory_ran_out_is_computed_again_once_others_gave_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tokenizer, model = endless_tokenizer(), make_generic("mamba2")
+    plain = copy.deepcopy(model)
+
+    async with serving(model, tokenizer, options=GENERIC_ENGINE) as served:
+        async with session(served, CORPUS[1]) as resting, session(served) as live:
+            await resting.generate(Until(1), GREEDY)
+            expected = generate_ids(plain, ids_of(live), 8)
+            _fail_once_at(model, expected[3], MemoryError(), monkeypatch)
+            proposal = await live.generate(Until(8), GREEDY)
+
+    assert [token.id for token in proposal.tokens] == expected
+
+
+def _fail_once_at(
+    model: tf.PreTrainedModel, token: int, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Have the pass that feeds a token alone fail, after all layers have taken it in."""
     forward: Callable[..., object] = model.forward
+    left = [error]
 
     def failing(**told: object) -> object:
         output = forward(**told)
         ids = told["input_ids"]
         assert isinstance(ids, torch.Tensor)
-        if fails and poison in ids:
-            raise RuntimeError("the device is on fire")
+        if left and ids.tolist() == [[token]]:
+            raise left.pop()
         return output
 
-    return failing
+    monkeypatch.setattr(model, "forward", failing)
 
 
 async def _expect_failure(live: LocalSession) -> None:
     with pytest.raises(ModelCallError, match="the device is on fire"):
-        await live.generate(Until(4), GREEDY)
+        await live.generate(Until(8), GREEDY)
 
 
 async def test_a_cancelled_call_leaves_the_text_as_it_was() -> None:
