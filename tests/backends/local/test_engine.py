@@ -50,13 +50,13 @@ async def test_a_pass_of_three_rows_is_filled_up_and_the_texts_are_the_same(
         written: dict[int, str] = {}
         async with serving(make_model(), TOKENIZER) as model:
 
-            async def one(number: int) -> None:
+            async def one(number: int, written: dict[int, str]) -> None:
                 async with session(model, f"{number} is") as live:
                     written[number] = (await live.generate(Until(20 + number), GREEDY)).text
 
             async with anyio.create_task_group() as group:
                 for number in range(3):
-                    group.start_soon(one, number)
+                    group.start_soon(one, number, written)
         texts.append([written[number] for number in range(3)])
 
     assert texts[0] == texts[1]
