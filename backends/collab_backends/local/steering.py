@@ -7,9 +7,12 @@ added at its place. A text that is computed again is steered again as it was.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
@@ -22,12 +25,15 @@ _ID_BITS = 32
 _ID_MASK = (1 << _ID_BITS) - 1
 
 
-def token_id(key: int) -> int:
-    """Return the token id of a cache key."""
+_Keys = TypeVar("_Keys", int, NDArray[np.int64])
+
+
+def token_id(key: _Keys) -> _Keys:
+    """Return the token id of a cache key, or those of many."""
     return key & _ID_MASK
 
 
-def steering_number(key: int) -> int:
+def steering_number(key: _Keys) -> _Keys:
     """Return the number of the steering that was added at a cache key's place; 0 for none."""
     return key >> _ID_BITS
 

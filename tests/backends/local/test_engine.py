@@ -41,6 +41,27 @@ async def test_concurrent_sessions_share_forward_passes() -> None:
     assert model.engine.forwards < 40
 
 
+async def test_a_pass_of_three_rows_is_filled_up_and_the_texts_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts: list[list[str]] = []
+    for smallest in (10**12, 0):
+        monkeypatch.setattr("collab_backends.local.packed.SMALL_PARAMETERS", smallest)
+        written: dict[int, str] = {}
+        async with serving(make_model(), TOKENIZER) as model:
+
+            async def one(number: int, written: dict[int, str]) -> None:
+                async with session(model, f"{number} is") as live:
+                    written[number] = (await live.generate(Until(20 + number), GREEDY)).text
+
+            async with anyio.create_task_group() as group:
+                for number in range(3):
+                    group.start_soon(one, number, written)
+        texts.append([written[number] for number in range(3)])
+
+    assert texts[0] == texts[1]
+
+
 async def test_the_event_loop_runs_on_while_the_engine_works() -> None:
     ticks = 0
     is_done = False

@@ -1,5 +1,6 @@
 """A look at passes over pages before they are used: are their logits the model's own?"""
 
+import numpy as np
 import torch
 
 from collab_backends.local.paged.frames import Features, read_shape
@@ -68,7 +69,7 @@ def _read(passes: PagedPasses, cache: PagedCache, given: list[int]) -> torch.Ten
         (row, first, min(size, len(given) - first), start + first)
         for first in range(0, len(given), size)
     ]
-    frame.load(tokens, blocks, range(len(given)))
+    frame.load(np.asarray(tokens), blocks, range(len(given)))
     logits = launch().logits
     assert logits is not None, "contexts have logits"
     cache.advance(given)

@@ -200,20 +200,20 @@ class ReadFrame(Frame):
 
     def load(
         self,
-        tokens: Sequence[tuple[int, int, int, int]],
+        tokens: NDArray[np.int64],
         blocks: Sequence[tuple[int, int, int, int]],
         rows: Sequence[int],
     ) -> None:
         """Give the next pass's contexts.
 
         Args:
-            tokens: Of each its id, position, slot and steering.
+            tokens: Of each its id, position, slot and steering, `(T, 4)`.
             blocks: See `kernels.attend`.
             rows: Tokens whose logits are wanted.
         """
         numbers = self.host
         numbers[:] = 0
-        numbers[: 4 * len(tokens)] = np.asarray(tokens).ravel()
+        numbers[: 4 * len(tokens)] = tokens.ravel()
         start = 4 * self._tokens
         numbers[start : start + 4 * len(blocks)] = np.asarray(blocks).ravel()
         start += 4 * self._blocks

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from collab_backends.local.jobs import GenerateJob, Job
 from collab_backends.local.paged.decoding import DecodingAhead
@@ -152,23 +154,17 @@ class PagedPasses(Passes):
     def _forward(self, shares: Sequence[Share]) -> list[Job]:
         launcher = self.launcher
         keys: list[int] = []
-        tokens: list[tuple[int, int, int, int]] = []
         rows: list[int] = []
-        wanted: list[int] = []
-        for share in shares:
-            cache, new = begin(share), share.job.pending[: share.tokens]
-            assert isinstance(cache, PagedCache), "this memory makes no others"
-            places = range(cache.length, cache.length + len(new))
-            for place, key in zip(places, new, strict=True):
-                slot = cache.pages[place // PAGE_TOKENS] * PAGE_TOKENS + place % PAGE_TOKENS
-                tokens.append((token_id(key), place, slot, self._steering(key)))
-            wanted.append(wanted_rows(share))
-            rows += range(len(tokens) - wanted[-1], len(tokens))
-            keys += new[len(new) - wanted[-1] :]
-        observed = observed_rows(shares, wanted, keys)
+        wanted = [wanted_rows(share) for share in shares]
+        for share, count in zip(shares, wanted, strict=True):
+            begin(share)
+            keys += share.job.pending[: share.tokens]
+            rows += range(len(keys) - count, len(keys))
+        tokens = self._tokens(shares, np.asarray(keys))
+        observed = observed_rows(shares, wanted, [keys[row] for row in rows])
         features = Features(
             observed=sorted_layers(observer.layer for observer in observed),
-            steered=launcher.steerings.layers if any(steer for *_, steer in tokens) else (),
+            steered=launcher.steerings.layers if tokens[:, -1].any() else (),
         )
         with launcher.launching():
             frame, launch = launcher.read(*read_shape(len(tokens), len(rows)), features)
@@ -182,6 +178,23 @@ class PagedPasses(Passes):
             for observer, places in observed.items()
         }
         return self._take(shares, wanted, DeviceRows(computed.logits[: len(rows)], found))
+
+    def _tokens(self, shares: Sequence[Share], keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return of each token its id, position, slot and steering, `(T, 4)`."""
+        places, slots = [], []
+        for share in shares:
+            cache = share.job.cache
+            assert isinstance(cache, PagedCache), "this memory makes no others"
+            place = np.arange(cache.length, cache.length + share.tokens)
+            page = np.asarray(cache.pages)[place // PAGE_TOKENS]
+            places.append(place)
+            slots.append(page * PAGE_TOKENS + place % PAGE_TOKENS)
+        numbers = steering_number(keys)
+        steers = np.zeros_like(keys)
+        for number in np.unique(numbers[numbers > 0]).tolist():
+            steers[numbers == number] = self._steering(number)
+        columns = (token_id(keys), np.concatenate(places), np.concatenate(slots), steers)
+        return np.stack(columns, axis=1)
 
     def _reading(self, observer: Observer, places: list[int], states: torch.Tensor) -> Reading:
         rows = states[torch.tensor(places, device=states.device)]
@@ -201,9 +214,7 @@ class PagedPasses(Passes):
             first += share.tokens
         return blocks
 
-    def _steering(self, key: int) -> int:
-        if not (number := steering_number(key)):
-            return 0
+    def _steering(self, number: int) -> int:
         steer = self.hidden.steering(number)
         assert steer is not None, "whoever wrote the key holds its steering"
         return self.launcher.steerings.place(steer)

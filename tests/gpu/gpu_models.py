@@ -1,0 +1,216 @@
+"""What the checks run on: random models of real sizes, and how they are served."""
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import anyio
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, Qwen3Config
+
+from collab.proposals import Sampling, Until
+from collab.signals import NO_SIGNALS, Signals
+from collab_backends.local.draws import RandomStream
+from collab_backends.local.engines import EngineOptions
+from collab_backends.local.loading import prepare
+from collab_backends.local.model import LocalModel
+from collab_backends.local.session import LocalSession
+from collab_backends.local.sources import resolve
+
+GREEDY = Sampling()
+_COMMON: dict[str, Any] = {
+    "head_dim": 128,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 16_384,
+    "eos_token_id": None,
+    "bos_token_id": None,
+    "pad_token_id": 0,
+}
+SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "vocab_size": 1_000,
+    },
+    "1.7b": {
+        "hidden_size": 2_048,
+        "intermediate_size": 6_144,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "vocab_size": 151_936,
+        "tie_word_embeddings": True,
+    },
+    "8b": {
+        "hidden_size": 4_096,
+        "intermediate_size": 12_288,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+        "vocab_size": 151_936,
+        "tie_word_embeddings": False,
+    },
+}
+
+
+@dataclass(slots=True)
+class Bench:
+    """What is asked of the checks.
+
+    Attributes:
+        device: Where they run.
+        size: Of the small model.
+        big: Of the large one; empty for none.
+        context: Tokens of a text.
+        steps: Decoding steps of one measurement.
+    """
+
+    device: torch.device
+    size: str
+    big: str
+    context: int
+    steps: int
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """Numbers of texts at once."""
+        return (1, 8, 32, 128) if self.device.type == "cuda" else (1, 3)
+
+
+def make(bench: Bench, size: str, dtype: torch.dtype = torch.bfloat16) -> PreTrainedModel:
+    """Return a random Qwen3 of some size."""
+    torch.manual_seed(1)
+    with torch.device(bench.device):
+        model = AutoModelForCausalLM.from_config(
+            Qwen3Config(**(_COMMON | SIZES[size])), dtype=dtype
+        )
+    model.train(mode=False)
+    model.generation_config.eos_token_id = None
+    found: PreTrainedModel = model
+    return found
+
+
+def speak(model: PreTrainedModel) -> PreTrainedModel:
+    """Have a random model write ids of the tokenizer's vocabulary only, so that they are texts.
+
+    Rows of the head that the tokenizer has no text for are zeros; the products are as large.
+    """
+    head = model.get_output_embeddings().weight
+    assert isinstance(head, torch.Tensor)
+    with torch.no_grad():
+        head[len(TOKENIZER) :] = 0
+    return model
+
+
+TOKENIZER: Any = AutoTokenizer.from_pretrained(resolve("lab/mentor"))
+
+
+def options(bench: Bench, **wanted: Any) -> EngineOptions:
+    """Return how to serve: over pages, or with an error."""
+    return EngineOptions(**({"engine": "paged"} | wanted))
+
+
+@asynccontextmanager
+async def served(
+    model: PreTrainedModel, wanted: EngineOptions, cache_gib: float | None = None
+) -> AsyncIterator[LocalModel]:
+    """Serve a model; no token ends a text."""
+    loaded = prepare(model, TOKENIZER, "random", cache_gib=cache_gib, options=wanted)
+    local = LocalModel("random", loaded)
+    local.seat = replace(local.seat, end_ids=frozenset())
+    async with local.serving():
+        yield local
+
+
+def open_text(
+    local: LocalModel, ids: Sequence[int], signals: Signals = NO_SIGNALS, seed: int = 0
+) -> LocalSession:
+    """Open a session after token ids; close it yourself."""
+    return LocalSession(local.seat, "generator", ids, rng=RandomStream(seed), signals=signals)
+
+
+def prompts(model: PreTrainedModel, count: int, tokens: int) -> list[list[int]]:
+    """Return `count` prompts of random tokens, that have no beginning in common."""
+    rng = random.Random(count)
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    return [[rng.randrange(2, vocabulary) for _ in range(tokens)] for _ in range(count)]
+
+
+async def write_each(sessions: Sequence[LocalSession], tokens: int) -> None:
+    """Have all texts grow to so many new tokens, at the same time."""
+    async with anyio.create_task_group() as group:
+        for session in sessions:
+            group.start_soon(session.generate, Until(tokens), GREEDY)
+
+
+async def step_seconds(local: LocalModel, sessions: Sequence[LocalSession], bench: Bench) -> float:
+    """Return the seconds of one decoding step of texts that are cached already."""
+    # What was decoded before is replayed.
+    warm = len(sessions[0]._tail) + 9
+    await write_each(sessions, warm)
+    times = []
+    for number in range(1, 4):
+        forwards = local.engine.forwards
+        synchronise(bench)
+        started = perf_counter()
+        await write_each(sessions, warm + number * bench.steps)
+        synchronise(bench)
+        times.append((perf_counter() - started) / (local.engine.forwards - forwards))
+    return median(times)
+
+
+def synchronise(bench: Bench) -> None:
+    """Wait until the device has nothing to do."""
+    if bench.device.type == "cuda":
+        torch.cuda.synchronize(bench.device)
+
+
+def free(bench: Bench) -> None:
+    """Give back memory that nobody uses."""
+    if bench.device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def rates(bench: Bench) -> tuple[float, float]:
+    """Return the device's rates of reading and multiplying, in bytes and operations per second."""
+    is_cuda = bench.device.type == "cuda"
+    side = 8_192 if is_cuda else 512
+    block = torch.ones(512_000_000 if is_cuda else 25_000_000, device=bench.device)
+    square = torch.randn(side, side, device=bench.device, dtype=torch.bfloat16)
+
+    def seconds(work: Any) -> float:
+        synchronise(bench)
+        started = perf_counter()
+        work()
+        synchronise(bench)
+        return perf_counter() - started
+
+    reading = median(seconds(lambda: block.sum()) for _ in range(9))
+    multiplying = median(seconds(lambda: square @ square) for _ in range(9))
+    return 4 * block.numel() / reading, 2 * side**3 / multiplying
+
+
+def limit_seconds(model: PreTrainedModel, texts: int, context: int, bandwidth: float) -> float:
+    """Return the least time of a step: all weights and caches are read once.
+
+    An input embedding that is not the head as well is not counted.
+    """
+    config = model.config.get_text_config()
+    parameters = sum(weights.numel() for weights in model.parameters())
+    if not config.tie_word_embeddings:
+        parameters -= config.vocab_size * config.hidden_size
+    width = next(model.parameters()).element_size()
+    return (parameters * width + texts * context * token_bytes(model)) / bandwidth
+
+
+def token_bytes(model: PreTrainedModel) -> int:
+    """Return the memory of one token in a cache, as the configuration says."""
+    config = model.config.get_text_config()
+    width = next(model.parameters()).element_size()
+    return int(2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * width)
