@@ -4,6 +4,13 @@ from typing import Any
 
 import torch
 import transformers as tf
+from support.models import make_tokenizer
+
+from collab_backends.local.engines import EngineOptions
+from collab_backends.local.generic_probe import probe_own_cache
+from collab_backends.local.session import LocalSession
+
+GENERIC_ENGINE = EngineOptions(engine="generic")
 
 HYBRID: dict[str, Any] = {
     "mamba_d_head": 16,
@@ -111,3 +118,19 @@ def make_generic(
     model.generation_config.eos_token_id = None
     result: tf.PreTrainedModel = model
     return result
+
+
+def room_for(model: tf.PreTrainedModel, tokens: int) -> int:
+    """Return the bound on all caches that leaves room for `tokens` of one text."""
+    return probe_own_cache(model, "tiny").fixed_tokens + tokens
+
+
+def endless_tokenizer() -> tf.PreTrainedTokenizerFast:
+    """Return a tokenizer without an end of text, which random models write soon."""
+    tokenizer = make_tokenizer()
+    tokenizer.eos_token = None
+    return tokenizer
+
+
+def ids_of(session: LocalSession) -> list[int]:
+    return list(session.ids)
