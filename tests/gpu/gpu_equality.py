@@ -1,4 +1,4 @@
-"""Is it right? Greedy and sampled texts, beside the model's own, whatever happened to them before."""
+"""Is it right? Greedy and sampled texts beside the model's own, after whatever happened to them."""
 
 import random
 import traceback

@@ -11,7 +11,7 @@ from gpu_models import SIZES, Bench, free, make, options, served, speak
 from transformers import PreTrainedModel
 
 from collab import Controller, Problem, Recipe
-from collab.roles import GENERATOR
+from collab.roles import GENERATOR, MENTOR
 from collab.seam import Backend, Model
 from collab_policies.mentorcollab_free import MentorCollabFree
 from collab_policies.never import Never
@@ -39,10 +39,14 @@ class InMemory(Backend):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of a run: output tokens a second, and the share that the mentor wrote."""
+    """What came of a run: output tokens a second, and the mentor's tokens for each of them.
+
+    `mentor_share` are those that stand in the texts, `mentor_decoded` all that it wrote.
+    """
 
     tokens_per_s: float
     mentor_share: float
+    mentor_decoded: float
 
 
 async def check_loop(bench: Bench) -> dict[str, object]:
@@ -84,6 +88,7 @@ async def check_loop(bench: Bench) -> dict[str, object]:
                 run = await _run(controller, problems, "timed")
                 figures[f"{name}.{problems}.tokens_per_s"] = run.tokens_per_s
                 figures[f"{name}.{problems}.mentor_share"] = run.mentor_share
+                figures[f"{name}.{problems}.mentor_decoded"] = run.mentor_decoded
     for problems in (1, 64) if bench.device.type == "cuda" else (1, 4):
         alone = figures[f"alone.{problems}.tokens_per_s"]
         for name in ("mentorcollab_free", "rankguide"):
@@ -99,14 +104,15 @@ async def check_loop(bench: Bench) -> dict[str, object]:
 async def _run(controller: Controller, problems: int, name: str) -> Run:
     todo = [Problem(id=f"{name} {number}", prompt=_prompt(number)) for number in range(problems)]
     started = perf_counter()
-    tokens = mentors = 0
+    tokens = mentors = decoded = 0
     async with controller.map(todo, concurrency=problems) as results:
         async for result in results:
             if result.error is not None:
                 raise result.error
             tokens += sum(span.tokens for span in result.spans)
+            decoded += result.usage[MENTOR].completion_tokens if MENTOR in result.usage else 0
             mentors += sum(span.tokens for span in result.spans if span.author != GENERATOR)
-    return Run(tokens / (perf_counter() - started), mentors / max(tokens, 1))
+    return Run(tokens / (perf_counter() - started), mentors / tokens, decoded / tokens)
 
 
 def _prompt(number: int) -> str:

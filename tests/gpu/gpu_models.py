@@ -143,23 +143,27 @@ def prompts(model: PreTrainedModel, count: int, tokens: int) -> list[list[int]]:
 
 
 async def write_each(sessions: Sequence[LocalSession], tokens: int) -> None:
-    """Have all texts grow to so many new tokens, at the same time."""
+    """Have all texts grow by so many tokens, at the same time."""
+
+    async def write(session: LocalSession) -> None:
+        proposal = await session.generate(Until(tokens), GREEDY)
+        # What is not committed would be replayed by the next call.
+        session.commit(len(proposal.tokens))
+
     async with anyio.create_task_group() as group:
         for session in sessions:
-            group.start_soon(session.generate, Until(tokens), GREEDY)
+            group.start_soon(write, session)
 
 
 async def step_seconds(local: LocalModel, sessions: Sequence[LocalSession], bench: Bench) -> float:
     """Return the seconds of one decoding step of texts that are cached already."""
-    # What was decoded before is replayed.
-    warm = len(sessions[0]._tail) + 9
-    await write_each(sessions, warm)
+    await write_each(sessions, 9)
     times = []
-    for number in range(1, 4):
+    for _ in range(3):
         forwards = local.engine.forwards
         synchronise(bench)
         started = perf_counter()
-        await write_each(sessions, warm + number * bench.steps)
+        await write_each(sessions, bench.steps)
         synchronise(bench)
         times.append((perf_counter() - started) / (local.engine.forwards - forwards))
     return median(times)
@@ -180,16 +184,17 @@ def free(bench: Bench) -> None:
 def rates(bench: Bench) -> tuple[float, float]:
     """Return the device's rates of reading and multiplying, in bytes and operations per second."""
     is_cuda = bench.device.type == "cuda"
-    side = 8_192 if is_cuda else 512
+    side, times = 8_192 if is_cuda else 512, 10 if is_cuda else 1
     block = torch.ones(512_000_000 if is_cuda else 25_000_000, device=bench.device)
     square = torch.randn(side, side, device=bench.device, dtype=torch.bfloat16)
 
     def seconds(work: Any) -> float:
         synchronise(bench)
         started = perf_counter()
-        work()
+        for _ in range(times):
+            work()
         synchronise(bench)
-        return perf_counter() - started
+        return (perf_counter() - started) / times
 
     reading = median(seconds(lambda: block.sum()) for _ in range(9))
     multiplying = median(seconds(lambda: square @ square) for _ in range(9))

@@ -8,6 +8,7 @@ import anyio
 import torch
 from gpu_models import (
     GREEDY,
+    TOKENIZER,
     Bench,
     free,
     limit_seconds,
@@ -128,7 +129,10 @@ async def check_contexts(bench: Bench) -> dict[str, object]:
         texts = 32 if bench.device.type == "cuda" else 3
         sessions = [open_text(local, ids) for ids in prompts(model, texts, bench.context)]
         await write_each(sessions, 2)
-        question = " 1 + 2" * 40
+        question = " 1" * 64
+        figures["fork_judge.question_tokens"] = len(
+            TOKENIZER.encode(question, add_special_tokens=False)
+        )
         times = []
         for _ in range(2 * REPEATS):
             synchronise(bench)
@@ -173,7 +177,7 @@ async def check_theirs(bench: Bench) -> dict[str, object]:
             await write_each(sessions, 1)
             forwards = local.engine.forwards
             started = perf_counter()
-            await write_each(sessions, 1 + THEIR_STEPS)
+            await write_each(sessions, THEIR_STEPS)
             spent = perf_counter() - started
             figures[f"{texts}.general_step_ms"] = 1e3 * spent / (local.engine.forwards - forwards)
             for session in sessions:

@@ -37,7 +37,8 @@ def check(passes: PagedPasses, plain: torch.Tensor, ids: torch.Tensor) -> None:
             passes.launcher.wait()
     finally:
         passes.memory.release(cache)
-    spread = plain.std().clamp(min=1e-6)
+    # Where most logits are alike, rounding is that of the largest.
+    spread = torch.maximum(plain.std(), plain.abs().max() / 8).clamp(min=1e-6)
     astray = (torch.cat([first, second]) - plain[:-1]).abs().mean() / spread
     last = torch.stack([plain[-1].logsumexp(0), plain[-1].max()]).double().cpu()
     off = (decoded - last).abs().max() / spread.cpu()
