@@ -59,10 +59,10 @@ async def check_loop(bench: Bench) -> dict[str, object]:
     large = bench.big or bench.size
     InMemory.models = {
         "small": speak(make(bench, bench.size)),
-        "large": speak(make(bench, large)),
+        "large": speak(make(bench, large, seed=2)),
     }
     generator, mentor = InMemory(size="small"), InMemory(size="large")
-    new = 128 if bench.device.type == "cuda" else 24
+    new = 128
     blocks = int(SIZES[bench.size]["num_hidden_layers"])
     recipes = {
         "alone": Recipe(policy=Never(), max_answer_tokens=new),
@@ -70,13 +70,13 @@ async def check_loop(bench: Bench) -> dict[str, object]:
             rate=RATE, max_answer_tokens=new, repeat_limit=0, stop_strings=()
         ).recipe(),
         "rankguide": RankGuideRecipe(
-            rank=RankOptions(layers=upper_layers(blocks)),
+            rank=RankOptions(layers=upper_layers(blocks), window=4),
             uncertainty_nats=100.0,
-            overconfidence=0.3,
+            overconfidence=0.5,
             revalidation=0.1,
             thinking_end=None,
             thinking_tokens=new,
-            step_tokens=16,
+            step_tokens=8,
             repeat_limit=0,
         ).recipe(),
     }
