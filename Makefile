@@ -29,7 +29,7 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP)
-	$(BIN)/python tests/bench/bench.py --out bench.json
+	$(BIN)/python tests/bench/bench.py --out bench.json $(if $(ONLY),--only $(ONLY))
 
 # Real servers for the tests, installed once; the folder can be kept between machines of one kind.
 # `make servers SERVERS="vllm transformers"` installs some of them.

@@ -37,7 +37,11 @@ class LocalTorch(Backend):
     threads: int | None = Field(
         default=None, ge=1, description="CPU threads of one forward pass; torch's own by default."
     )
-    chunk_tokens: int = Field(default=512, ge=1, description="Prompt tokens fed in one step.")
+    chunk_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="Prompt tokens fed in one step; 512, or 2048 over pages on cuda.",
+    )
     max_context_tokens: int | None = Field(
         default=None, ge=2, description="Longest text; the model's own limit by default."
     )
@@ -51,8 +55,15 @@ class LocalTorch(Backend):
     )
     engine: Literal["auto", "packed", "paged", "generic"] = Field(
         default="auto",
-        description="`generic` computes one text after another with the model's own attention "
+        description="`auto` is `paged` on cuda, where the model's attention allows it, else "
+        "`packed`. `generic` computes one text after another with the model's own attention "
         "and cache: slow, for models that cannot share passes.",
+    )
+    compile: Literal["auto"] | bool = Field(
+        default="auto", description="Compile decoder layers, with `paged`; `auto` does on cuda."
+    )
+    warm_up: bool = Field(
+        default=False, description="Compile and capture before the first text, with `paged`."
     )
 
     @asynccontextmanager
@@ -69,13 +80,23 @@ class LocalTorch(Backend):
                 device_map=self.device_map,
                 cache_gib=self.cache_gib,
                 tokenizer=self.tokenizer,
-                engine=local.EngineOptions(engine=self.engine),
+                engine=local.EngineOptions(
+                    engine=self.engine,
+                    compiles=None if self.compile == "auto" else self.compile,
+                    warms_up=self.warm_up,
+                ),
             ),
         )
         loaded = await anyio.to_thread.run_sync(load)
-        model = local.LocalModel(
-            self.name or self.model, loaded, chunk_tokens=self.chunk_tokens, threads=self.threads
+        serve = partial(
+            local.LocalModel,
+            self.name or self.model,
+            loaded,
+            chunk_tokens=self.chunk_tokens,
+            threads=self.threads,
         )
+        # Making an engine may compile and capture.
+        model = await anyio.to_thread.run_sync(serve)
         async with model.serving():
             yield model
 

@@ -10,7 +10,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Pre
 from transformers.utils import logging
 
 from collab.errors import ModelLoadError
+from collab.observability import log_event
 from collab_backends.local.extras import ensure_installed
+from collab_backends.local.free_memory import free_memory
 from collab_backends.local.gguf_files import GgufFile, read_gguf
 from collab_backends.local.gguf_models import (
     dequantised_remark,
@@ -78,7 +80,7 @@ def load_weights(
             accelerate to spread them.
     """
     gguf, reference = checkpoint.gguf, checkpoint.reference
-    chosen = _chosen_dtype(dtype, device, gguf)
+    chosen = chosen_dtype(dtype, device, checkpoint)
     if device_map is not None:
         ensure_installed("accelerate", extra="accelerate", why="to spread a model (device_map)")
     method = quantisation(checkpoint.config)
@@ -107,20 +109,53 @@ def load_weights(
             f"{missing[0]!r}; its configuration and its files do not belong together"
         )
     if device_map is None:
-        model = model.to(device)  # type: ignore[arg-type]  # transformers' decorator hides it
+        model = _moved(model, device, reference)
     if gguf is not None:
         return model, dequantised_remark(gguf, model)
     return model, quantised_remark(model, method) if method else ""
 
 
-def _chosen_dtype(dtype: str, device: torch.device, gguf: GgufFile | None) -> torch.dtype | None:
-    """Return the dtype to load; `None` for the checkpoint's own."""
+def chosen_dtype(dtype: str, device: torch.device, checkpoint: Checkpoint) -> torch.dtype | None:
+    """Return the dtype to load; `None` for the checkpoint's own.
+
+    Raises:
+        ModelLoadError: bfloat16 is asked for, and the device does not compute in it.
+    """
     if dtype != "auto":
         found: torch.dtype = getattr(torch, dtype)
+        if found is torch.bfloat16 and not _has_bfloat16(device):
+            raise ModelLoadError(
+                f"{torch.cuda.get_device_name(device)} does not compute in bfloat16; use dtype "
+                "float16 or float32"
+            )
         return found
-    if gguf is not None:
-        return gguf_dtype(gguf, device)
-    return torch.float32 if device.type == "cpu" else None
+    if checkpoint.gguf is not None:
+        own: torch.dtype | None = gguf_dtype(checkpoint.gguf, device)
+    else:
+        own = torch.float32 if device.type == "cpu" else None
+    stored = own or getattr(checkpoint.config, "dtype", None)
+    if stored is torch.bfloat16 and not _has_bfloat16(device):
+        log_event("model.no_bfloat16", model=checkpoint.reference, dtype="float32")
+        return torch.float32
+    return own
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    return device.type != "cuda" or torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def _moved(model: PreTrainedModel, device: torch.device, reference: str) -> PreTrainedModel:
+    try:
+        moved: PreTrainedModel = torch.nn.Module.to(model, device)
+    except torch.OutOfMemoryError as error:
+        wanted = sum(weights.nbytes for weights in model.parameters()) / 2**30
+        raise ModelLoadError(
+            f"the weights of {reference!r} take {wanted:.1f} GiB in "
+            f"{str(model.dtype).removeprefix('torch.')}, and {device} has "
+            f"{free_memory(device) / 2**30:.1f} GiB free; use a smaller dtype or model, a "
+            "quantised one, or device_map auto"
+        ) from error
+    return moved
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def make_passes(
     """
     if own_cache is not None:
         return GenericPasses(model, hidden, sizes.cache_tokens, own_cache)
-    if options.engine == "paged" or (options.engine == "auto" and model.device.type == "cuda"):
+    if tries_pages(model, options):
         try:
             return _paged(model, hidden, sizes, options)
         except UnpageableError as error:
@@ -98,6 +98,11 @@ def make_passes(
                 ) from error
             log_event("engine.general_path", model=type(model).__name__, reason=str(error))
     return PackedPasses(model, hidden, sizes.cache_tokens)
+
+
+def tries_pages(model: PreTrainedModel, options: EngineOptions) -> bool:
+    """Whether pages are tried for a model: where asked for, and by default on CUDA."""
+    return options.engine == "paged" or (options.engine == "auto" and model.device.type == "cuda")
 
 
 def _paged(

@@ -82,6 +82,9 @@ class Graphs(Generic[T]):
                 launch = self._recorder(body)
             except Exception as error:  # noqa: BLE001  # the shape works without, only slower
                 log_event("engine.graph_failed", shape=str(shape), error=repr(error))
+            else:
+                seconds = round(perf_counter() - started, 2)
+                log_event("engine.captured", shape=str(shape), seconds=seconds)
         self._launches[shape] = launch
         self.capture_s += perf_counter() - started
         return launch

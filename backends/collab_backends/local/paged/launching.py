@@ -1,7 +1,9 @@
 """Launching passes over pages: their frames, graphs, compiled layers and hidden states."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -9,6 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from collab.observability import log_event
 from collab_backends.local.paged.compiling import Regions
 from collab_backends.local.paged.frames import (
     MOST_TEXTS,
@@ -94,7 +97,6 @@ class Launcher:
             texts=MOST_TEXTS,
             most_tokens=settings.most_tokens,
             device=device,
-            dtype=model.dtype,
         )
         self.model, self.hidden = model, hidden
         # Typed loosely: without a GPU, torch has no types for its streams.
@@ -139,10 +141,13 @@ class Launcher:
 
     def warm_up(self) -> None:
         """Capture what plain decoding needs, so that the first texts do not wait for it."""
-        for texts in (1, 8, 32):
-            self.decode(texts, Features())
-        for tokens in (64, 512):
-            self.read(*read_shape(tokens, 1), Features())
+        steps: list[Callable[[], object]] = [
+            partial(self.decode, texts, Features()) for texts in (1, 8, 32)
+        ]
+        steps += [partial(self.read, *read_shape(tokens, 1), Features()) for tokens in (64, 512)]
+        for number, step in enumerate(steps, 1):
+            log_event("engine.warming_up", step=number, of=len(steps))
+            step()
 
     def close(self) -> None:
         """Let go of all memory and graphs, and have the model's layers as they were."""

@@ -23,11 +23,13 @@ class Shape:
         heads: Key heads.
         key_width: Numbers of a key.
         value_width: Numbers of a value.
+        dtype: Of both.
     """
 
     heads: int
     key_width: int
     value_width: int
+    dtype: torch.dtype
 
     @property
     def numbers(self) -> int:
@@ -77,7 +79,7 @@ def _measuring_attention(  # the signature is transformers'
     """Note what a layer's entries look like; return zeros, `(1, T, Hq, Dv)`."""
     if module in seen:
         raise UnpageableError("its layers share one attention module")
-    seen[module] = Shape(key.shape[1], key.shape[3], value.shape[3])
+    seen[module] = Shape(key.shape[1], key.shape[3], value.shape[3], key.dtype)
     return value.new_zeros(1, query.shape[2], query.shape[1], value.shape[3]), None
 
 
@@ -93,7 +95,6 @@ class Pool:
         texts: How many texts can have a block table at once.
         most_tokens: Longest text.
         device: Where they stand.
-        dtype: Of the entries.
 
     Attributes:
         pages: How many there are.
@@ -113,7 +114,6 @@ class Pool:
         texts: int,
         most_tokens: int,
         device: torch.device,
-        dtype: torch.dtype,
     ) -> None:
         self.pages, self.texts = pages, texts
         groups: dict[Shape, list[nn.Module]] = {}
@@ -128,7 +128,7 @@ class Pool:
                     ("value_pool", shape.value_width),
                 ):
                     size = (len(modules), pages, PAGE_TOKENS, shape.heads, width)
-                    pool = torch.empty(size, device=device, dtype=dtype)
+                    pool = torch.empty(size, device=device, dtype=shape.dtype)
                     self._pools.append(pool)
                     for number, module in enumerate(modules):
                         setattr(module, name, pool[number])
