@@ -42,7 +42,8 @@ class Scheduler:
         self._memory = memory
         self._most_jobs = most_jobs
         self._waiting: deque[Job] = deque()
-        self._active: list[Job] = []
+        # In the order in which they were admitted.
+        self._active: dict[Job, None] = {}
         self._failed: list[Job] = []
 
     @property
@@ -69,7 +70,8 @@ class Scheduler:
         for job in done:
             self._memory.rest(job.cache)
         gone = set(done)
-        self._active = [job for job in self._active if job not in gone]
+        for job in done:
+            self._active.pop(job, None)
         if not gone.isdisjoint(self._waiting):
             self._waiting = deque(job for job in self._waiting if job not in gone)
 
@@ -113,8 +115,8 @@ class Scheduler:
         return decoding + reading
 
     def has_room(self, job: Job, tokens: int) -> bool:
-        """Let an active job's text grow to `tokens`; whether there is room without others'."""
-        return self._claim(job, tokens)
+        """Let a job's text grow to `tokens`; whether it is active, and nobody has to give way."""
+        return job in self._active and self._claim(job, tokens)
 
     def secure(self, job: Job, tokens: int) -> bool:
         """Let an active job's text grow to `tokens`; whether it may, and is still active.
@@ -124,10 +126,10 @@ class Scheduler:
         if job not in self._active:
             return False
         while not self._claim(job, tokens):
-            youngest = self._active[-1]
+            youngest = next(reversed(self._active))
             if youngest is job and len(self._active) == 1:
                 self._failed.append(job)
-                self._active.remove(job)
+                del self._active[job]
                 return False
             self._defer(youngest)
             if youngest is job:
@@ -161,7 +163,7 @@ class Scheduler:
             self._take_over(job, donor, shared)
         job.pending = job.context[cache.length :]
         job.note_cached(cache.length)
-        self._active.append(job)
+        self._active[job] = None
         return True
 
     def _donor(self, job: Job) -> tuple[TextCache | None, int]:
@@ -184,7 +186,7 @@ class Scheduler:
     def _defer(self, job: Job) -> None:
         """Have an active job wait until there is room for its text again."""
         log_event("engine.deferred", tokens=job.cache.length)
-        self._active.remove(job)
+        del self._active[job]
         self._memory.rest(job.cache)
         job.begin_again()
         self._waiting.appendleft(job)

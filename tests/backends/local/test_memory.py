@@ -139,6 +139,7 @@ async def test_a_text_that_could_never_fit_is_refused_and_its_neighbours_are_not
         assert model.engine.memory.live_caches == 0
 
 
+@pytest.mark.usefixtures("engine")
 async def test_a_text_that_could_never_fit_holds_nobody_up() -> None:
     async with serving(make_model(), TOKENIZER, cache_tokens=300) as model:
         async with anyio.create_task_group() as group:
@@ -154,6 +155,7 @@ async def test_a_text_that_could_never_fit_holds_nobody_up() -> None:
     assert done < 100
 
 
+@pytest.mark.usefixtures("engine")
 async def test_a_generous_bound_takes_no_room_before_the_text_grows() -> None:
     async with serving(make_model(), TOKENIZER, cache_tokens=300) as model, session(model) as live:
         proposal = await live.generate(Until(400, stop_if=lambda tokens: len(tokens) > 20), GREEDY)
@@ -162,6 +164,7 @@ async def test_a_generous_bound_takes_no_room_before_the_text_grows() -> None:
         assert model.engine.memory.taken < 120
 
 
+@pytest.mark.usefixtures("engine")
 async def test_a_text_that_outgrows_all_memory_fails_alone_and_keeps_what_it_wrote() -> None:
     async with serving(make_model(), TOKENIZER, cache_tokens=160) as model, session(model) as live:
         with pytest.raises(ContextOverflowError, match=r"needs more memory .* raise cache_gib"):
@@ -171,6 +174,7 @@ async def test_a_text_that_outgrows_all_memory_fails_alone_and_keeps_what_it_wro
         await write(model, "So", tokens=3)
 
 
+@pytest.mark.usefixtures("engine")
 async def test_the_youngest_text_waits_when_room_runs_out_and_is_paid_for_once() -> None:
     prompts = [f"{number} {CORPUS[number % 3]}" for number in range(4)]
     async with serving(make_model(), TOKENIZER) as model:

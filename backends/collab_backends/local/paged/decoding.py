@@ -58,16 +58,17 @@ class _Flight:
     jobs: list[GenerateJob | None]
     uniforms: list[float]
     features: Features
+    rows: dict[Job, int]
     numbers: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     readings: dict[Observer, Reading] = field(default_factory=dict)
     landed: torch.cuda.Event | None = None
 
     def drop(self, job: Job) -> None:
         """Forget a text's row."""
-        for place, one in enumerate(self.jobs):
-            if one is job:
-                self.jobs[place] = None
-                _give_back(one, self.uniforms[place])
+        if (row := self.rows.pop(job, None)) is not None:
+            dropped, self.jobs[row] = self.jobs[row], None
+            assert dropped is not None, "a row is dropped once"
+            _give_back(dropped, self.uniforms[row])
 
 
 class DecodingAhead:
@@ -120,8 +121,9 @@ class DecodingAhead:
 
         Before others have to give way, the step in flight is read.
         """
-        if self._flight is not None and not scheduler.has_room(job, tokens):
-            self._drain(scheduler)
+        if scheduler.has_room(job, tokens):
+            return True
+        self._drain(scheduler)
         return scheduler.secure(job, tokens)
 
     def take_done(self) -> list[Job]:
@@ -167,17 +169,19 @@ class DecodingAhead:
         return [job for job in ready if job in active and job in self._jobs]
 
     def _is_flying(self, job: Job) -> int:
-        return int(self._flight is not None and job in self._flight.jobs)
+        return int(self._flight is not None and job in self._flight.rows)
 
     def _launch(self, jobs: Sequence[GenerateJob]) -> _Flight:
         launcher, samplers = self._launcher, [job.writing.sampler for job in jobs]
-        uniforms = [0.0 if one.sampling.is_greedy else one.stream.random() for one in samplers]
         flying = [self._is_flying(job) for job in jobs]
         places = [job.cache.length + ahead for job, ahead in zip(jobs, flying, strict=True)]
-        flight = _Flight([*jobs], uniforms, self._features(jobs))
+        features = self._features(jobs)
+        uniforms = [0.0 if one.sampling.is_greedy else one.stream.random() for one in samplers]
+        rows: dict[Job, int] = {job: row for row, job in enumerate(jobs)}
+        flight = _Flight([*jobs], uniforms, features, rows)
         try:
             with launcher.launching():
-                frame, launch = launcher.decode(len(jobs), flight.features)
+                frame, launch = launcher.decode(len(jobs), features)
                 columns = (
                     [self._owner.row(job) for job in jobs],
                     places,
