@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import anyio
 import torch
 from gpu_models import GREEDY, Bench, open_text, options, served
+from support.changes import change
 from support.models import ARCHITECTURES, make_model
 from transformers import PreTrainedModel
 
 from collab.proposals import Sampling, Until
 from collab_backends.local.model import LocalModel
-from collab_backends.local.session import LocalSession
 
 NEW = 40
 TEXTS = 9
@@ -108,32 +108,13 @@ async def _live(local: LocalModel, model: PreTrainedModel, rng: random.Random) -
     session = open_text(local, [rng.randrange(6, 400) for _ in range(rng.randrange(4, 60))])
     try:
         for _ in range(4):
-            await _change(session, rng)
+            await change(session, rng)
             proposal = await session.generate(Until(6), GREEDY)
             if [token.id for token in proposal.tokens] != _own(model, list(session.ids), 6):
                 return False
     finally:
         session.close()
     return True
-
-
-async def _change(session: LocalSession, rng: random.Random) -> None:
-    mark = session.mark
-    for _ in range(rng.randrange(1, 4)):
-        match rng.randrange(5):
-            case 0:
-                proposal = await session.generate(Until(rng.randrange(1, 20)), GREEDY)
-                session.commit(rng.randrange(len(proposal.tokens) + 1))
-            case 1:
-                session.append(rng.choice([" 1 +", " = 2", "\n\n"]))
-            case 2:
-                session.rollback(mark)
-            case 3:
-                async with session.fork() as twin:
-                    twin.append(" 7")
-                    await twin.generate(Until(3), GREEDY)
-            case _:
-                await session.judge(" 1 or 2", ("1", "2"))
 
 
 def _own(model: PreTrainedModel, ids: list[int], new: int) -> list[int]:

@@ -1,7 +1,9 @@
 """Decoding ahead: the same texts, whatever the device was asked for too much."""
 
 import copy
+import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -9,6 +11,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 import torch
+from support.lives import live_a_life
 from support.models import (
     ARCHITECTURES,
     CORPUS,
@@ -20,7 +23,7 @@ from support.models import (
     session,
 )
 
-from collab.errors import ModelCallError
+from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Sampling, Token, Until
 from collab.signals import Gate, Observation, Signals, Steering
 from collab_backends.local.engines import EngineOptions
@@ -318,16 +321,17 @@ async def test_layers_that_cannot_be_compiled_are_used_as_they_are(
 
 
 def watch(model: LocalModel, monkeypatch: pytest.MonkeyPatch, change: Callable[..., Any]) -> None:
-    """Have `change` see every decoding step's frame, features and numbers before they land."""
+    """Have `change` see what every pass computed before it lands."""
     passes = model.engine.passes
     assert isinstance(passes, PagedPasses)
-    launcher, decode = passes.launcher, passes.launcher.decode
+    launcher = passes.launcher
 
-    def changed(texts: int, features: Any) -> Any:
-        frame, launch = decode(texts, features)
+    def changed(plain: Callable[..., Any], *shape: Any) -> Any:
+        frame, launch = plain(*shape)
         return frame, lambda: change(launch())
 
-    monkeypatch.setattr(launcher, "decode", changed)
+    monkeypatch.setattr(launcher, "decode", partial(changed, launcher.decode))
+    monkeypatch.setattr(launcher, "read", partial(changed, launcher.read))
 
 
 async def test_numbers_that_are_none_fail_only_their_own_text(
@@ -430,3 +434,32 @@ async def test_more_texts_than_a_pass_takes_wait_for_their_turn() -> None:
                 group.start_soon(write)
 
         assert model.engine.decoded == 2 * count
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_all_pages_are_free_after_any_mix_of_ends(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(seed)
+    async with serving(
+        make_model(), TOKENIZER, options=PAGED, cache_tokens=400, chunk_tokens=16
+    ) as model:
+
+        def sometimes(computed: Computed) -> Computed:
+            if rng.random() < 0.03:
+                raise RuntimeError("says the test")
+            return computed
+
+        watch(model, monkeypatch, sometimes)
+
+        async def tolerant(number: int) -> None:
+            with suppress(ModelCallError, ContextOverflowError):
+                await live_a_life(model, random.Random(f"{seed} {number}"))
+
+        async with anyio.create_task_group() as group:
+            for number in range(24):
+                group.start_soon(tolerant, number)
+
+        assert model.engine.memory.live_caches == 0
+        assert model.open_sessions == 0
+    assert model.engine.memory.taken == 0

@@ -8,6 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 import torch
+from support.lives import live_a_life
 from support.models import CORPUS, GREEDY, make_model, make_tokenizer, packed, serving, session
 
 from collab.errors import ContextOverflowError, ModelCallError
@@ -226,24 +227,6 @@ def test_a_cache_at_work_is_never_dropped() -> None:
 
 
 # --- nothing left behind ----------------------------------------------------------------------
-
-
-async def live_a_life(model: LocalModel, fate: random.Random) -> None:
-    """Do random things to a text; leave early, or let it fail."""
-    with anyio.CancelScope() as scope:
-        async with session(model, fate.choice(CORPUS) * fate.randrange(1, 3)) as live:
-            for _ in range(fate.randrange(1, 6)):
-                await live.generate(Until(fate.randrange(1, 12)), GREEDY)
-                match fate.randrange(5):
-                    case 0:
-                        live.append(" So then")
-                    case 1:
-                        await live.judge("A or B? (", ("A", "B"))
-                    case 2:
-                        async with live.fork() as twin:
-                            await twin.generate(Until(3), GREEDY)
-                    case 3:
-                        scope.cancel()
 
 
 @pytest.mark.parametrize("seed", range(6))
