@@ -28,7 +28,7 @@ from collab_policies.random_positions import RandomPositions
 
 MENTOR_S = 0.2
 PROBLEMS, TOKENS = 32, 96
-REPEATS = 3
+REPEATS = 2
 ALONE = Recipe(policy=Never(), unit=TokenUnit(size=2), max_answer_tokens=TOKENS)
 
 

@@ -33,9 +33,9 @@ from collab_policies.never import Never
 from collab_policies.self_judge import CUE
 
 RAW = ViewOptions(template="raw")
-PROBLEMS, NEW_TOKENS, RATE = 20, 256, 0.24
+PROBLEMS, NEW_TOKENS, RATE = 14, 256, 0.24
 TOGETHER = 32
-GOLDEN, GOLDEN_TOKENS = 200, 128
+GOLDEN, GOLDEN_TOKENS = 100, 128
 ORACLE, ORACLE_TOKENS = 3, 48
 JUDGED = 20
 
@@ -74,7 +74,7 @@ def measure_mentorcollab() -> dict[str, float]:
     `mentorcollab.fed_tokens_per_output_prompt…`: tokens that the generator reads, its prompt aside.
     `mentorcollab.requests_per_consultation_prompt…`: of the mentor.
     `mentorcollab.batch32_speedup`: problems per second, 32 together over one at a time.
-    `mentorcollab.golden`: share of 200 problems whose text is the oracle's, draw for draw.
+    `mentorcollab.golden`: share of 100 problems whose text is the oracle's, draw for draw.
     """
     torch.set_num_threads(1)
     return anyio.run(_measure)
