@@ -21,6 +21,7 @@ SAMPLINGS = (
     Sampling(temperature=0.7, top_p=0.8),
     Sampling(temperature=1.3, top_k=9),
 )
+Texts = dict[int, list[int]]
 ULP = {torch.bfloat16: 2.0**-8, torch.float32: 2.0**-20}
 
 
@@ -32,18 +33,22 @@ async def check_equality(bench: Bench) -> dict[str, object]:
     figures: dict[str, object] = {}
     architectures = list(ARCHITECTURES) if bench.device.type == "cuda" else ["qwen3", "gemma2"]
     for name in architectures:
+        drawn: list[Texts] = []
         for has_graphs in (True, False):
             key = f"{name}.{'graphs' if has_graphs else 'eager'}"
             try:
-                found = await _check(bench, name, has_graphs=has_graphs)
+                found = await _check(bench, name, drawn, has_graphs=has_graphs)
             except Exception:  # noqa: BLE001  # told, and the next one runs
                 found = {"error": traceback.format_exc()}
             figures |= {f"{key}.{what}": value for what, value in found.items()}
+        figures[f"{name}.sampled_with_and_without_graphs"] = len({str(one) for one in drawn}) == 1
         figures[f"{name}.margin.bfloat16"] = await _worst_margin(bench, name)
     return figures
 
 
-async def _check(bench: Bench, name: str, *, has_graphs: bool) -> dict[str, object]:
+async def _check(
+    bench: Bench, name: str, drawn: list[Texts], *, has_graphs: bool
+) -> dict[str, object]:
     model = _at(bench, make_model(name))
     rng = random.Random(name)
     prompts = [[rng.randrange(6, 400) for _ in range(5 + 13 * place)] for place in range(TEXTS)]
@@ -53,13 +58,14 @@ async def _check(bench: Bench, name: str, *, has_graphs: bool) -> dict[str, obje
     async with served(model, wanted, cache_gib=0.01) as local:
         together = await _write_all(local, prompts)
         figures["together"] = together == expected
-        figures["sampled"] = await _samples_alike(local, prompts)
+        alone, beside = await _samples(local, prompts)
+        drawn.append(alone)
+        figures["sampled"] = alone == beside
     # Room for a third of the texts: pages run out, texts give way and are computed again.
     scarce = sum(map(len, prompts)) // 3 * _token_bytes(model) / 2**30
     async with served(model, wanted, cache_gib=scarce) as local:
         figures["out_of_pages"] = await _write_all(local, prompts) == expected
-        lives = [_live(local, model, random.Random(f"{name} {seed}")) for seed in range(3)]
-        figures["after_any_life"] = all([await life for life in lives])
+        figures["after_any_life"] = await _live_beside(local, model, name)
         figures["all_free"] = local.engine.memory.live_caches == 0
     return figures
 
@@ -84,37 +90,58 @@ async def _write_all(local: LocalModel, prompts: Sequence[Sequence[int]]) -> lis
     return [written[number] for number in range(len(prompts))]
 
 
-async def _samples_alike(local: LocalModel, prompts: Sequence[Sequence[int]]) -> bool:
-    """Return whether texts drawn alone and beside others are the same."""
+async def _samples(local: LocalModel, prompts: Sequence[Sequence[int]]) -> tuple[Texts, Texts]:
+    """Return texts drawn alone, and drawn beside others."""
 
-    async def draw(number: int, written: dict[int, list[int]]) -> None:
+    async def draw(number: int, written: Texts) -> None:
         session = open_text(local, prompts[number], seed=number)
         proposal = await session.generate(Until(NEW), SAMPLINGS[number % len(SAMPLINGS)])
         written[number] = [token.id for token in proposal.tokens]
         session.close()
 
-    alone: dict[int, list[int]] = {}
-    beside: dict[int, list[int]] = {}
+    alone: Texts = {}
+    beside: Texts = {}
     for number in range(len(prompts)):
         await draw(number, alone)
     async with anyio.create_task_group() as group:
         for number in range(len(prompts)):
             group.start_soon(draw, number, beside)
-    return alone == beside
+    return alone, dict(sorted(beside.items()))
 
 
-async def _live(local: LocalModel, model: PreTrainedModel, rng: random.Random) -> bool:
-    """Fork, roll back, splice and ask; return whether the text always went on as it should."""
-    session = open_text(local, [rng.randrange(6, 400) for _ in range(rng.randrange(4, 60))])
+async def _live_beside(local: LocalModel, model: PreTrainedModel, name: str) -> bool:
+    """Return whether texts that fork, roll back and ask beside each other went on as they should.
+
+    The oracle's passes take turns with the engine's: they change the model's attention.
+    """
+    right: list[bool] = []
+    sessions = [
+        open_text(local, [rng.randrange(6, 400) for _ in range(rng.randrange(4, 60))])
+        for rng in (random.Random(f"{name} {seed}") for seed in range(3))
+    ]
+    rng = random.Random(name)
     try:
         for _ in range(4):
-            await change(session, rng)
-            proposal = await session.generate(Until(6), GREEDY)
-            if [token.id for token in proposal.tokens] != _own(model, list(session.ids), 6):
-                return False
+            async with anyio.create_task_group() as group:
+                for session in sessions:
+                    group.start_soon(change, session, rng)
+            written: Texts = {}
+
+            async def write(number: int, written: Texts) -> None:
+                proposal = await sessions[number].generate(Until(6), GREEDY)
+                written[number] = [token.id for token in proposal.tokens]
+
+            async with anyio.create_task_group() as group:
+                for number in range(len(sessions)):
+                    group.start_soon(write, number, written)
+            right += [
+                written[number] == _own(model, list(session.ids), 6)
+                for number, session in enumerate(sessions)
+            ]
     finally:
-        session.close()
-    return True
+        for session in sessions:
+            session.close()
+    return all(right)
 
 
 def _own(model: PreTrainedModel, ids: list[int], new: int) -> list[int]:

@@ -81,6 +81,7 @@ async def check_loop(bench: Bench) -> dict[str, object]:
         ).recipe(),
     }
     figures: dict[str, object] = {}
+    # What is measured is a loop in which proposals are made and rejected.
     for name, recipe in recipes.items():
         async with Controller(generator=generator, mentor=mentor, recipe=recipe) as controller:
             await _run(controller, 8, "warm")
@@ -89,6 +90,9 @@ async def check_loop(bench: Bench) -> dict[str, object]:
                 figures[f"{name}.{problems}.tokens_per_s"] = run.tokens_per_s
                 figures[f"{name}.{problems}.mentor_share"] = run.mentor_share
                 figures[f"{name}.{problems}.mentor_decoded"] = run.mentor_decoded
+                if name == "mentorcollab_free" and problems > 1:
+                    figures[f"{name}.{problems}.is_asked"] = run.mentor_decoded > 0
+                    figures[f"{name}.{problems}.is_rejected"] = run.mentor_share < 0.02
     for problems in (1, 64) if bench.device.type == "cuda" else (1, 4):
         alone = figures[f"alone.{problems}.tokens_per_s"]
         for name in ("mentorcollab_free", "rankguide"):

@@ -61,7 +61,6 @@ async def _steps(
     *,
     is_plain: bool = False,
 ) -> dict[str, object]:
-    name = f"{size}.{texts}"
     layers = int(model.config.num_hidden_layers)
     watching = Signals(
         observations=tuple(
@@ -71,36 +70,38 @@ async def _steps(
     )
     async with served(model, options(bench)) as local:
         todo = prompts(model, texts, bench.context)
-        plain = [open_text(local, ids) for ids in todo]
-        step = await step_seconds(local, plain, bench)
+        ways = {"plain": [open_text(local, ids) for ids in todo]}
+        if not is_plain:
+            ways["observed"] = [open_text(local, ids, watching) for ids in todo]
+            ways["steered"] = [open_text(local, ids) for ids in todo]
+            for session in ways["steered"]:
+                session.steer(Steering(layers // 2, [0.01] * local.engine.hidden.hidden_size))
+        # In turns, so that texts of one length are compared, and each way is once the first.
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for first in range(len(ways) if not is_plain else REPEATS):
+            for name in _rotated(list(ways), first):
+                seconds[name].append(await step_seconds(local, ways[name], bench))
+        step = median(seconds["plain"])
         limit = limit_seconds(model, texts, bench.context, bandwidth)
         figures: dict[str, object] = {
-            f"{name}.step_ms": 1e3 * step,
-            f"{name}.share_of_limit": limit / step,
-            f"{name}.host_us_per_step": local.engine.host_us_per_step,
-            f"{name}.capture_s": local.engine.capture_s,
-            f"{name}.compile_s": local.engine.compile_s,
+            f"{size}.{texts}.step_ms": 1e3 * step,
+            f"{size}.{texts}.share_of_limit": limit / step,
+            f"{size}.{texts}.host_us_per_step": local.engine.host_us_per_step,
+            f"{size}.{texts}.capture_s": local.engine.capture_s,
+            # Of a second model of one architecture, layers are compiled already.
+            f"{size}.{texts}.compile_s": local.engine.compile_s,
         }
-        if not is_plain:
-            watched = [open_text(local, ids, watching) for ids in todo]
-            steered = [open_text(local, ids) for ids in todo]
-            for session in steered:
-                session.steer(Steering(layers // 2, [0.01] * local.engine.hidden.hidden_size))
-            pairs = [
-                (
-                    await step_seconds(local, plain, bench),
-                    await step_seconds(local, watched, bench),
-                    await step_seconds(local, steered, bench),
-                )
-                for _ in range(REPEATS)
-            ]
-            figures[f"{name}.observed_over_plain"] = median(b / a for a, b, _ in pairs)
-            figures[f"{name}.steered_over_plain"] = median(c / a for a, _, c in pairs)
-            for session in (*watched, *steered):
-                session.close()
-        for session in plain:
+        for name in ways.keys() - {"plain"}:
+            ratios = (b / a for a, b in zip(seconds["plain"], seconds[name], strict=True))
+            figures[f"{size}.{texts}.{name}_over_plain"] = median(ratios)
+        for session in (one for sessions in ways.values() for one in sessions):
             session.close()
     return figures
+
+
+def _rotated(names: list[str], first: int) -> list[str]:
+    first %= len(names)
+    return [*names[first:], *names[:first]]
 
 
 def _reduce(states: torch.Tensor) -> torch.Tensor:

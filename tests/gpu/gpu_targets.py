@@ -1,6 +1,6 @@
 """What a card has to reach, beside what was measured."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 
@@ -61,13 +61,20 @@ def derive(figures: Mapping[str, object]) -> dict[str, float]:
     return found
 
 
-def judged(figures: Mapping[str, object], say: Callable[[str, str, str, str], None]) -> int:
-    """Say of each target what was measured and whether it is met; return how many are not."""
+def judged(
+    figures: Mapping[str, object],
+    parts: Collection[str],
+    say: Callable[[str, str, str, str], None],
+) -> int:
+    """Say of each target of some parts what was measured; return how many are not shown."""
     missed = 0
     for target in TARGETS:
+        if target.figure.split(".")[0] not in parts:
+            continue
         measured = figures.get(target.figure)
         bound = f"{'at most' if target.is_most else 'at least'} {target.bound:g}"
         if not isinstance(measured, float):
+            missed += 1
             say(target.figure, bound, "-", "not measured")
             continue
         is_met = target.is_met(measured)
