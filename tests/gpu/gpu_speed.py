@@ -82,9 +82,12 @@ async def _steps(
             for name in _rotated(list(ways), first):
                 seconds[name].append(await step_seconds(local, ways[name], bench))
         step = median(seconds["plain"])
-        limit = limit_seconds(model, texts, bench.context, bandwidth)
+        # As long as the texts were in the middle of it.
+        length = (bench.context + len(ways["plain"][0].ids)) // 2
+        limit = limit_seconds(model, texts, length, bandwidth)
         figures: dict[str, object] = {
             f"{size}.{texts}.step_ms": 1e3 * step,
+            f"{size}.{texts}.tokens": length,
             f"{size}.{texts}.share_of_limit": limit / step,
             f"{size}.{texts}.host_us_per_step": local.engine.host_us_per_step,
             f"{size}.{texts}.capture_s": local.engine.capture_s,

@@ -233,7 +233,7 @@ class DecodingAhead:
         return 0 if steer is None else self._launcher.steerings.place(steer)
 
     def _land(self, flight: _Flight, computed: Computed) -> None:
-        """Have results copied to the host behind what was launched."""
+        """Have results copied to the host after what was launched."""
         assert computed.numbers is not None, "texts that decode have numbers"
         count = len(flight.jobs)
         flight.numbers = _to_host(computed.numbers[:count])

@@ -177,7 +177,7 @@ class DecodeFrame(Frame):
         self._last[self.places] = ids
 
     def _fill(self, table: NDArray[np.int64], count: int) -> None:
-        """Have the rows behind the texts belong to none."""
+        """Have the rows after the texts belong to none."""
         table[count:] = 0
         table[count:, self.ROW] = self.pool.scratch_row
         table[count:, self.PAGE] = SCRATCH_PAGE

@@ -46,7 +46,7 @@ class PagedCache(TextCache):
         self._memory.shorten(self)
 
     def take_prefix(self, donor: Self, tokens: Sequence[int]) -> None:
-        """Share the donor's pages of `tokens`; a donor that was cleared meanwhile gives none."""
+        """Share the donor's pages of `tokens`; a donor that was cleared gives none."""
         self._memory.share(donor, self, tokens)
 
     def clear(self) -> None:
@@ -58,7 +58,7 @@ class PagedCache(TextCache):
 class PagedMemory(Memory[PagedCache]):
     """Hands out the pages of one pool.
 
-    A page that several texts share is written to by none of them: whoever goes on behind its
+    A page that several texts share is written to by none of them: whoever goes on after its
     entries takes a copy first.
 
     Args:
@@ -87,7 +87,7 @@ class PagedMemory(Memory[PagedCache]):
         return PagedCache(self)
 
     def shorten(self, cache: PagedCache) -> None:
-        """Take back the pages behind a text's entries."""
+        """Take back the pages after a text's entries."""
         with self._lock:
             kept = pages_of(cache.length)
             self._give_back(cache.pages[kept:])
@@ -107,16 +107,16 @@ class PagedMemory(Memory[PagedCache]):
             self._caches.add(cache)
 
     def _has_room(self, cache: PagedCache, tokens: int) -> bool:
-        return cache.capacity >= tokens and not self._shared_behind(cache)
+        return cache.capacity >= tokens and not self._shared_after(cache)
 
-    def _shared_behind(self, cache: PagedCache) -> list[int]:
+    def _shared_after(self, cache: PagedCache) -> list[int]:
         """Return the places of shared pages that a text would write to next."""
         first = cache.length // PAGE_TOKENS
-        behind = cache.pages[first:]
-        return [first + place for place, page in enumerate(behind) if self._owners[page] > 1]
+        after = cache.pages[first:]
+        return [first + place for place, page in enumerate(after) if self._owners[page] > 1]
 
     def _lack(self, cache: PagedCache, tokens: int) -> int:
-        wanted = max(pages_of(tokens) - len(cache.pages), 0) + len(self._shared_behind(cache))
+        wanted = max(pages_of(tokens) - len(cache.pages), 0) + len(self._shared_after(cache))
         return wanted - len(self._free_pages)
 
     def _held(self, caches: Sequence[PagedCache]) -> int:
@@ -125,7 +125,7 @@ class PagedMemory(Memory[PagedCache]):
 
     def _grow(self, cache: PagedCache, tokens: int) -> None:
         copied: list[tuple[int, int]] = []
-        for place in self._shared_behind(cache):
+        for place in self._shared_after(cache):
             old, new = cache.pages[place], self._take()
             cache.pages[place] = new
             if place * PAGE_TOKENS < cache.length:

@@ -79,7 +79,7 @@ def draw_rows(logits: torch.Tensor, sampled: Sampled) -> torch.Tensor:
     cumulative = probabilities.cumsum(dim=-1)
     aim = sampled.uniforms[:, None] * cumulative[:, -1:]
     places = torch.searchsorted(cumulative, aim, right=True)[:, 0]
-    # Rounding can put the number behind the last token: that one it is then.
+    # Rounding can put the number after the last token: that one it is then.
     last = probabilities.shape[1] - 1 - (probabilities.flip(1) > 0).int().argmax(dim=1)
     return torch.minimum(places, last)
 
