@@ -21,12 +21,14 @@ class TextCache(ABC):
     Attributes:
         tokens: The cache keys of the tokens with valid entries.
         is_busy: Whether a job works on it, so that it cannot be dropped.
+        is_closed: Whether its session is closed, so that it is dropped when no job works on it.
         last_claim: The number of its last use.
     """
 
     def __init__(self) -> None:
         self.tokens: list[int] = []
         self.is_busy = False
+        self.is_closed = False
         self.last_claim = 0
 
     @property

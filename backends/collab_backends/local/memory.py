@@ -87,29 +87,34 @@ class Memory(ABC, Generic[CacheT]):
         """Let `cache` have room for `tokens` and mark it busy; whether there is room now."""
         self._claims += 1
         cache.last_claim = self._claims
-        if not self._has_room(cache, tokens):
-            with self._lock:
+        if cache.is_busy and self._has_room(cache, tokens):
+            return True
+        with self._lock:
+            if not self._has_room(cache, tokens):
                 if not self._make_room(cache, tokens):
                     return False
                 self._grow(cache, tokens)
                 self._caches.add(cache)
-        cache.is_busy = True
+            cache.is_busy = True
         return True
 
     def rest(self, cache: CacheT) -> None:
-        """Mark a cache as no longer busy."""
-        cache.is_busy = False
+        """Mark a cache as no longer busy; free it if its session is closed."""
+        with self._lock:
+            cache.is_busy = False
+            if cache.is_closed:
+                self._drop(cache)
 
     def release(self, cache: CacheT) -> None:
-        """Free a cache."""
+        """Free a cache; one that a job works on is freed when the job is done."""
         with self._lock:
-            self._drop(cache)
+            self._close(cache)
 
     def retire(self, cache: CacheT) -> None:
         """Keep the cache of a closed session for its prefix, as long as there is room."""
         with self._lock:
-            if cache not in self._caches or cache.length < SHARED_TOKENS:
-                self._drop(cache)
+            if cache.is_busy or cache not in self._caches or cache.length < SHARED_TOKENS:
+                self._close(cache)
                 return
             self._retired[cache] = None
             while len(self._retired) > RETIRED_CACHES:
@@ -151,6 +156,11 @@ class Memory(ABC, Generic[CacheT]):
                         if shared > longest:
                             best, longest = cache, shared
             return best, longest
+
+    def _close(self, cache: CacheT) -> None:
+        cache.is_closed = True
+        if not cache.is_busy:
+            self._drop(cache)
 
     def _make_room(self, cache: CacheT, tokens: int) -> bool:
         lack = self._lack(cache, tokens)

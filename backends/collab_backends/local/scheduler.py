@@ -187,8 +187,9 @@ class Scheduler:
         """Have an active job wait until there is room for its text again."""
         log_event("engine.deferred", tokens=job.cache.length)
         del self._active[job]
-        self._memory.rest(job.cache)
+        # First what its text is by now: at rest, its cache may be freed.
         job.begin_again()
+        self._memory.rest(job.cache)
         self._waiting.appendleft(job)
 
     def _take_over(self, job: Job, donor: TextCache, shared: int) -> None:

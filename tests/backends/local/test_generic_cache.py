@@ -97,8 +97,9 @@ def test_every_cache_takes_what_it_needs_however_short_its_text_is() -> None:
     assert memory.taken == 92
     assert not memory.claim(memory.new_cache(), 1)
     assert (memory.fits(70), memory.fits(71)) == (True, False)
-    memory.release(first)
-    memory.release(second)
+    for cache in (first, second):
+        memory.rest(cache)
+        memory.release(cache)
     assert memory.taken == 0
 
 

@@ -17,6 +17,7 @@ from collab_backends.local.attention import Plan
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.memory import RETIRED_CACHES, CacheMemory
 from collab_backends.local.model import LocalModel
+from collab_backends.local.session import LocalSession
 
 TOKENIZER = make_tokenizer()
 SHOTS = CORPUS[0] + CORPUS[1]
@@ -154,6 +155,41 @@ async def test_a_text_that_could_never_fit_holds_nobody_up() -> None:
 
     # Long before the long text was done.
     assert done < 100
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_session_closed_in_the_middle_of_a_call_loses_its_room_after_it() -> None:
+    texts: list[str] = []
+    async with serving(make_model(), TOKENIZER) as model:
+        expected = [await write(model, CORPUS[number], tokens=60) for number in range(2)]
+
+        async def speak(live: LocalSession) -> None:
+            texts.append((await live.generate(Until(60), GREEDY)).text)
+
+        async with anyio.create_task_group() as group:
+            async with session(model, CORPUS[0]) as first:
+                group.start_soon(speak, first)
+                before = model.engine.decoded
+                while model.engine.decoded < before + 20:
+                    await anyio.lowlevel.checkpoint()
+            async with session(model, CORPUS[1]) as second:
+                await speak(second)
+
+        assert sorted(texts) == sorted(expected)
+        assert model.engine.memory.live_caches == 0
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_session_closed_before_its_call_began_leaves_nothing() -> None:
+    async with serving(make_model(), TOKENIZER, cache_tokens=160) as model:
+        async with anyio.create_task_group() as group:
+            async with session(model, CORPUS[0]) as first:
+                group.start_soon(partial(write, model, CORPUS[1], tokens=60))
+                await anyio.lowlevel.checkpoint()
+                group.start_soon(first.generate, Until(40), GREEDY)
+                await anyio.lowlevel.checkpoint()
+
+        assert model.engine.memory.live_caches == 0
 
 
 @pytest.mark.usefixtures("engine")

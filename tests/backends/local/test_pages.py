@@ -91,6 +91,7 @@ def test_a_donor_that_lost_its_entries_gives_none() -> None:
     memory = PagedMemory(20, Copies())
     parent = filled(memory, 40)
     keys = list(parent.tokens)
+    memory.rest(parent)
     memory.release(parent)
     twin = memory.new_cache()
 

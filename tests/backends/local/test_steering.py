@@ -73,11 +73,10 @@ async def test_the_state_that_each_token_was_drawn_from_is_handed_over(layer: in
     signals = Signals(observations=(Observation("state", layer),))
 
     async with serving(model, TOKENIZER) as served:
-        async with session(served, PROMPT, signals=signals) as live:
+        async with session(served, PROMPT, signals=signals) as live, anyio.create_task_group() as g:
             async with session(served, "Another text") as neighbour:
-                async with anyio.create_task_group() as group:
-                    group.start_soon(write, neighbour, 9)
-                    proposal = await live.generate(Until(6), GREEDY)
+                g.start_soon(write, neighbour, 9)
+                proposal = await live.generate(Until(6), GREEDY)
             ids = list(live.ids)
 
     states = plain_states(plain, ids + [token.id for token in proposal.tokens])[layer]

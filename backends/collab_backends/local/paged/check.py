@@ -36,6 +36,7 @@ def check(passes: PagedPasses, plain: torch.Tensor, ids: torch.Tensor) -> None:
             decoded = _decode(passes, cache, given[-1])
             passes.launcher.wait()
     finally:
+        passes.memory.rest(cache)
         passes.memory.release(cache)
     # Where most logits are alike, rounding is that of the largest.
     spread = torch.maximum(plain.std(), plain.abs().max() / 8).clamp(min=1e-6)
