@@ -61,7 +61,29 @@ class TextCache(ABC):
         """Release all memory."""
 
 
-class SequenceCache(TextCache):
+class CountedCache(TextCache):
+    """A cache whose memory is counted as the tokens that it may grow to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._capacity = 0
+
+    @property
+    def capacity(self) -> int:
+        """Tokens it has memory for, or may take memory for."""
+        return self._capacity
+
+    def allow(self, capacity: int) -> None:
+        """Allow it to take memory for `capacity` tokens."""
+        self._capacity = capacity
+
+    def clear(self) -> None:
+        """Release all memory."""
+        self.tokens.clear()
+        self._capacity = 0
+
+
+class SequenceCache(CountedCache):
     """Keys and values in one stretch of memory per layer.
 
     Shapes are taken from the first write of each layer, so every attention layout works whose
@@ -70,17 +92,7 @@ class SequenceCache(TextCache):
 
     def __init__(self) -> None:
         super().__init__()
-        self._capacity = 0
         self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-
-    @property
-    def capacity(self) -> int:
-        """Tokens it has memory for, or may take memory for."""
-        return self._capacity
-
-    def allow(self, capacity: int) -> None:
-        """Let it take memory for so many tokens."""
-        self._capacity = capacity
 
     @property
     def nbytes(self) -> int:
@@ -127,9 +139,8 @@ class SequenceCache(TextCache):
 
     def clear(self) -> None:
         """Release all memory."""
+        super().clear()
         self._layers.clear()
-        self.tokens.clear()
-        self._capacity = 0
 
     def _copied(self, held: torch.Tensor, length: int) -> torch.Tensor:
         copy = held.new_empty(held.shape[0], max(self.capacity, length), held.shape[2])

@@ -12,15 +12,15 @@ import torch
 from transformers import PreTrainedModel
 
 from collab.observability import log_event
-from collab_backends.local.cache import TextCache, common_prefix, rounded_capacity
-from collab_backends.local.memory import SHARED_TOKENS, Memory
+from collab_backends.local.cache import CountedCache, common_prefix
+from collab_backends.local.memory import SHARED_TOKENS, CountedMemory
 from collab_backends.local.placement import input_device, kept_rows
 
 CACHE_NAMES = ("cache", "past_key_values", "cache_params")
 """What models call their cache, as an argument and in what they return."""
 
 
-class OwnCache(TextCache):
+class OwnCache(CountedCache):
     """One text's cache as its model made it.
 
     Attributes:
@@ -30,16 +30,6 @@ class OwnCache(TextCache):
     def __init__(self) -> None:
         super().__init__()
         self.state: Any = None
-        self._capacity = 0
-
-    @property
-    def capacity(self) -> int:
-        """Tokens it may take memory for."""
-        return self._capacity
-
-    def allow(self, capacity: int) -> None:
-        """Let it take memory for so many tokens."""
-        self._capacity = capacity
 
     def can_give(self, length: int) -> bool:
         """Whether the entries of its first `length` tokens can be had, as far as it says."""
@@ -76,35 +66,16 @@ class OwnCache(TextCache):
 
     def clear(self) -> None:
         """Release all memory."""
-        self.forget()
-        self._capacity = 0
+        super().clear()
+        self.state = None
 
 
-class OwnMemory(Memory[OwnCache]):
-    """Room for caches that models make for themselves.
-
-    Args:
-        most_tokens: How many tokens all caches together may hold.
-        fixed_tokens: How many tokens a cache takes the memory of, however short its text is.
-    """
-
-    def __init__(self, most_tokens: int, fixed_tokens: int) -> None:
-        super().__init__(most_tokens)
-        self._fixed = fixed_tokens
-        self._taken = 0
-
-    @property
-    def taken(self) -> int:
-        """Tokens that caches have room for now, those of closed sessions included."""
-        return self._taken
+class OwnMemory(CountedMemory[OwnCache]):
+    """Room for caches that models make for themselves."""
 
     def new_cache(self) -> OwnCache:
         """Return an empty cache, without memory."""
         return OwnCache()
-
-    def fits(self, tokens: int) -> bool:
-        """Whether a text of `tokens` could ever have room, alone."""
-        return super().fits(tokens + self._fixed)
 
     def donor(
         self, tokens: Sequence[int], limit: int, hint: OwnCache | None
@@ -124,27 +95,6 @@ class OwnMemory(Memory[OwnCache]):
                 if shared > longest and is_enough and cache.can_give(shared):
                     best, longest = cache, shared
         return best, longest
-
-    def _cost(self, capacity: int) -> int:
-        return capacity + self._fixed if capacity else 0
-
-    def _wanted(self, tokens: int) -> int:
-        return min(rounded_capacity(tokens), max(self.most_tokens - self._fixed, tokens))
-
-    def _lack(self, cache: OwnCache, tokens: int) -> int:
-        more = self._cost(self._wanted(tokens)) - self._cost(cache.capacity)
-        return more - (self.most_tokens - self._taken)
-
-    def _held(self, caches: Sequence[OwnCache]) -> int:
-        return sum(self._cost(cache.capacity) for cache in caches)
-
-    def _grow(self, cache: OwnCache, tokens: int) -> None:
-        wanted = self._wanted(tokens)
-        self._taken += self._cost(wanted) - self._cost(cache.capacity)
-        cache.allow(wanted)
-
-    def _free(self, cache: OwnCache) -> None:
-        self._taken -= self._cost(cache.capacity)
 
 
 @dataclass(frozen=True, slots=True)

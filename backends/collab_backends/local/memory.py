@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from collab.observability import log_event
 from collab_backends.local.cache import (
+    CountedCache,
     SequenceCache,
     TextCache,
     common_prefix,
@@ -186,11 +187,20 @@ class Memory(ABC, Generic[CacheT]):
         cache.clear()
 
 
-class CacheMemory(Memory[SequenceCache]):
-    """Room for caches that each stand in one stretch of memory."""
+CountedT = TypeVar("CountedT", bound=CountedCache)
 
-    def __init__(self, most_tokens: int) -> None:
+
+class CountedMemory(Memory[CountedT]):
+    """Room that is counted: every cache may take memory for so many tokens, and a fixed part.
+
+    Args:
+        most_tokens: How many tokens all caches together may hold.
+        fixed_tokens: How many tokens a cache takes the memory of, however short its text is.
+    """
+
+    def __init__(self, most_tokens: int, fixed_tokens: int = 0) -> None:
         super().__init__(most_tokens)
+        self._fixed = fixed_tokens
         self._taken = 0
 
     @property
@@ -198,23 +208,35 @@ class CacheMemory(Memory[SequenceCache]):
         """Tokens that caches have room for now, those of closed sessions included."""
         return self._taken
 
+    def fits(self, tokens: int) -> bool:
+        """Whether a text of `tokens` could ever have room, alone."""
+        return super().fits(tokens + self._fixed)
+
+    def _cost(self, capacity: int) -> int:
+        return capacity + self._fixed if capacity else 0
+
+    def _wanted(self, tokens: int) -> int:
+        return min(rounded_capacity(tokens), max(self.most_tokens - self._fixed, tokens))
+
+    def _lack(self, cache: CountedT, tokens: int) -> int:
+        more = self._cost(self._wanted(tokens)) - self._cost(cache.capacity)
+        return more - (self.most_tokens - self._taken)
+
+    def _held(self, caches: Sequence[CountedT]) -> int:
+        return sum(self._cost(cache.capacity) for cache in caches)
+
+    def _grow(self, cache: CountedT, tokens: int) -> None:
+        wanted = self._wanted(tokens)
+        self._taken += self._cost(wanted) - self._cost(cache.capacity)
+        cache.allow(wanted)
+
+    def _free(self, cache: CountedT) -> None:
+        self._taken -= self._cost(cache.capacity)
+
+
+class CacheMemory(CountedMemory[SequenceCache]):
+    """Room for caches that each stand in one stretch of memory."""
+
     def new_cache(self) -> SequenceCache:
         """Return an empty cache, without memory."""
         return SequenceCache()
-
-    def _wanted(self, tokens: int) -> int:
-        return min(rounded_capacity(tokens), max(self.most_tokens, tokens))
-
-    def _lack(self, cache: SequenceCache, tokens: int) -> int:
-        return self._wanted(tokens) - cache.capacity - (self.most_tokens - self._taken)
-
-    def _held(self, caches: Sequence[SequenceCache]) -> int:
-        return sum(cache.capacity for cache in caches)
-
-    def _grow(self, cache: SequenceCache, tokens: int) -> None:
-        wanted = self._wanted(tokens)
-        self._taken += wanted - cache.capacity
-        cache.allow(wanted)
-
-    def _free(self, cache: SequenceCache) -> None:
-        self._taken -= cache.capacity
