@@ -5,7 +5,7 @@ one row through our attention; others stand beside it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -81,10 +81,7 @@ class Passes(ABC):
         try:
             shares = scheduler.plan()
         except Exception as error:  # noqa: BLE001  # the engine outlives it, its jobs do not
-            failed = list(scheduler.jobs)
-            for job in failed:
-                job.progress.fail("planning the pass", error)
-            return failed
+            return self._fail_all(scheduler, error)
         if not shares:
             return []
         with self._turns:
@@ -131,26 +128,53 @@ class Passes(ABC):
 
     def _advance(self, share: Share, rows: Rows, start: int, end: int) -> bool:
         job = share.job
-        job.cache.advance(job.pending[: share.tokens])
-        job.pending = job.pending[share.tokens :]
-        self.prefilled += job.note_fed(share.tokens)
+        self.note_computed(job, share.tokens)
         if start == end:
             return False
-        before = job.completion_tokens
-        try:
+
+        def read() -> bool:
             for row in range(start, end):
                 rows.ensure_numbers(row)
-            is_done = job.take(rows, start, end)
+            return job.take(rows, start, end)
+
+        return self.hand_over(
+            job, read, lambda: any(rows.is_spoilt(row) for row in range(start, end))
+        )
+
+    def note_computed(self, job: Job, tokens: int) -> None:
+        """Take note that entries of a job's next pending tokens were computed."""
+        job.cache.advance(job.pending[:tokens])
+        job.pending = job.pending[tokens:]
+        self.prefilled += job.note_fed(tokens)
+
+    def hand_over(self, job: Job, read: Callable[[], bool], is_spoilt: Callable[[], bool]) -> bool:
+        """Have a job read its results; return whether it is done, or failed to read them.
+
+        Args:
+            job: The job.
+            read: Reads them; returns whether the job is done.
+            is_spoilt: Whether they hold what is no number.
+        """
+        before = job.completion_tokens
+        try:
+            is_done = read()
         except BaseException as error:  # noqa: BLE001  # only this job's reading of them failed
             job.progress.fail("reading the logits", error)
             is_done = True
-            if any(rows.is_spoilt(row) for row in range(start, end)):
+            if is_spoilt():
                 # Its entries hold what is no number, and others may have taken them over.
                 job.cache.truncate(0)
                 self.memory.drop_resting()
         self.decoded += job.completion_tokens - before
         job.progress.note_result()
         return is_done
+
+    def _fail_all(self, scheduler: Scheduler, error: Exception) -> list[Job]:
+        """Fail all jobs that are not done, and return them."""
+        failed = list(scheduler.jobs)
+        for job in failed:
+            job.progress.fail("planning the pass", error)
+        return failed
 
 
 def wanted_rows(share: Share) -> int:

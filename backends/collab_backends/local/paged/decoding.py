@@ -6,7 +6,7 @@ dropped, is not counted, and the random number drawn for it is given back.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
@@ -19,7 +19,7 @@ from collab.signals import Observed
 from collab_backends.local.jobs import Drawn, GenerateJob, Job
 from collab_backends.local.paged.frames import MOST_TEXTS, Features
 from collab_backends.local.paged.launching import Computed, Launcher
-from collab_backends.local.paged.pages import PAGE_TOKENS, PagedCache, PagedMemory
+from collab_backends.local.paged.pages import PAGE_TOKENS, PagedCache
 from collab_backends.local.paged.reading import ENTROPY, ID, LOG_SUM, LOGIT, SECOND, TOP
 from collab_backends.local.paged.taps import sorted_layers
 from collab_backends.local.scheduler import Scheduler, Share
@@ -31,19 +31,21 @@ class Jobs(Protocol):
     """Who has the jobs that decode.
 
     Attributes:
-        memory: Where room for caches comes from.
         forwards: Forward passes.
-        prefilled: Context tokens computed.
-        decoded: Tokens decoded.
     """
 
-    memory: PagedMemory
     forwards: int
-    prefilled: int
-    decoded: int
 
     def row(self, job: Job) -> int:
         """Return the row of a job's block table."""
+        ...
+
+    def note_computed(self, job: Job, tokens: int) -> None:
+        """Take note that entries of a job's next pending tokens were computed."""
+        ...
+
+    def hand_over(self, job: Job, read: Callable[[], bool], is_spoilt: Callable[[], bool]) -> bool:
+        """Have a job read its results; return whether it is done, or failed to read them."""
         ...
 
     def one_by_one(self, shares: Sequence[Share]) -> list[Job]:
@@ -278,21 +280,12 @@ class DecodingAhead:
 
     def _take(self, flight: _Flight, row: int, job: GenerateJob, numbers: list[float]) -> bool:
         """Give a job its token; return whether it is done."""
-        job.cache.advance(job.pending)
-        self._owner.prefilled += job.note_fed(1)
-        before = job.completion_tokens
-        try:
-            is_done = job.accept(_drawn(job, flight, numbers), _observed(job, flight, row))
-        except BaseException as error:  # noqa: BLE001  # only this job's reading of them failed
-            job.progress.fail("reading the logits", error)
-            is_done = True
-            if not math.isfinite(numbers[LOG_SUM]):
-                # Its entries hold what is no number, and others may have taken them over.
-                job.cache.truncate(0)
-                self._owner.memory.drop_resting()
-        self._owner.decoded += job.completion_tokens - before
-        job.progress.note_result()
-        return is_done
+        self._owner.note_computed(job, 1)
+        return self._owner.hand_over(
+            job,
+            lambda: job.accept(_drawn(job, flight, numbers), _observed(job, flight, row)),
+            lambda: not math.isfinite(numbers[LOG_SUM]),
+        )
 
 
 def _drawn(job: GenerateJob, flight: _Flight, numbers: list[float]) -> Drawn:

@@ -81,9 +81,7 @@ class PagedPasses(Passes):
             has_read = self.forwards > forwards
             done += self._decoding.step(scheduler, is_counted=not has_read)
         except Exception as error:  # noqa: BLE001  # the engine outlives it, its jobs do not
-            done = list(scheduler.jobs)
-            for job in done:
-                job.progress.fail("planning the pass", error)
+            done = self._fail_all(scheduler, error)
         for job in done:
             self._leave(job)
         return done
