@@ -7,9 +7,12 @@ otherwise; each figure is a median over repeats. Nothing here decides whether te
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
+
+sys.path.append(str(Path(__file__).parents[1]))
 
 from bench_cli import measure_cli
 from bench_decode import measure_decoding

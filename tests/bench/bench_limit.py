@@ -7,6 +7,7 @@ from time import process_time
 import anyio
 import torch
 from bench_models import Task, cached, served, small_model, tasks
+from support.limits import read_bytes, read_parameters
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
@@ -49,18 +50,9 @@ async def _step_seconds(local: LocalModel, todo: Sequence[Task]) -> float:
 def limit_seconds(
     model: PreTrainedModel, todo: Sequence[Task], bandwidth: float, flops: float
 ) -> float:
-    """Return the least time of one decoding step, from bytes per second and flops per second.
-
-    All weights are read but those of an input embedding that is not also the head.
-    """
-    config = model.config.get_text_config()
-    parameters = sum(weights.numel() for weights in model.parameters())
-    if not config.tie_word_embeddings:
-        parameters -= config.vocab_size * config.hidden_size
-    width = next(model.parameters()).element_size()
-    cached = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * width
-    reading = (parameters * width + cached * sum(len(task.ids) for task in todo)) / bandwidth
-    return float(max(reading, 2 * parameters * len(todo) / flops))
+    """Return the least time of one decoding step, from bytes per second and flops per second."""
+    reading = read_bytes(model, sum(len(task.ids) for task in todo)) / bandwidth
+    return max(reading, 2 * read_parameters(model) * len(todo) / flops)
 
 
 def _bytes_per_second() -> float:

@@ -2,21 +2,16 @@
 
 import json
 import random
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 
 import anyio
 import torch
-from transformers import PreTrainedTokenizerFast
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from support.mentorcollab_oracle import GivenDraws, TextModel, load_text_model, mentorcollab
+from transformers import PreTrainedTokenizerFast
 
 from collab import Controller, Problem, Recipe, Result
 from collab.proposals import Sampling, Until

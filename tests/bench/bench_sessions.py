@@ -10,6 +10,7 @@ from time import perf_counter, process_time
 import anyio
 import torch
 from bench_models import GREEDY, lab_model, open_session, served, small_model, tasks
+from support.limits import token_bytes
 from transformers import PreTrainedModel
 
 from collab.proposals import Until
@@ -234,12 +235,9 @@ async def _overheads(local: LocalModel) -> dict[str, float]:
 
 
 async def _bytes_ratio(local: LocalModel) -> float:
-    config = local.engine.passes.model.config
     session = open_session(local, _random_ids(local.engine.passes.model, 600))
     await session.generate(Until(8), GREEDY)
-    predicted = (
-        2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 4
-    ) * session._cache.length
+    predicted = token_bytes(local.engine.passes.model) * session._cache.length
     assert isinstance(session._cache, SequenceCache)
     ratio = float(session._cache.nbytes / predicted)
     session.close()

@@ -8,6 +8,7 @@ import anyio
 import torch
 from gpu_models import GREEDY, Bench, open_text, options, served
 from support.changes import change
+from support.limits import token_bytes
 from support.models import ARCHITECTURES, make_model
 from transformers import PreTrainedModel
 
@@ -62,7 +63,7 @@ async def _check(
         drawn.append(alone)
         figures["sampled"] = alone == beside
     # Room for a third of the texts: pages run out, texts give way and are computed again.
-    scarce = sum(map(len, prompts)) // 3 * _token_bytes(model) / 2**30
+    scarce = sum(map(len, prompts)) // 3 * token_bytes(model) / 2**30
     async with served(model, wanted, cache_gib=scarce) as local:
         figures["out_of_pages"] = await _write_all(local, prompts) == expected
         figures["after_any_life"] = await _live_beside(local, model, name)
@@ -181,10 +182,3 @@ async def _worst_margin(bench: Bench, name: str) -> float:
 def _at(bench: Bench, model: PreTrainedModel) -> PreTrainedModel:
     moved: PreTrainedModel = torch.nn.Module.to(model, bench.device)
     return moved
-
-
-def _token_bytes(model: PreTrainedModel) -> int:
-    config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", config.num_attention_heads)
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(2 * config.num_hidden_layers * heads * width * 4)

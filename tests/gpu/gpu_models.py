@@ -204,23 +204,3 @@ def rates(bench: Bench) -> tuple[float, float]:
     reading = median(seconds(lambda: block.sum()) for _ in range(9))
     multiplying = median(seconds(lambda: square @ square) for _ in range(9))
     return 4 * block.numel() / reading, 2 * side**3 / multiplying
-
-
-def limit_seconds(model: PreTrainedModel, texts: int, context: int, bandwidth: float) -> float:
-    """Return the least time of a step: all weights and caches are read once.
-
-    An input embedding that is not the head as well is not counted.
-    """
-    config = model.config.get_text_config()
-    parameters = sum(weights.numel() for weights in model.parameters())
-    if not config.tie_word_embeddings:
-        parameters -= config.vocab_size * config.hidden_size
-    width = next(model.parameters()).element_size()
-    return (parameters * width + texts * context * token_bytes(model)) / bandwidth
-
-
-def token_bytes(model: PreTrainedModel) -> int:
-    """Return the memory of one token in a cache, as the configuration says."""
-    config = model.config.get_text_config()
-    width = next(model.parameters()).element_size()
-    return int(2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * width)

@@ -11,7 +11,6 @@ from gpu_models import (
     TOKENIZER,
     Bench,
     free,
-    limit_seconds,
     make,
     open_text,
     options,
@@ -20,9 +19,9 @@ from gpu_models import (
     served,
     step_seconds,
     synchronise,
-    token_bytes,
     write_each,
 )
+from support.limits import read_bytes, token_bytes
 from transformers import GenerationConfig, PreTrainedModel
 
 from collab.proposals import Until
@@ -84,7 +83,7 @@ async def _steps(
         step = median(seconds["plain"])
         # As long as the texts were in the middle of it.
         length = (bench.context + len(ways["plain"][0].ids)) // 2
-        limit = limit_seconds(model, texts, length, bandwidth)
+        limit = read_bytes(model, texts * length) / bandwidth
         figures: dict[str, object] = {
             f"{size}.{texts}.step_ms": 1e3 * step,
             f"{size}.{texts}.tokens": length,

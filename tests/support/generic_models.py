@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 import transformers as tf
-from support.models import make_tokenizer
+from support.models import TINY, enlivened, make_tokenizer
 
 from collab_backends.local.engines import EngineOptions
 from collab_backends.local.generic_probe import probe_own_cache
@@ -94,30 +94,10 @@ def make_generic(
         changed: Settings that are not as usual.
     """
     known, extra = (config_class, {}) if config_class else GENERIC[name]
-    options: dict[str, Any] = {
-        "vocab_size": 400,
-        "hidden_size": 64,
-        "intermediate_size": 96,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 512,
-        "eos_token_id": None,
-        "bos_token_id": None,
-        "pad_token_id": 0,
-        **extra,
-        **changed,
-    }
+    options = TINY | extra | changed
     torch.manual_seed(seed)
     model = tf.AutoModelForCausalLM.from_config(known(**options), dtype=torch.float32)
-    with torch.no_grad():
-        for key, weights in model.named_parameters():
-            if weights.ndim > 1 and "A_log" not in key:
-                weights.mul_(3)
-    model.train(mode=False)
-    model.generation_config.eos_token_id = None
-    result: tf.PreTrainedModel = model
-    return result
+    return enlivened(model)
 
 
 def room_for(model: tf.PreTrainedModel, tokens: int) -> int:

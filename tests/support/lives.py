@@ -1,10 +1,12 @@
 """Lives of texts: whatever can happen to one, at random."""
 
 import random
+from contextlib import suppress
 
 import anyio
 from support.models import CORPUS, GREEDY, session
 
+from collab.errors import ContextOverflowError, ModelCallError
 from collab.proposals import Until
 from collab_backends.local.model import LocalModel
 
@@ -25,3 +27,15 @@ async def live_a_life(model: LocalModel, fate: random.Random) -> None:
                             await twin.generate(Until(3), GREEDY)
                     case 3:
                         scope.cancel()
+
+
+async def live_many_lives(model: LocalModel, seed: int) -> None:
+    """Have 24 texts live at the same time; what fails is theirs."""
+
+    async def tolerant(number: int) -> None:
+        with suppress(ModelCallError, ContextOverflowError):
+            await live_a_life(model, random.Random(f"{seed} {number}"))
+
+    async with anyio.create_task_group() as group:
+        for number in range(24):
+            group.start_soon(tolerant, number)

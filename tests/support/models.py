@@ -33,6 +33,20 @@ CHAT_TEMPLATE = (
     "{% if enable_thinking is defined and not enable_thinking %}<quiet>{% endif %}"
 )
 
+TINY: dict[str, Any] = {
+    "vocab_size": 400,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "eos_token_id": None,
+    "bos_token_id": None,
+    "pad_token_id": 0,
+}
+"""Settings of tiny models, whatever their architecture."""
+
 ARCHITECTURES: dict[str, tuple[type[tf.PretrainedConfig], dict[str, Any]]] = {
     "llama": (tf.LlamaConfig, {}),
     "qwen2": (tf.Qwen2Config, {}),
@@ -92,32 +106,24 @@ def make_model(
 ) -> tf.PreTrainedModel:
     """Return a random model whose greedy text does not fall into a loop at once."""
     config_class, extra = ARCHITECTURES[name]
-    options: dict[str, Any] = {
-        "vocab_size": vocabulary,
-        "hidden_size": 64,
-        "intermediate_size": 96,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 512,
-        "eos_token_id": None,
-        "bos_token_id": None,
-        "pad_token_id": 0,
-        **extra,
-        **changed,
-    }
+    options = TINY | {"vocab_size": vocabulary} | extra
     if name == "gpt-neox":
         del options["num_key_value_heads"]
     torch.manual_seed(seed)
     model = tf.AutoModelForCausalLM.from_config(config_class(**options), dtype=torch.float32)
+    result: tf.PreTrainedModel = torch.nn.Module.to(enlivened(model), dtype)
+    return result
+
+
+def enlivened(model: tf.PreTrainedModel) -> tf.PreTrainedModel:
+    """Return a random model with weights so large that its greedy text is no loop, and endless."""
     with torch.no_grad():
-        for weights in model.parameters():
-            if weights.ndim > 1:
+        for name, weights in model.named_parameters():
+            if weights.ndim > 1 and "A_log" not in name:
                 weights.mul_(3)
     model.train(mode=False)
     model.generation_config.eos_token_id = None
-    result: tf.PreTrainedModel = torch.nn.Module.to(model, dtype)
-    return result
+    return model
 
 
 def generate_ids(model: tf.PreTrainedModel, ids: list[int], new: int) -> list[int]:

@@ -85,8 +85,9 @@ def packed_attention(  # noqa: PLR0913  # the signature is transformers'
     layer = int(module.layer_idx)  # type: ignore[arg-type]  # set by every transformers attention
     out = query.new_empty(query.shape[1], query.shape[2], value.shape[3])
     kind = _Kind(scaling, sliding_window, softcap)
-    # What fills a pass up belongs to no text.
-    out[:, plan.pieces[-1].end :] = 0
+    if plan.pieces[-1].end < out.shape[1]:
+        # What fills a pass up belongs to no text.
+        out[:, plan.pieces[-1].end :] = 0
     for piece in plan.pieces:
         span = slice(piece.start, piece.end)
         keys, values = piece.cache.write(layer, key[0, :, span], value[0, :, span])

@@ -16,7 +16,7 @@ from collab_backends.local.packed import PackedPasses
 from collab_backends.local.paged.attention import BACKEND_NAME as PAGED
 from collab_backends.local.paged.check import check, sample
 from collab_backends.local.paged.launching import Launcher, Settings
-from collab_backends.local.paged.pages import pages_of
+from collab_backends.local.paged.pages import PAGE_TOKENS, pages_of
 from collab_backends.local.paged.passes import PagedPasses
 from collab_backends.local.paged.pool import UnpageableError, measure
 from collab_backends.local.passes import Passes
@@ -120,7 +120,7 @@ def _paged(
     shapes = measure(model)
     model.set_attn_implementation(PAGED)
     settings = Settings(
-        pages=max(sizes.cache_tokens // 16, pages_of(len(ids))) + 1,
+        pages=max(sizes.cache_tokens // PAGE_TOKENS, pages_of(len(ids))) + 1,
         most_tokens=max(sizes.context_tokens, len(ids)),
         has_graphs=options.has_graphs,
         compiles=is_cuda if options.compiles is None else options.compiles,

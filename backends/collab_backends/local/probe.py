@@ -84,7 +84,11 @@ def most_astray(model: PreTrainedModel) -> float:
     Kernels for quantised weights compute in 16 bits, whatever goes in and comes out.
     """
     is_quantised = getattr(model, "is_quantized", False)
-    dtype = torch.bfloat16 if is_quantised else model.dtype
+    return most_rounding(torch.bfloat16 if is_quantised else model.dtype)
+
+
+def most_rounding(dtype: torch.dtype) -> float:
+    """Return the same for computing in a dtype."""
     return _MOST_ASTRAY.get(dtype, _MOST_ASTRAY[torch.bfloat16])
 
 

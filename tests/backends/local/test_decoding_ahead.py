@@ -3,7 +3,6 @@
 import copy
 import random
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 import torch
-from support.lives import live_a_life
+from support.lives import live_many_lives
 from support.models import (
     CORPUS,
     GREEDY,
@@ -22,7 +21,7 @@ from support.models import (
     session,
 )
 
-from collab.errors import ContextOverflowError, ModelCallError
+from collab.errors import ModelCallError
 from collab.proposals import Sampling, Token, Until
 from collab.signals import Gate, Observation, Signals, Steering
 from collab_backends.local.engines import EngineOptions
@@ -451,13 +450,7 @@ async def test_all_pages_are_free_after_any_mix_of_ends(
 
         watch(model, monkeypatch, sometimes)
 
-        async def tolerant(number: int) -> None:
-            with suppress(ModelCallError, ContextOverflowError):
-                await live_a_life(model, random.Random(f"{seed} {number}"))
-
-        async with anyio.create_task_group() as group:
-            for number in range(24):
-                group.start_soon(tolerant, number)
+        await live_many_lives(model, seed)
 
         assert model.engine.memory.live_caches == 0
         assert model.open_sessions == 0

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers as tf
 from safetensors.torch import load_file, save_file
-from support.models import ARCHITECTURES, make_model, make_tokenizer
+from support.models import ARCHITECTURES, TINY, make_model, make_tokenizer
 
 from collab.errors import ModelLoadError
 from collab_backends.local.loading import LoadOptions, load_model, prepare
@@ -243,19 +243,7 @@ def test_attention_sinks_are_refused_by_name() -> None:
 
 
 def _tiny(config_class: type[tf.PretrainedConfig], **options: Any) -> tf.PreTrainedModel:
-    size: dict[str, Any] = {
-        "vocab_size": 400,
-        "hidden_size": 64,
-        "intermediate_size": 96,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 512,
-        "bos_token_id": None,
-        "eos_token_id": None,
-        "pad_token_id": 0,
-    }
-    return tf.AutoModelForCausalLM.from_config(config_class(**size | options), dtype=torch.float32)  # type: ignore[no-any-return]  # transformers' own
+    return tf.AutoModelForCausalLM.from_config(config_class(**TINY | options), dtype=torch.float32)  # type: ignore[no-any-return]  # transformers' own
 
 
 _EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}

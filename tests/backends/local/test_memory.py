@@ -1,17 +1,16 @@
 """Memory for caches: bounded, shared, and all free in the end."""
 
 import random
-from contextlib import suppress
 from functools import partial
 
 import anyio
 import anyio.lowlevel
 import pytest
 import torch
-from support.lives import live_a_life
+from support.lives import live_many_lives
 from support.models import CORPUS, GREEDY, make_model, make_tokenizer, packed, serving, session
 
-from collab.errors import ContextOverflowError, ModelCallError
+from collab.errors import ContextOverflowError
 from collab.proposals import Until
 from collab_backends.local.attention import Plan
 from collab_backends.local.cache import SequenceCache
@@ -282,13 +281,7 @@ async def test_all_memory_is_free_after_any_mix_of_ends(
 
         monkeypatch.setattr(packed(model), "_logits", sometimes)
 
-        async def tolerant(number: int) -> None:
-            with suppress(ModelCallError, ContextOverflowError):
-                await live_a_life(model, random.Random(f"{seed} {number}"))
-
-        async with anyio.create_task_group() as group:
-            for number in range(24):
-                group.start_soon(tolerant, number)
+        await live_many_lives(model, seed)
 
         assert model.engine.memory.live_caches == 0
         assert model.open_sessions == 0

@@ -8,10 +8,9 @@ from collab_backends.local.paged.pages import PAGE_TOKENS, PagedCache
 from collab_backends.local.paged.passes import PagedPasses
 from collab_backends.local.paged.pool import UnpageableError
 from collab_backends.local.paged.reading import LOG_SUM, TOP
+from collab_backends.local.probe import most_rounding
 
 _TOKENS, _CUT = 40, 23
-_MOST_ASTRAY = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.1}
-"""Mean difference of logits that is still rounding, as a share of their spread."""
 
 
 @torch.inference_mode()
@@ -43,7 +42,7 @@ def check(passes: PagedPasses, plain: torch.Tensor, ids: torch.Tensor) -> None:
     astray = (torch.cat([first, second]) - plain[:-1]).abs().mean() / spread
     last = torch.stack([plain[-1].logsumexp(0), plain[-1].max()]).double().cpu()
     off = (decoded - last).abs().max() / spread.cpu()
-    most = _MOST_ASTRAY.get(passes.model.dtype, 0.1)
+    most = most_rounding(passes.model.dtype)
     if not (float(astray) <= most and float(off) <= 10 * most):
         raise UnpageableError(
             f"its logits over pages differ from its own by {float(astray):.2g} and "

@@ -41,8 +41,7 @@ class PagedCache(TextCache):
 
     def truncate(self, length: int) -> None:
         """Forget entries from `length` on, and give back the pages that only they stood on."""
-        if length < len(self.tokens):
-            super().truncate(length)
+        super().truncate(length)
         self._memory.shorten(self)
 
     def take_prefix(self, donor: Self, tokens: Sequence[int]) -> None:
