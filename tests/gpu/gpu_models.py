@@ -148,7 +148,7 @@ def prompts(model: PreTrainedModel, count: int, tokens: int) -> list[list[int]]:
 
 
 async def write_each(sessions: Sequence[LocalSession], tokens: int) -> None:
-    """Have all texts grow by so many tokens, at the same time."""
+    """Grow all texts by `tokens` tokens, at the same time."""
 
     async def write(session: LocalSession) -> None:
         proposal = await session.generate(Until(tokens), GREEDY)

@@ -4,7 +4,7 @@ from transformers import PreTrainedModel
 
 
 def read_bytes(model: PreTrainedModel, cached_tokens: int) -> int:
-    """Return the bytes that a step reads: all weights once, and the caches of so many tokens.
+    """Return the bytes that a step reads: all weights once, and `cached_tokens` cached tokens.
 
     An input embedding that is not the head as well is not read.
     """

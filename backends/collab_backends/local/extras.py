@@ -12,7 +12,7 @@ def ensure_installed(package: str, *, extra: str, why: str) -> None:
     Args:
         package: As it is imported.
         extra: The extra of this distribution that brings it.
-        why: What it is needed for, behind "is needed".
+        why: What it is needed for; the message continues "is needed" with it.
 
     Raises:
         ModelLoadError: It is not installed.

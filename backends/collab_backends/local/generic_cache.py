@@ -103,7 +103,7 @@ class CacheArguments:
 
     Attributes:
         name: What it calls the cache.
-        has_positions: Whether it is told positions; some count wrongly if not.
+        has_positions: Whether it takes positions; some models count them wrongly without.
     """
 
     name: str

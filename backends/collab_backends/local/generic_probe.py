@@ -25,7 +25,7 @@ _TOKENS = 24
 _CUT = 15
 _NEIGHBOUR = 7
 _LEAST_UNIT = 64
-"""Of a cache that does not grow, so many bytes are counted as one token."""
+"""Bytes counted as one token, for a cache that does not grow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class OwnCacheFacts:
 
     Attributes:
         arguments: How the model's forward pass takes it.
-        takes_pieces: Whether several tokens at once can be put behind a text; if not, they are
+        takes_pieces: Whether several tokens can be appended to a text at once; if not, they are
             computed one by one, all but those of an empty text.
         token_bytes: Memory that one more token takes.
         fixed_tokens: Memory that a text takes however short it is, in tokens.

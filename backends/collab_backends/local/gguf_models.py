@@ -78,7 +78,7 @@ def load_gguf_weights(
         found: The file.
         reference: What the user wrote, for errors.
         config: See `load_gguf_config`.
-        options: What transformers is told, `dtype` among it.
+        options: Passed to transformers; includes `dtype`.
 
     Raises:
         ModelLoadError: accelerate is missing, the weights cannot be read, or the model does not

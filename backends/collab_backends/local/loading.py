@@ -182,7 +182,7 @@ def _probe_own_cache(model: PreTrainedModel, reference: str) -> OwnCacheFacts:
 def _longest_text(model: PreTrainedModel, *, is_alone: bool) -> int:
     """Return the longest text that the model writes as it should.
 
-    Beyond its first training's context, `longrope` has a model compute what it has read anew.
+    Beyond its original context, `longrope` makes a model recompute what it has read.
     """
     config = model.config.get_text_config()
     limit = int(getattr(config, "max_position_embeddings", 0) or 4096)

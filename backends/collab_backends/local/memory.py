@@ -191,7 +191,7 @@ CountedT = TypeVar("CountedT", bound=CountedCache)
 
 
 class CountedMemory(Memory[CountedT]):
-    """Room that is counted: every cache may take memory for so many tokens, and a fixed part.
+    """Room counted in tokens: each cache reserves its tokens and a fixed part.
 
     Args:
         most_tokens: How many tokens all caches together may hold.

@@ -29,7 +29,7 @@ class Scheduler:
     first, up to a number of tokens: a long prompt delays the others by one such chunk at a time.
 
     A text takes room as it grows. Where there is none left, the youngest text waits until there is
-    some again, and is then computed anew: its tokens are the truth.
+    some again, and is then recomputed: its tokens are the truth.
 
     Args:
         memory: Where room for caches comes from.

@@ -17,7 +17,7 @@ from collab_backends.local.steering import Observer
 NOT_NUMBERS = (
     "the model's logits are not numbers (NaN or infinity); try dtype float32, and check the weights"
 )
-"""What a text is told whose logits cannot be read."""
+"""Error message of a text whose logits cannot be read."""
 
 
 class Reading:

@@ -78,7 +78,7 @@ def test_a_text_cut_back_into_a_shared_page_does_not_write_to_it() -> None:
     assert copies == [(twin.pages[1], parent.pages[1])]
 
 
-def test_pages_behind_a_cut_are_free_at_once() -> None:
+def test_pages_after_a_cut_are_free_at_once() -> None:
     memory = PagedMemory(20, Copies())
     cache = filled(memory, 100)
 

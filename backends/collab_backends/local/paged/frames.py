@@ -32,7 +32,7 @@ class Features:
     """What a pass computes beside the next tokens.
 
     Attributes:
-        top_ks: Entropies over so many of the most likely tokens.
+        top_ks: The k of each top-k entropy.
         samples: Some text is sampled.
         filters: Some text is sampled from its most likely tokens only.
         observed: Layers whose inputs somebody reads.
@@ -234,7 +234,7 @@ class ReadFrame(Frame):
 
 
 def decode_rows(texts: int) -> int:
-    """Return how many rows a pass of so many decoding texts has."""
+    """Return how many rows a pass has in which `texts` texts decode."""
     return next(rows for rows in DECODE_ROWS if rows >= texts)
 
 

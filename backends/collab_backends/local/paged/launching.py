@@ -131,7 +131,7 @@ class Launcher:
         return self._regions.seconds if self._regions else 0.0
 
     def working(self) -> AbstractContextManager[object]:
-        """Return what whoever launches works in: the stream."""
+        """Return the context to launch in: the stream."""
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
 
     def wait(self) -> None:
@@ -166,7 +166,7 @@ class Launcher:
         return nullcontext() if self._stream is None else _DEVICES
 
     def decode(self, texts: int, features: Features) -> tuple[DecodeFrame, Launch[Computed]]:
-        """Return the inputs of a decoding step of so many texts, and what launches it."""
+        """Return the inputs of a decoding step of `texts` texts, and what launches it."""
         self.pool.flush()
         rows = decode_rows(texts)
         if rows not in self._decode_frames:

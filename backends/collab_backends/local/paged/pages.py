@@ -18,7 +18,7 @@ CopyPages = Callable[[Sequence[int], Sequence[int]], None]
 
 
 def pages_of(tokens: int) -> int:
-    """Return how many pages so many tokens take."""
+    """Return how many pages `tokens` tokens take."""
     return -(-tokens // PAGE_TOKENS)
 
 

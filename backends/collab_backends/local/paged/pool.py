@@ -103,7 +103,7 @@ class Pool:
         nbytes: Memory of all pages.
 
     Raises:
-        ModelLoadError: There is no memory for so many pages.
+        ModelLoadError: The pages do not fit into memory.
     """
 
     def __init__(  # what is allocated together
