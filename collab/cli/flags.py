@@ -64,10 +64,8 @@ class RunFlags:
             "hf://owner/name?split=test."
         ),
     ] = None
-    limit: Annotated[int | None, Option(min=1, help="Only the first so many.")] = None
-    offset: Annotated[int | None, Option(min=0, help="Leave out so many problems before them.")] = (
-        None
-    )
+    limit: Annotated[int | None, Option(min=1, help="Take only the first N problems.")] = None
+    offset: Annotated[int | None, Option(min=0, help="Skip N problems before them.")] = None
     concurrency: Annotated[
         int | None, Option(min=1, help="Problems in work at a time; 8 if not given.")
     ] = None
@@ -78,7 +76,7 @@ class RunFlags:
         float | None, Option(min=0, help="Begin no problem once this many dollars are spent.")
     ] = None
     max_mentor_tokens: Annotated[
-        int | None, Option(min=0, help="Begin no problem once mentors wrote so many tokens.")
+        int | None, Option(min=0, help="Start no problem after mentors wrote N tokens.")
     ] = None
     retry_errors: Annotated[
         bool, Option("--retry-errors", help="Work on failed problems again.")

@@ -3,8 +3,8 @@
     python tests/gpu/check_engine.py --out figures.json
 
 Needs torch, transformers, Triton and this repository (`pip install -e '.[local]'`), no network: all
-models are random. A part that fails is reported and the next one runs. `--device cpu --size tiny` tries
-the script itself.
+models are random. A part that fails is reported, and the next one runs. `--device cpu --size tiny`
+tries the script itself.
 """
 
 import argparse
