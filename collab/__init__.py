@@ -1,7 +1,7 @@
 """Collab: a small model writes, a large one speaks only where it pays."""
 
-from collab.blocking import BlockingController
 from collab.controller import Controller, Finished, Result
+from collab.controller.blocking import BlockingController
 from collab.decisions import Consult, Continue, Finish, Inject, Mark, Verify
 from collab.limits import Budget
 from collab.phases import Phases

@@ -7,14 +7,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from collab.assembly import controller_of
 from collab.calibrating.aiming import Aim, Target, aim, curve
 from collab.calibrating.calibrator import Calibrator, Fitted
 from collab.calibrating.recording import Recorded, read_recorded, record
 from collab.calibrating.replay import replay, sample
 from collab.calibrating.steps import SignalledText
 from collab.calibrating.telling import Telling, telling
-from collab.config import RunConfig
 from collab.controller import Result
 from collab.decisions import Consult
 from collab.errors import ConfigError, TrainingError
@@ -22,7 +20,9 @@ from collab.plugins import explain
 from collab.problems import Problem, read_problems
 from collab.protocols import Verifier
 from collab.recipes import Recipe, RecipeFactory, made
-from collab.runner import Progress
+from collab.runs.assembly import controller_of
+from collab.runs.config import RunConfig
+from collab.runs.runner import Progress
 from collab.trace import Decided, written_tokens
 
 Told = Callable[[Progress], None]
@@ -54,7 +54,7 @@ class CalibrationReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CalibrationPlan:
     """How a calibration is done.
 
     Attributes:
@@ -99,7 +99,7 @@ async def calibrate(
     config: RunConfig,
     family: RecipeFamily,
     calibrator: Calibrator,
-    plan: Plan,
+    plan: CalibrationPlan,
     *,
     on_progress: Told = lambda _: None,
 ) -> CalibrationReport:

@@ -10,22 +10,22 @@ from pathlib import Path
 import anyio.to_thread
 from pydantic import JsonValue
 
-from collab.assembly import controller_of
 from collab.calibrating.calibrator import Calibrator, Source
 from collab.calibrating.recorder import Labeller, Recorder
 from collab.calibrating.steps import SignalledText, keep_text, read_text
-from collab.config import RunConfig, installed_versions
 from collab.controller import Controller, Result
 from collab.errors import ConfigError, ProblemFileError, RunDirectoryError, TrainingError
-from collab.prices import price_record
 from collab.problems import Problem, read_problems
 from collab.protocols import Verifier
 from collab.recipes import Recipe
 from collab.roles import GENERATOR
-from collab.rows import Row, ledger_row
-from collab.run_files import read_rows
-from collab.runner import Progress, graded_row
-from collab.store import RunStore
+from collab.runs.assembly import controller_of
+from collab.runs.config import RunConfig, installed_versions
+from collab.runs.prices import price_record
+from collab.runs.rows import Row, ledger_row
+from collab.runs.run_files import read_rows
+from collab.runs.runner import Progress, graded_row
+from collab.runs.store import RunStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ async def record(
         recipe: Its unit, lengths, phases, steering and sampling are kept; the generator answers.
         calibrator: Says what is recorded.
         judge: Says of every step whether it stands; nobody, if none is given.
-        on_progress: As for `collab.runner.run`.
+        on_progress: As for `collab.runs.runner.run`.
 
     Returns:
         The calibrator, with what depends on the model filled in.

@@ -192,7 +192,7 @@ def validate(
     as_json: AsJson = False,
 ) -> int:
     """Check a configuration: its keys, plug-ins, options, problems file, and models."""
-    code: int = module("validate").execute(
+    code: int = module("validate.command").execute(
         flags.reading(path),
         is_loading=load or estimate,
         estimated_problems=limit if estimate else 0,

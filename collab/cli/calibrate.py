@@ -12,8 +12,8 @@ from rich.table import Table
 
 from collab.calibrating.aiming import Kind, Target
 from collab.calibrating.calibrate import (
+    CalibrationPlan,
     CalibrationReport,
-    Plan,
     RecipeFamily,
     calibrate,
 )
@@ -23,12 +23,12 @@ from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
 from collab.cli.progress import shown_progress
 from collab.cli.terminal import percent, say
-from collab.config import PluginConfig, RunConfig
-from collab.config_files import load_config
 from collab.errors import ConfigError
 from collab.plugins import build, find
 from collab.protocols import Verifier
-from collab.yaml_files import read_yaml
+from collab.runs.config import PluginConfig, RunConfig
+from collab.runs.config_files import load_config
+from collab.runs.yaml_files import read_yaml
 
 
 def execute(flags: RunFlags, calibrating: CalibrateFlags, *, as_json: bool) -> int:
@@ -42,7 +42,9 @@ def execute(flags: RunFlags, calibrating: CalibrateFlags, *, as_json: bool) -> i
     config, named = _configuration(flags, others)
     family = RecipeFamily(find("recipes", named.use), named.options)
     calibrator = _build_calibrator(named.use, family.factory, own)
-    plan = Plan(_target(calibrating), _judge(calibrating.labels, labels), calibrating.rounds)
+    plan = CalibrationPlan(
+        _target(calibrating), _judge(calibrating.labels, labels), calibrating.rounds
+    )
     try:
         with shown_progress("problems") as report:
             work = partial(calibrate, config, family, calibrator, plan, on_progress=report)

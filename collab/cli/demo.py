@@ -16,14 +16,14 @@ from collab.cli.demo_ways import WAYS, Way
 from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.progress import shown_progress
 from collab.cli.terminal import authored, columns, harmless, percent, say, with_interval
-from collab.config import RunConfig
-from collab.config_files import parse_config
 from collab.errors import ConfigError
 from collab.problems import Problem, read_problems
 from collab.roles import GENERATOR
-from collab.rows import Row
-from collab.run_files import read_rows
-from collab.runner import RunSummary, run
+from collab.runs.config import RunConfig
+from collab.runs.config_files import parse_config
+from collab.runs.rows import Row
+from collab.runs.run_files import read_rows
+from collab.runs.runner import RunSummary, run
 
 LAB_PACKAGE = "collab_backends.lab"
 
@@ -39,7 +39,7 @@ _ABOUT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredWay:
     """A way that was run.
 
     Attributes:
@@ -144,7 +144,7 @@ def _folder(out: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _measure(way: Way, lab: Path, folder: Path, limit: int, concurrency: int) -> Measured:
+def _measure(way: Way, lab: Path, folder: Path, limit: int, concurrency: int) -> MeasuredWay:
     config: RunConfig = parse_config(
         {
             **way.values,
@@ -157,10 +157,10 @@ def _measure(way: Way, lab: Path, folder: Path, limit: int, concurrency: int) ->
     )
     with shown_progress(way.label) as report:
         outcome = run_interruptible(partial(run, config, on_progress=report))
-    return Measured(way, outcome, read_rows(folder / way.folder))
+    return MeasuredWay(way, outcome, read_rows(folder / way.folder))
 
 
-def _telling(measured: Sequence[Measured], problems: Sequence[Problem]) -> Shown:
+def _telling(measured: Sequence[MeasuredWay], problems: Sequence[Problem]) -> Shown:
     """Return the answer to show: one that the mentor turned right, if there is one.
 
     Of the recipe if possible, which comes last, else of another way with a mentor.
@@ -177,7 +177,7 @@ def _telling(measured: Sequence[Measured], problems: Sequence[Problem]) -> Shown
 # --- printing ---------------------------------------------------------------------------------
 
 
-def _print(measured: Sequence[Measured], shown: Shown, lab: Path) -> None:
+def _print(measured: Sequence[MeasuredWay], shown: Shown, lab: Path) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     print(_table(measured))
     print()
@@ -196,7 +196,7 @@ def _outcome(row: Row) -> str:
     return f"{row['outcome']} ({harmless(str(row['answer']))}, right is {row['reference']})"
 
 
-def _table(measured: Sequence[Measured]) -> str:
+def _table(measured: Sequence[MeasuredWay]) -> str:
     head = (
         f"{measured[0].outcome.summary.problems} problems",
         "accuracy, % (95 % interval)",
@@ -210,7 +210,7 @@ def _table(measured: Sequence[Measured]) -> str:
     return columns([head, *(_cells(one, mentor_cost) for one in measured)])
 
 
-def _cells(one: Measured, mentor_cost: int) -> tuple[str, ...]:
+def _cells(one: MeasuredWay, mentor_cost: int) -> tuple[str, ...]:
     summary = one.outcome.summary
     generator, mentor = one.tokens
     return (
@@ -224,14 +224,14 @@ def _cells(one: Measured, mentor_cost: int) -> tuple[str, ...]:
     )
 
 
-def _as_json(measured: Sequence[Measured], shown: Shown) -> dict[str, JsonValue]:
+def _as_json(measured: Sequence[MeasuredWay], shown: Shown) -> dict[str, JsonValue]:
     return {
         "ways": [_way_as_json(one) for one in measured],
         "shown": {"way": shown.way.label, "prompt": shown.problem.prompt, **shown.row},
     }
 
 
-def _way_as_json(one: Measured) -> JsonValue:
+def _way_as_json(one: MeasuredWay) -> JsonValue:
     generator, mentor = one.tokens
     return {
         **one.outcome.summary.as_json(),
@@ -245,5 +245,5 @@ def _way_as_json(one: Measured) -> JsonValue:
 
 
 def _spans(row: Row) -> Sequence[Row]:
-    spans: Sequence[Row] = row["spans"]  # type: ignore[assignment]  # as written by `collab.rows`
+    spans: Sequence[Row] = row["spans"]  # type: ignore[assignment]  # as written by `collab.runs.rows`
     return [span for span in spans if "visible_to" not in span]

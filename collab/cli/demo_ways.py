@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from collab.config_files import PAIRS
 from collab.roles import GENERATOR
+from collab.runs.config_files import PAIRS
 
 _LAB = PAIRS["lab"]
 _MENTOR_STANDS: Mapping[str, object] = {"pair": _LAB, "verifiers": ["always-mentor"]}

@@ -13,15 +13,15 @@ from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
 from collab.cli.progress import shown_progress
 from collab.cli.terminal import say
-from collab.config import RunConfig
-from collab.config_files import load_config
 from collab.errors import ConfigError
 from collab.extraction.cards import VectorCard
 from collab.extraction.collecting import collect_steps, read_collected_steps
 from collab.extraction.extracting import extract
 from collab.extraction.extractor import Extractor
 from collab.plugins import find
-from collab.runner import Progress
+from collab.runs.config import RunConfig
+from collab.runs.config_files import load_config
+from collab.runs.runner import Progress
 
 ALONE = {"policy": {"use": "never"}, "unit": "step"}
 """How the generator writes alone, whatever recipe or policy a configuration names."""

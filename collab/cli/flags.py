@@ -84,7 +84,7 @@ class RunFlags:
 
     @property
     def given_settings(self) -> Sequence[str]:
-        """The given `KEY=VALUE`, see `collab.config_files.load_config`."""
+        """The given `KEY=VALUE`, see `collab.runs.config_files.load_config`."""
         return self.settings or ()
 
     def reading(self, path: Path | None) -> Self:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from collab.errors import ConfigError, PluginError
 from collab.plugins import Kind, explain, find, installed
-from collab.yaml_files import parse_yaml
+from collab.runs.yaml_files import parse_yaml
 
 T = TypeVar("T", bound=BaseModel)
 

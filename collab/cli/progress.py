@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from collab.cli.terminal import harmless, listed, say
-from collab.runner import Progress
+from collab.runs.runner import Progress
 
 Report = Callable[[Progress], None]
 

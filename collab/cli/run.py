@@ -9,10 +9,10 @@ from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.progress import shown_progress
 from collab.cli.run_notes import notes
 from collab.cli.terminal import columns, costs, listed, percent, say, with_interval
-from collab.config import RunConfig
-from collab.config_files import load_config
-from collab.runner import Progress, RunSummary, run
-from collab.summary import Summary
+from collab.runs.config import RunConfig
+from collab.runs.config_files import load_config
+from collab.runs.runner import Progress, RunSummary, run
+from collab.runs.summary import Summary
 
 _COUNTS = (
     "calls",

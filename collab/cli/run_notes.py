@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from collab.cli.terminal import harmless, listed, percent
-from collab.config import DEFAULT_RECIPE, PluginConfig, RunConfig
 from collab.plugins import Kind, find
-from collab.runner import RunSummary
-from collab.summary import Summary
+from collab.runs.config import DEFAULT_RECIPE, PluginConfig, RunConfig
+from collab.runs.runner import RunSummary
+from collab.runs.summary import Summary
 from collab.texts import shortened
 
 _MUCH_TRUNCATED = 0.05

@@ -8,16 +8,16 @@ from functools import partial
 from rich.console import Console
 from rich.text import Text
 
-from collab.assembly import build_aside
 from collab.cli.flags import RunFlags
 from collab.cli.interrupts import run_interruptible
 from collab.cli.terminal import authored, costs, harmless, percent
-from collab.config import RunConfig
-from collab.config_files import load_config
 from collab.controller import Controller, Finished, Result, StreamEvent
-from collab.prices import price_record, priced_by
 from collab.problems import Problem
-from collab.rows import result_row
+from collab.runs.assembly import build_aside
+from collab.runs.config import RunConfig
+from collab.runs.config_files import load_config
+from collab.runs.prices import price_record, priced_by
+from collab.runs.rows import result_row
 from collab.trace import Committed, RolledBack, Span
 
 

@@ -12,11 +12,11 @@ from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
 from collab.cli.progress import shown_progress
 from collab.cli.terminal import percent, say, with_interval
-from collab.config import RunConfig
-from collab.config_files import load_config
 from collab.errors import ConfigError
 from collab.plugins import find
-from collab.runner import Progress
+from collab.runs.config import RunConfig
+from collab.runs.config_files import load_config
+from collab.runs.runner import Progress
 from collab.training.cards import Card
 from collab.training.collecting import collect, read_collected
 from collab.training.fitting import FitOptions, fit

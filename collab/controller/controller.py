@@ -18,10 +18,10 @@ from collab.capabilities import Capabilities, inexact_modes, match_needs
 from collab.concurrency import is_asked_to_stop, unwrapped
 from collab.controller.committer import Committer, Emit
 from collab.controller.connecting import Connections
+from collab.controller.guarded import PluginSessions
 from collab.controller.loop import ProblemLoop
 from collab.controller.metered import MeteredSession
 from collab.controller.participant import Participant
-from collab.controller.plugins import PluginSessions
 from collab.controller.result import CANCELLED, ERROR, Finished, Result
 from collab.errors import (
     ConfigError,
@@ -30,13 +30,13 @@ from collab.errors import (
     ProblemError,
 )
 from collab.limits import Budget, BudgetReached
-from collab.observability import log_event
 from collab.problems import Problem
 from collab.recipes import Recipe, RecipeFactory, made
 from collab.roles import GENERATOR, MENTOR
 from collab.seam import ConsultationBackend, Model
 from collab.signals import NO_SIGNALS, Signals
-from collab.telemetry import traced_problem
+from collab.telemetry.events import log_event
+from collab.telemetry.spans import traced_problem
 from collab.texts import is_unicode
 from collab.trace import Ended, Trace, TraceEvent
 from collab.usage import Ledger

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from collab.controller.bounds import Bounds
 from collab.controller.committer import Committer
 from collab.controller.glimpse import Glimpse
+from collab.controller.guarded import PluginSessions
 from collab.controller.participant import Participant
-from collab.controller.plugins import PluginSessions
 from collab.decisions import Consult
 from collab.proposals import Proposal, Token, Until
 from collab.protocols import Draft

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from collab.controller.plugins import PluginSessions
+from collab.controller.guarded import PluginSessions
 from collab.decisions import Consult
 from collab.errors import PluginCallError
 from collab.proposals import Token

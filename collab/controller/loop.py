@@ -14,17 +14,17 @@ from collab.concurrency import concurrently
 from collab.controller.bounds import THOUGHT, Bounds
 from collab.controller.committer import Committer
 from collab.controller.drafting import Drafter
+from collab.controller.guarded import PluginSessions
 from collab.controller.participant import Participant
-from collab.controller.plugins import PluginSessions
 from collab.decisions import Consult, Continue, Decision, Finish, Inject, Verify
 from collab.errors import PluginCallError
 from collab.limits import BudgetReached
-from collab.observability import log_event
 from collab.phases import Phases
 from collab.proposals import Distribution, Proposal, Token, Until
 from collab.protocols import Case, Draft
 from collab.recipes import Recipe
 from collab.roles import GENERATOR
+from collab.telemetry.events import log_event
 from collab.trace import Decided, SpanKind, Trace, Verified
 from collab.verdicts import NOBODY, Verdict
 

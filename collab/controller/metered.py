@@ -21,7 +21,7 @@ from collab.seam import (
     SessionMark,
 )
 from collab.signals import Steering
-from collab.telemetry import Asked, CallSpan, traced_call
+from collab.telemetry.spans import Asked, CallSpan, traced_call
 from collab.usage import Call, CallOutcome, Ledger, Price, Purpose
 
 

@@ -12,20 +12,20 @@ from pathlib import Path
 import anyio.to_thread
 from pydantic import JsonValue
 
-from collab.assembly import build_recipe, controller_of
-from collab.config import PairConfig, RunConfig, installed_versions
 from collab.controller import Controller, Result
 from collab.errors import ConfigError, TrainingError
 from collab.extraction.extractor import Extractor
 from collab.extraction.recorder import Recorder, Rewriter
 from collab.extraction.steps import SteppedText, keep_steps, read_steps
-from collab.prices import price_record
 from collab.problems import Problem
 from collab.roles import GENERATOR
-from collab.rows import Row, ledger_row
-from collab.run_files import read_rows
-from collab.runner import Progress, graded_row
-from collab.store import RunStore
+from collab.runs.assembly import build_recipe, controller_of
+from collab.runs.config import PairConfig, RunConfig, installed_versions
+from collab.runs.prices import price_record
+from collab.runs.rows import Row, ledger_row
+from collab.runs.run_files import read_rows
+from collab.runs.runner import Progress, graded_row
+from collab.runs.store import RunStore
 from collab.training.collecting import problems_with_answers
 from collab.units import StepUnit
 
@@ -79,7 +79,7 @@ async def collect_steps(
             generator.
         extractor: Says what is read.
         texts: Right ones, and wrong ones.
-        on_progress: As for `collab.runner.run`.
+        on_progress: As for `collab.runs.runner.run`.
 
     Raises:
         ConfigError: It cannot be begun, or not be gone on with; what was collected is on disk.

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from collab.config import installed_versions
 from collab.durable_files import replace_file
 from collab.errors import RunDirectoryError
 from collab.extraction.cards import VectorCard
 from collab.extraction.collecting import CollectedSteps
 from collab.extraction.extractor import Extracted, Extractor
 from collab.extraction.steps import SteppedText
+from collab.runs.config import installed_versions
 from collab.training.cards import CARD_NAME, TrainedOn
 
 

@@ -12,8 +12,8 @@ from pydantic import ConfigDict, Field
 from collab.capabilities import Capabilities
 from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.scanning import ProposalBuilder
 from collab.seam import Backend, Meter, Model, SessionMark
+from collab.seam.scanning import ProposalBuilder
 from collab.signals import NO_SIGNALS, Observed, Signals, Steering
 from collab.views import View
 

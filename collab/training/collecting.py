@@ -11,19 +11,19 @@ from pathlib import Path
 import anyio.to_thread
 from pydantic import JsonValue
 
-from collab.assembly import build_recipe, controller_of
-from collab.config import RunConfig, installed_versions
 from collab.controller import Controller, Result
 from collab.errors import ConfigError, TrainingError
 from collab.grading import grade
-from collab.prices import price_record
-from collab.problem_sources import ProblemSource
 from collab.problems import Problem, read_problems
+from collab.problems.sources import ProblemSource
 from collab.roles import GENERATOR
-from collab.rows import Row, ledger_row
-from collab.run_files import read_rows
-from collab.runner import Progress, graded_row
-from collab.store import RunStore
+from collab.runs.assembly import build_recipe, controller_of
+from collab.runs.config import RunConfig, installed_versions
+from collab.runs.prices import price_record
+from collab.runs.rows import Row, ledger_row
+from collab.runs.run_files import read_rows
+from collab.runs.runner import Progress, graded_row
+from collab.runs.store import RunStore
 from collab.training.branches import Branch, branch_row, read_branch
 from collab.training.collector import Collector
 from collab.training.trainer import Trainer
@@ -68,7 +68,7 @@ async def collect(
             can read are left out.
         trainer: Says what is read at a branch.
         samples: Roll-outs of each way; one is enough where the recipe does not sample.
-        on_progress: As for `collab.runner.run`.
+        on_progress: As for `collab.runs.runner.run`.
 
     Raises:
         ConfigError: It cannot be begun, or not be gone on with; what was collected is on disk.

@@ -10,13 +10,13 @@ from collab.capabilities import Need
 from collab.concurrency import concurrently
 from collab.errors import ContextOverflowError, NoReferenceError
 from collab.grading import Extraction, Grader
+from collab.grading.trials import Trial
 from collab.problems import Problem
 from collab.proposals import Token
 from collab.protocols import Case, Draft, Handles, Verifier, VerifierSession
 from collab.roles import GENERATOR
 from collab.training.branches import Branch
 from collab.training.trainer import Trainer
-from collab.trials import Trial
 from collab.units import Unit, first_unit_end
 from collab.verdicts import Abstain, Verdict
 

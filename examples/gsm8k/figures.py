@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collab.roles import GENERATOR
-from collab.rows import Row
-from collab.run_files import read_rows
+from collab.runs.rows import Row
+from collab.runs.run_files import read_rows
+from collab.runs.summary import Summary
 from collab.statistics import mcnemar_exact
-from collab.summary import Summary
 from collab.usage import Price, Usage
 
 PROMPT_SHARE, CACHED_SHARE = 0.25, 0.025

@@ -18,7 +18,7 @@ from ways import Way, configured, load_ways
 from collab.cli.progress import shown_progress
 from collab.cli.terminal import percent, with_interval
 from collab.errors import CollabError
-from collab.runner import run
+from collab.runs.runner import run
 
 HERE = Path(__file__).parent
 HEADINGS = (

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from collab.config import RunConfig
-from collab.config_files import load_config
 from collab.errors import ConfigError
 from collab.roles import GENERATOR
-from collab.yaml_files import read_yaml
+from collab.runs.config import RunConfig
+from collab.runs.config_files import load_config
+from collab.runs.yaml_files import read_yaml
 
 WORD_TOKENS, SEGMENT_TOKENS = 1.5, 16
 ALONE: Mapping[str, object] = {"policy": "never", "unit": "step", "repeat_limit": 2}
@@ -67,7 +67,7 @@ def configured(
         share: For a control, the mentor share to be given.
 
     Raises:
-        ConfigError: See `collab.config_files.load_config`.
+        ConfigError: See `collab.runs.config_files.load_config`.
     """
     keys, folder = dict(way.keys), way.name.replace(" ", "-")
     if share is not None:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from collab.config import RunConfig
-from collab.config_files import PAIRS, parse_config
 from collab.roles import GENERATOR, MENTOR
+from collab.runs.config import RunConfig
+from collab.runs.config_files import PAIRS, parse_config
 
 STEP_TOKENS, THINKING_TOKENS = 64, 240
 ONE_PHASE = {

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from collab.config import RunConfig
-from collab.config_files import PAIRS, parse_config
 from collab.roles import GENERATOR, MENTOR
+from collab.runs.config import RunConfig
+from collab.runs.config_files import PAIRS, parse_config
 from collab_policies.mentorcollab_free import MentorCollabFree
 
 RATES = (0.05, 0.1, 0.25, 0.5, 1.0)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from collab.roles import GENERATOR
-from collab.rows import Row
+from collab.runs.rows import Row
+from collab.runs.summary import summarise
 from collab.statistics import mcnemar_exact, wilson_interval
-from collab.summary import summarise
 from collab.usage import Usage
 
 AGREEMENT = "Agreement"
@@ -85,7 +85,7 @@ def figures(rows: Mapping[str, Row], *, is_mentor_alone: bool = False) -> Figure
     """Return what the rows of a run come to.
 
     Args:
-        rows: By problem, as `collab.store.read_rows` gives them.
+        rows: By problem, as `collab.runs.store.read_rows` gives them.
         is_mentor_alone: The mentor's model sits in the generator's seat.
     """
     summary = summarise(rows)

@@ -29,8 +29,8 @@ from study_tables import Line, tables
 from collab.durable_files import replace_file
 from collab.errors import ConfigError
 from collab.roles import GENERATOR, MENTOR
-from collab.run_files import read_rows
-from collab.runner import run
+from collab.runs.run_files import read_rows
+from collab.runs.runner import run
 from collab_backends.lab import LAB_FOLDER
 
 PARAMETERS = {GENERATOR: 122_560, MENTOR: 479_232}

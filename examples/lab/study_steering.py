@@ -16,7 +16,7 @@ from collab.problems import Problem, read_problems
 from collab.statistics import mcnemar_exact, wilson_interval
 from collab_backends.local.backend import LocalTorch
 from collab_policies.seal import Seal
-from collab_policies.steering.vector_file import VECTOR_NAME, load_vector, save_vector
+from collab_policies.steering_vectors.vector_file import VECTOR_NAME, load_vector, save_vector
 from collab_policies.thoughts import count_reflections, steps_of
 
 SCALES = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)

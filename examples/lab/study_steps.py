@@ -36,15 +36,15 @@ from collab.calibrating.calibrator import Calibrator
 from collab.calibrating.recording import read_recorded
 from collab.calibrating.telling import telling
 from collab.cli.terminal import percent, with_interval
-from collab.config_files import parse_config
 from collab.durable_files import replace_file
 from collab.plugins import find
-from collab.problem_sources import ProblemSource
 from collab.problems import Problem, read_problems
-from collab.run_files import read_rows
-from collab.runner import run
+from collab.problems.sources import ProblemSource
+from collab.runs.config_files import parse_config
+from collab.runs.run_files import read_rows
+from collab.runs.runner import run
 from collab_backends.lab import LAB_FOLDER
-from collab_policies.rank.calibrating import RankCalibrator
+from collab_policies.rank.calibrator import RankCalibrator
 from collab_policies.thoughts import count_reflections, steps_of
 
 ALWAYS = (GENERATOR_ALONE, MENTOR_ALONE, THE_ORACLE)

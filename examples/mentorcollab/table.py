@@ -16,12 +16,12 @@ from pathlib import Path
 
 import anyio
 
-from collab.assembly import build_recipe
-from collab.config import RunConfig
-from collab.config_files import load_config
 from collab.errors import ConfigError
-from collab.runner import run
-from collab.summary import Summary
+from collab.runs.assembly import build_recipe
+from collab.runs.config import RunConfig
+from collab.runs.config_files import load_config
+from collab.runs.runner import run
+from collab.runs.summary import Summary
 
 HERE = Path(__file__).parent
 HEADINGS = ("generator", "mentor", "task", "N", "alone", "mentor alone", "together", "mentor share")

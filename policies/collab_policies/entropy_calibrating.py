@@ -10,7 +10,7 @@ from collab.calibrating.calibrator import Calibrator, Fitted, Signal, Source
 from collab.calibrating.steps import SignalledText
 from collab.capabilities import Need
 from collab.roles import GENERATOR
-from collab_policies.rank.calibrating import FittedRank, RankCalibrator, from_top
+from collab_policies.rank.calibrator import FittedRank, RankCalibrator, from_top
 
 
 class EntropyCalibrator(Calibrator):

@@ -8,7 +8,7 @@ from collab.roles import MENTOR
 from collab.units import WordUnit
 from collab_policies.agreement import Agreement
 from collab_policies.random_positions import RandomPositions
-from collab_policies.self_judge import Order, Reading, SelfJudge
+from collab_policies.self_judge import AnswerReading, Order, SelfJudge
 
 
 class MentorCollabFree(BaseModel):
@@ -64,7 +64,7 @@ class MentorCollabFree(BaseModel):
     )
     mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
     order: Order = Field(default="fixed", description="Of the two segments in the question.")
-    reading: Reading = Field(
+    reading: AnswerReading = Field(
         default="likeliest", description="Of the judge's answer: its likeliest token, or the share."
     )
     sampling: Sampling = Field(default=Sampling(), description="Greedy unless asked otherwise.")

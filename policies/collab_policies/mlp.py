@@ -19,7 +19,7 @@ from collab.texts import how_to_install
 from collab.training.trainer import Trainer
 from collab.verdicts import Abstain, Verdict
 from collab_policies.trained.mlp_trainer import MlpTrainer
-from collab_policies.trained.reading import Reading
+from collab_policies.trained.reading import StateReading
 
 if TYPE_CHECKING:
     from collab_policies.trained.network import BranchNetwork
@@ -33,7 +33,7 @@ class Mlp(Verifier):
     """Let the generator's segment stand where a trained network scores it above the threshold.
 
     The network reads a hidden state of the generator behind both segments, on a fork of its cached
-    text (`collab_policies.trained.reading.Reading` says where), so the generator has to hand
+    text (`collab_policies.trained.reading.StateReading` says where), so the generator has to hand
     them over: `local` does. What `collab train verifier` wrote runs only on the generator that it
     was trained on, told by the fingerprint of its weights. Weights in the published layout have no
     card: of them only the width is compared, so it is up to the user that they are this
@@ -75,12 +75,12 @@ class Mlp(Verifier):
         return self
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> StateReading:
         """What is read at a branch: as the card says, or the published reading."""
         card = _loaded(self.path).card
         if card is not None:
             return MlpTrainer.model_validate(card.trainer)
-        return Reading() if self.question is None else Reading(question=self.question)
+        return StateReading() if self.question is None else StateReading(question=self.question)
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -99,7 +99,7 @@ class Mlp(Verifier):
 
 
 class _MlpSession(VerifierSession):
-    def __init__(self, network: "BranchNetwork", reading: Reading, threshold: float) -> None:
+    def __init__(self, network: "BranchNetwork", reading: StateReading, threshold: float) -> None:
         self._network = network
         self._reading = reading
         self._threshold = threshold

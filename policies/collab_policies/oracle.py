@@ -8,10 +8,10 @@ from pydantic import Field
 from collab.capabilities import Need
 from collab.errors import ContextOverflowError, NoReferenceError
 from collab.grading import Extraction, Grader
+from collab.grading.trials import Trial
 from collab.problems import Problem
 from collab.protocols import Case, Handles, Verifier, VerifierSession
 from collab.roles import GENERATOR
-from collab.trials import Trial
 from collab.verdicts import Abstain, Verdict
 
 

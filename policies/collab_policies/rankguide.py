@@ -16,7 +16,7 @@ from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
 from collab.roles import GENERATOR, MENTOR
 from collab.signals import Observation
-from collab_policies.rank.calibration import Calibration, SignalScale, as_calibration
+from collab_policies.rank.calibration_file import Calibration, SignalScale, as_calibration
 from collab_policies.rank.following import RankFollower
 from collab_policies.rank.observing import observations
 from collab_policies.rank.options import RankOptions
@@ -27,7 +27,7 @@ from collab_policies.tensor_rank import (
     reading_of,
 )
 
-Reading = Literal["after", "before"]
+DecisionTime = Literal["after", "before"]
 Rule = Literal["hard", "soft"]
 Uncertainty = Literal["first", "mean"]
 
@@ -66,7 +66,9 @@ class RankGuide(Policy):
     rank: RankOptions | None = Field(
         default=None, description="Which reading of the rank, instead of the calibration's."
     )
-    reading: Reading = Field(default="after", description="Decided behind a step or before it.")
+    reading: DecisionTime = Field(
+        default="after", description="Decided behind a step or before it."
+    )
     rule: Rule = Field(default="hard", description="Three triggers, or one weighted sum.")
     entropy: Uncertainty = Field(
         default="first", description="Of the step's first token, or the mean over the step."

@@ -6,11 +6,11 @@ from typing import ClassVar
 from pydantic import Field
 
 from collab.recipes import Recipe
-from collab_policies.rank.calibrating import RankCalibrator
-from collab_policies.rank.calibration import Calibration
+from collab_policies.rank.calibration_file import Calibration
+from collab_policies.rank.calibrator import RankCalibrator
 from collab_policies.rank.options import RankOptions
-from collab_policies.rankguide import RankGuide, Reading, Rule, Uncertainty
-from collab_policies.steering_vector import Vector
+from collab_policies.rankguide import DecisionTime, RankGuide, Rule, Uncertainty
+from collab_policies.steering_vectors.vector import Vector
 from collab_policies.steps import StepRecipe
 
 
@@ -29,7 +29,9 @@ class RankGuideRecipe(StepRecipe):
         default=None, description="From `collab calibrate`."
     )
     rank: RankOptions | None = Field(default=None, description="Instead of the calibration's.")
-    reading: Reading = Field(default="after", description="Decided behind a step or before it.")
+    reading: DecisionTime = Field(
+        default="after", description="Decided behind a step or before it."
+    )
     rule: Rule = Field(default="hard", description="Three triggers, or one weighted sum.")
     entropy: Uncertainty = Field(default="first", description="Of the first token, or the mean.")
     top_k: int = Field(default=20, ge=2, description="Most likely tokens it is taken over.")

@@ -10,7 +10,7 @@ from collab.recipes import Recipe
 from collab.roles import GENERATOR
 from collab.units import StepUnit
 from collab_policies.never import Never
-from collab_policies.steering_vector import Vector
+from collab_policies.steering_vectors.vector import Vector
 
 
 class Seal(BaseModel):

@@ -28,7 +28,7 @@ _TIE = 1e-4
 both orders, give or take the last bits, which depend on what else is in the batch."""
 
 Order = Literal["fixed", "swapped", "both"]
-Reading = Literal["share", "likeliest"]
+AnswerReading = Literal["share", "likeliest"]
 
 _HALF = 0.5
 
@@ -57,7 +57,7 @@ class SelfJudge(Verifier):
         description="`fixed`: the generator's continuation is A; `swapped`: it is B; `both`: "
         "asked in both orders, averaged.",
     )
-    reading: Reading = Field(
+    reading: AnswerReading = Field(
         default="share",
         description="`share`: of the labels' probability; `likeliest`: the likeliest token of all.",
     )

@@ -11,11 +11,11 @@ from collab.capabilities import Need
 from collab.concurrency import concurrently
 from collab.errors import ContextOverflowError, NoReferenceError
 from collab.grading import Extraction, Grader
+from collab.grading.trials import Trial
 from collab.problems import Problem
 from collab.proposals import Proposal
 from collab.protocols import Case, Handles, Verifier, VerifierSession
 from collab.roles import GENERATOR
-from collab.trials import Trial
 from collab.verdicts import NOBODY, Abstain, Verdict
 
 _BEFORE = "before"

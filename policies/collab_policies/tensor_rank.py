@@ -14,8 +14,8 @@ from collab.protocols import Draft, Policy, PolicySession
 from collab.recipes import Recipe
 from collab.roles import GENERATOR, MENTOR
 from collab.signals import Observation
-from collab_policies.rank.calibrating import RankCalibrator
-from collab_policies.rank.calibration import Calibration, as_calibration
+from collab_policies.rank.calibration_file import Calibration, as_calibration
+from collab_policies.rank.calibrator import RankCalibrator
 from collab_policies.rank.following import RankFollower
 from collab_policies.rank.observing import observations
 from collab_policies.rank.options import RankOptions

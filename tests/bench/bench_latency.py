@@ -21,8 +21,8 @@ from collab.units import TokenUnit
 from collab.verdicts import Abstain, Verdict
 from collab.views import ViewOptions
 from collab_backends.local.backend import LocalTorch
-from collab_backends.local.sources import resolve
 from collab_backends.remote.backend import OpenAIServer
+from collab_backends.tokenizing.sources import resolve
 from collab_policies.never import Never
 from collab_policies.random_positions import RandomPositions
 

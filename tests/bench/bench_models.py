@@ -16,7 +16,7 @@ from collab_backends.local.draws import RandomStream
 from collab_backends.local.loading import prepare
 from collab_backends.local.model import LocalModel
 from collab_backends.local.session import LocalSession
-from collab_backends.local.sources import resolve
+from collab_backends.tokenizing.sources import resolve
 
 GREEDY = Sampling()
 SMALL = Qwen3Config(

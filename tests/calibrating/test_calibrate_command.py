@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from collab.cli.app import app
 from collab_backends.lab import LAB_FOLDER
-from collab_policies.rank.calibration import load_calibration
+from collab_policies.rank.calibration_file import load_calibration
 
 PROBLEMS = LAB_FOLDER / "problems.jsonl"
 ONE_PHASE = [

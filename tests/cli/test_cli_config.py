@@ -11,7 +11,7 @@ from collab.cli.calibrate import _configuration
 from collab.cli.flags import RunFlags
 from collab.errors import ConfigError
 
-VECTOR = "collab_policies.steering_vector:Vector"
+VECTOR = "collab_policies.steering_vectors.vector:Vector"
 
 
 def test_a_vector_is_extracted_with_pair_and_problems_of_a_run(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 LAB_PROBLEMS = ROOT / "backends/collab_backends/lab/problems.jsonl"
 QUESTION = "Mod 10: m = 8, c = m - 2, o = c * 9, i = o * 7. What is i?\n\n"
 # By reference: an installed name may be that of another copy of the project.
-VECTOR = "collab_policies.steering_vector:Vector"
+VECTOR = "collab_policies.steering_vectors.vector:Vector"
 SEAL = "collab_policies.seal:Seal"
 LAB = ("extract", "steering", VECTOR, "--problems", LAB_PROBLEMS)
 SHORT = ("--set", "max_answer_tokens=160", "--set", "extractor.thinking_end=null")

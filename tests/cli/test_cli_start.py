@@ -11,7 +11,7 @@ from support.cli_helpers import invoke, write_config, write_pair
 
 from collab import __version__
 
-HEAVY = ("torch", "transformers", "openai", "numpy", "aiohttp", "yaml", "collab.runner")
+HEAVY = ("torch", "transformers", "openai", "numpy", "aiohttp", "yaml", "collab.runs.runner")
 SHOW_HELP = f"""
 import sys
 import collab.cli

@@ -36,7 +36,7 @@ from collab.errors import (
 from collab.proposals import Sampling
 from collab.protocols import Case, Handles
 from collab.seam import Backend, Model
-from collab.stateless import TextModel
+from collab.seam.stateless import TextModel
 from collab.testing import FakeBackend, FakeModel
 from collab_policies.always import Always
 from collab_policies.never import Never

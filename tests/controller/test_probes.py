@@ -24,7 +24,7 @@ from collab.errors import CapabilityError, ModelCallError
 from collab.proposals import Proposal
 from collab.protocols import Case, Handles
 from collab.seam import Backend, Model
-from collab.stateless import TextModel
+from collab.seam.stateless import TextModel
 from collab.testing import ALL_CAPABILITIES, FakeBackend, FakeModel
 
 DEEP = replace(ALL_CAPABILITIES, has_hidden_states=True, hidden_size=2)

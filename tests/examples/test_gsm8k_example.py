@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from support.commands import run
 
-from collab.assembly import build_backends, build_recipe
-from collab.config_files import load_config
 from collab.grading import grade
 from collab.problems import Problem, read_problems
+from collab.runs.assembly import build_backends, build_recipe
+from collab.runs.config_files import load_config
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "gsm8k"

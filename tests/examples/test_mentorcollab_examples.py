@@ -8,11 +8,11 @@ import pytest
 import yaml
 from support.commands import run
 
-from collab.assembly import build_backends, build_recipe
-from collab.config import RunConfig
-from collab.config_files import load_config
 from collab.grading import grade, judge_of
 from collab.problems import Problem, read_problems
+from collab.runs.assembly import build_backends, build_recipe
+from collab.runs.config import RunConfig
+from collab.runs.config_files import load_config
 from collab_backends.local.backend import LocalTorch
 
 ROOT = Path(__file__).parents[2]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from support.steering_fakes import STEPPER, stepper_config
 
-from collab.config import PairConfig, RunConfig
 from collab.errors import CapabilityError, ConfigError, RunDirectoryError, TrainingError
 from collab.extraction.collecting import collect_steps, read_collected_steps
 from collab.extraction.extracting import extract
-from collab.problem_sources import ProblemSource
-from collab.runner import Progress
-from collab_policies.steering.extractor import VectorExtractor
+from collab.problems.sources import ProblemSource
+from collab.runs.config import PairConfig, RunConfig
+from collab.runs.runner import Progress
+from collab_policies.steering_vectors.extractor import VectorExtractor
 
 ALL = VectorExtractor()
 STABLE = VectorExtractor(select="stable", rewrites=2, rewrite_tokens=6)

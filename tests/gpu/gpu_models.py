@@ -19,7 +19,7 @@ from collab_backends.local.engines import EngineOptions
 from collab_backends.local.loading import prepare
 from collab_backends.local.model import LocalModel
 from collab_backends.local.session import LocalSession
-from collab_backends.local.sources import resolve
+from collab_backends.tokenizing.sources import resolve
 
 GREEDY = Sampling()
 _COMMON: dict[str, Any] = {

@@ -17,7 +17,7 @@ from collab.views import ViewOptions
 from collab_backends.lab import LAB_FOLDER
 from collab_backends.local.backend import LocalTorch
 from collab_policies.mentorcollab_free import MentorCollabFree
-from collab_policies.self_judge import CUE, Reading
+from collab_policies.self_judge import CUE, AnswerReading
 
 PROBLEMS = 12
 RAW = ViewOptions(template="raw")
@@ -71,7 +71,7 @@ def oracles(pair: Pair) -> tuple[TextModel, TextModel]:
     return load_text_model(pair.generator), load_text_model(pair.mentor)
 
 
-def recipe(rate: float, reading: Reading, max_tokens: int) -> Recipe:
+def recipe(rate: float, reading: AnswerReading, max_tokens: int) -> Recipe:
     free = MentorCollabFree(rate=rate, reading=reading, max_answer_tokens=max_tokens).recipe()
     return replace(free, policy=GivenDraws(rate=rate))
 
@@ -81,7 +81,7 @@ def recipe(rate: float, reading: Reading, max_tokens: int) -> Recipe:
     [(0.0, "likeliest"), (0.24, "likeliest"), (0.24, "share"), (1.0, "likeliest"), (1.0, "share")],
 )
 async def test_the_text_is_the_published_algorithms(
-    pair: Pair, oracles: tuple[TextModel, TextModel], rate: float, reading: Reading
+    pair: Pair, oracles: tuple[TextModel, TextModel], rate: float, reading: AnswerReading
 ) -> None:
     problems = [Problem(id=f"{rate}-{n}", prompt=p) for n, p in enumerate(pair.prompts)]
     generator, mentor = (

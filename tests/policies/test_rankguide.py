@@ -17,7 +17,7 @@ from collab.proposals import Proposal, Token
 from collab.protocols import Draft, PolicySession
 from collab.testing import ALL_CAPABILITIES, FakeModel, check_policy, check_recipe
 from collab_policies.glimprouter import FirstTokenEntropy, GlimpRouter
-from collab_policies.rank.calibration import Calibration, SignalScale, load_calibration
+from collab_policies.rank.calibration_file import Calibration, SignalScale, load_calibration
 from collab_policies.rank.options import RankOptions
 from collab_policies.rankguide import ENTROPY_ONLY, RankGuide
 from collab_policies.rankguide_recipe import RankGuideRecipe

@@ -12,8 +12,8 @@ from typing import Any
 import anyio
 from pydantic import BaseModel, ConfigDict
 
-from collab.config import RunConfig
-from collab.config_files import parse_config
+from collab.runs.config import RunConfig
+from collab.runs.config_files import parse_config
 from collab.seam import Model
 from collab.signals import NO_SIGNALS, Signals
 from collab.testing import FakeModel, FakeSession

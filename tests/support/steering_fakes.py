@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from collab.config import RunConfig
-from collab.config_files import parse_config
 from collab.extraction.cards import VectorCard
 from collab.extraction.steps import Step, SteppedText, keep_steps, read_steps
+from collab.runs.config import RunConfig
+from collab.runs.config_files import parse_config
 from collab.seam import Model
 from collab.testing import ALL_CAPABILITIES, FakeModel
 from collab.training.cards import TrainedOn
 from collab.usage import Price
 from collab.views import ViewOptions
-from collab_policies.steering.extractor import VectorExtractor
-from collab_policies.steering.vector_file import VECTOR_NAME, save_vector
+from collab_policies.steering_vectors.extractor import VectorExtractor
+from collab_policies.steering_vectors.vector_file import VECTOR_NAME, save_vector
 
 STEPPER = f"{Path(__file__)}:Stepper"
 

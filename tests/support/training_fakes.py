@@ -9,9 +9,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from collab.capabilities import Need
-from collab.config import RunConfig
-from collab.config_files import parse_config
 from collab.protocols import Case, Handles
+from collab.runs.config import RunConfig
+from collab.runs.config_files import parse_config
 from collab.seam import Model
 from collab.testing import ALL_CAPABILITIES, FakeModel
 from collab.training.cards import Card

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from support.training_fakes import GUESSER, Parity, guesser_config
 
-from collab.config import RunConfig
 from collab.errors import CapabilityError, ConfigError, RunDirectoryError, TrainingError
-from collab.problem_sources import ProblemSource
-from collab.runner import Progress
+from collab.problems.sources import ProblemSource
+from collab.runs.config import RunConfig
+from collab.runs.runner import Progress
 from collab.training.collecting import collect, read_collected
 from collab.training.fitting import FitOptions, fit
 

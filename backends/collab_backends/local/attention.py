@@ -26,7 +26,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class AttentionPlan:
     """Whose tokens stand where in one forward pass."""
 
     pieces: tuple[Piece, ...]
@@ -54,7 +54,7 @@ def packed_attention(  # noqa: PLR0913  # the signature is transformers'
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    plan: Plan,
+    plan: AttentionPlan,
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
@@ -105,7 +105,12 @@ class _Kind:
 
 
 def _attend(
-    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *, plan: Plan, kind: _Kind
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    *,
+    plan: AttentionPlan,
+    kind: _Kind,
 ) -> torch.Tensor:
     """Attend with the last T of L tokens: `(Hq, T, D)` over `(Hkv, L, D)` to `(Hq, T, Dv)`."""
     heads, new, width = query.shape

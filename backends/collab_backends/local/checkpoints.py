@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Pre
 from transformers.utils import logging
 
 from collab.errors import ModelLoadError
-from collab.observability import log_event
+from collab.telemetry.events import log_event
 from collab_backends.local.extras import ensure_installed
 from collab_backends.local.free_memory import free_memory
 from collab_backends.local.gguf_files import GgufFile, read_gguf
@@ -23,7 +23,7 @@ from collab_backends.local.gguf_models import (
 )
 from collab_backends.local.quantised import quantisation, quantised_device_map, quantised_remark
 from collab_backends.local.refusals import refuse_endless
-from collab_backends.local.sources import find_gguf, from_pretrained, resolve
+from collab_backends.tokenizing.sources import find_gguf, from_pretrained, resolve
 
 
 @dataclass(frozen=True, slots=True)

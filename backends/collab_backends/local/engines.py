@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from collab.errors import ModelLoadError
-from collab.observability import log_event
+from collab.telemetry.events import log_event
 from collab_backends.local.attention import BACKEND_NAME as PACKED
 from collab_backends.local.generic import GenericPasses
 from collab_backends.local.generic_probe import OwnCacheFacts

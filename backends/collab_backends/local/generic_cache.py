@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from transformers import PreTrainedModel
 
-from collab.observability import log_event
+from collab.telemetry.events import log_event
 from collab_backends.local.cache import CountedCache, common_prefix
 from collab_backends.local.memory import SHARED_TOKENS, CountedMemory
 from collab_backends.local.placement import input_device, kept_rows

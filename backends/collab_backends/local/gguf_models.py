@@ -13,11 +13,11 @@ from transformers import (
 )
 
 from collab.errors import ModelLoadError
-from collab.observability import log_event
+from collab.telemetry.events import log_event
 from collab_backends.local.extras import ensure_installed
 from collab_backends.local.free_memory import free_memory
 from collab_backends.local.gguf_files import GgufFile, GgufTensor, served
-from collab_backends.local.sources import from_pretrained
+from collab_backends.tokenizing.sources import from_pretrained
 
 _MIB = 2**20
 

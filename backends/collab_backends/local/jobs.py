@@ -12,13 +12,13 @@ import anyio
 
 from collab.errors import CollabError, ModelCallError
 from collab.proposals import Sampling, Token
-from collab.scanning import ProposalBuilder
+from collab.seam.scanning import ProposalBuilder
 from collab.signals import Observed, Signals
 from collab_backends.local.cache import TextCache
 from collab_backends.local.draws import RandomStream
 from collab_backends.local.signals import Rows, draw
 from collab_backends.local.steering import Observer, Steer
-from collab_backends.local.tokens import TextDecoder
+from collab_backends.tokenizing.codec import TextDecoder
 
 
 class Progress:

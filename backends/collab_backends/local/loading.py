@@ -20,8 +20,8 @@ from collab_backends.local.refusals import (
     refuse_unsupported,
     refuse_unsupported_modules,
 )
-from collab_backends.local.sources import load_tokenizer
 from collab_backends.local.steering import blocks_of
+from collab_backends.tokenizing.sources import load_tokenizer
 
 _FREE_SHARE = 0.5
 """Share of the free memory that caches may take: activations and other models need some too."""

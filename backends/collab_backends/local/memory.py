@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from collab.observability import log_event
+from collab.telemetry.events import log_event
 from collab_backends.local.cache import (
     CountedCache,
     SequenceCache,

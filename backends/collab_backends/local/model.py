@@ -7,8 +7,8 @@ import anyio
 
 from collab.capabilities import Capabilities
 from collab.concurrency import unwrapped
-from collab.diagnosis import Diagnosis
 from collab.errors import EmptyPromptError
+from collab.seam.diagnosis import Diagnosis
 from collab.signals import NO_SIGNALS, Signals
 from collab.views import View
 from collab_backends.local.draws import RandomStream
@@ -20,8 +20,8 @@ from collab_backends.local.placement import described
 from collab_backends.local.seat import Seat
 from collab_backends.local.session import LocalSession
 from collab_backends.local.steering import HiddenStates
-from collab_backends.local.tokens import TextCodec
-from collab_backends.templates import check_template
+from collab_backends.tokenizing.codec import TextCodec
+from collab_backends.tokenizing.templates import check_template
 
 __all__ = ["EngineOptions", "LoadOptions", "LocalModel", "load_model"]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from collab_backends.local.attention import Piece, Plan
+from collab_backends.local.attention import AttentionPlan, Piece
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.jobs import Job
 from collab_backends.local.memory import CacheMemory
@@ -52,12 +52,12 @@ class PackedPasses(Passes):
             logit_rows += range(len(keys) - wanted[-1], len(keys))
         observed = observed_rows(shares, wanted, [keys[row] for row in logit_rows])
         self.hidden.prepare(keys, logit_rows, observed)
-        logits = self._logits(keys, positions, logit_rows, Plan(tuple(pieces)))
+        logits = self._logits(keys, positions, logit_rows, AttentionPlan(tuple(pieces)))
         self.forwards += 1
         return self._take(shares, wanted, Rows(logits, readings(self.hidden, observed)))
 
     def _logits(
-        self, keys: list[int], positions: list[int], rows: list[int], plan: Plan
+        self, keys: list[int], positions: list[int], rows: list[int], plan: AttentionPlan
     ) -> torch.Tensor:
         device = input_device(self.model)
         spare = [0] * (_FULL - len(keys)) if self._fills_up and len(keys) == _FULL - 1 else []

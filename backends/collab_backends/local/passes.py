@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from collab.observability import log_event
+from collab.telemetry.events import log_event
 from collab_backends.local.cache import TextCache
 from collab_backends.local.jobs import Job
 from collab_backends.local.memory import Memory
 from collab_backends.local.scheduler import Scheduler, Share
-from collab_backends.local.signals import Reading, Rows
+from collab_backends.local.signals import Rows, SignalReading
 from collab_backends.local.steering import HiddenStates, Observer, token_id
 from collab_backends.local.turns import turns_of
 
@@ -204,10 +204,12 @@ def observed_rows(
     return found
 
 
-def readings(hidden: HiddenStates, observed: dict[Observer, list[int]]) -> dict[Observer, Reading]:
+def readings(
+    hidden: HiddenStates, observed: dict[Observer, list[int]]
+) -> dict[Observer, SignalReading]:
     """Return what observers read in the pass just made, by row of logits."""
     return {
-        observer: Reading(
+        observer: SignalReading(
             {row: place for place, row in enumerate(rows)}, hidden.states(observer, rows)
         )
         for observer, rows in observed.items()

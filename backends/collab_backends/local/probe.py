@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from collab.errors import ModelLoadError
-from collab_backends.local.attention import BACKEND_NAME, Piece, Plan
+from collab_backends.local.attention import BACKEND_NAME, AttentionPlan, Piece
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.placement import input_device
 from collab_backends.local.refusals import INSTEAD
@@ -125,7 +125,7 @@ def _packed(
         input_ids=packed,
         position_ids=torch.tensor([positions], device=input_device(model)),
         use_cache=False,
-        plan=Plan(tuple(plan)),
+        plan=AttentionPlan(tuple(plan)),
     ).logits[0]
     for cache, ids in pieces:
         cache.advance(ids.tolist())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collab.errors import ContextOverflowError
-from collab.observability import log_event
+from collab.telemetry.events import log_event
 from collab_backends.local.cache import TextCache, common_prefix
 from collab_backends.local.jobs import Job
 from collab_backends.local.memory import SHARED_TOKENS, Memory

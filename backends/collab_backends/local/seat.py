@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from collab.errors import ModelCallError
 from collab_backends.local.engine import Engine
-from collab_backends.local.tokens import TextCodec
+from collab_backends.tokenizing.codec import TextCodec
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 
 from collab.errors import ConfigError, ContextOverflowError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.scanning import ProposalBuilder
 from collab.seam import Meter, SessionMark
+from collab.seam.scanning import ProposalBuilder
 from collab.signals import NO_SIGNALS, Observation, Signals, Steering
-from collab_backends.live_ids import IdMark, LiveIds, ensure_distinct
 from collab_backends.local.cache import TextCache
 from collab_backends.local.draws import RandomStream
 from collab_backends.local.jobs import GenerateJob, Job, Sampler, Writing
 from collab_backends.local.prefill_jobs import JudgeJob, ObserveJob, ScoreJob
 from collab_backends.local.seat import Seat
 from collab_backends.local.steering import Steer
-from collab_backends.local.tokens import Splice, TextDecoder
+from collab_backends.tokenizing.codec import Splice, TextDecoder
+from collab_backends.tokenizing.live_ids import IdMark, LiveIds, ensure_distinct
 
 _BEFORE_TOKENS = 32
 """Context searched for the beginning of a stop string that ends in new text."""

@@ -20,7 +20,7 @@ NOT_NUMBERS = (
 """Error message of a text whose logits cannot be read."""
 
 
-class Reading:
+class SignalReading:
     """What one observer read in a step, still on the device.
 
     Args:
@@ -52,11 +52,11 @@ class Rows:
 
     Args:
         logits: `(R, V)`.
-        readings: What observers read, see `Reading`.
+        readings: What observers read, see `SignalReading`.
     """
 
     def __init__(
-        self, logits: torch.Tensor, readings: Mapping[Observer, Reading] | None = None
+        self, logits: torch.Tensor, readings: Mapping[Observer, SignalReading] | None = None
     ) -> None:
         self.logits = logits.float()
         self._readings = readings or {}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from collab import telemetry_names as names
 from collab.capabilities import Capabilities
 from collab.errors import ContextOverflowError, ModelCallError
-from collab.observability import log_event
 from collab.seam import Meter
-from collab.telemetry import annotate_call
+from collab.telemetry.events import log_event
+from collab.telemetry.spans import annotate_call
 from collab_backends.remote.attempts import Attempt
 from collab_backends.remote.endpoint import Endpoint
 from collab_backends.remote.estimating import (
@@ -29,7 +29,7 @@ from collab_backends.remote.requests import Json, is_chat, path_of, streaming
 from collab_backends.remote.wire import Answer, parse_answer, read_stream
 
 if TYPE_CHECKING:
-    from collab_backends.local.tokens import TextCodec
+    from collab_backends.tokenizing.codec import TextCodec
 
 Enough = Callable[[Answer], bool]
 Hear = Callable[[Answer], None]

@@ -31,7 +31,7 @@ from collab_backends.remote.model import RemoteModel
 from collab_backends.remote.patience import Patience
 
 if TYPE_CHECKING:
-    from collab_backends.local.tokens import TextCodec
+    from collab_backends.tokenizing.codec import TextCodec
 
 Fields = TypeVar("Fields", tuple[str, ...], dict[str, str])
 
@@ -228,7 +228,7 @@ class OpenAIServer(Backend):
 
 def _load_codec(reference: str) -> "TextCodec":
     # Only who names a tokenizer needs transformers, whose import takes seconds.
-    from collab_backends.local.sources import load_tokenizer  # noqa: PLC0415
-    from collab_backends.local.tokens import TextCodec  # noqa: PLC0415
+    from collab_backends.tokenizing.codec import TextCodec  # noqa: PLC0415
+    from collab_backends.tokenizing.sources import load_tokenizer  # noqa: PLC0415
 
     return TextCodec(load_tokenizer(reference), reference)

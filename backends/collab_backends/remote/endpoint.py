@@ -12,8 +12,8 @@ from openai import AsyncOpenAI
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from collab.errors import ContextOverflowError, ModelCallError
-from collab.observability import log_event
-from collab.telemetry_names import SERVER_ADDRESS, SERVER_PORT
+from collab.telemetry.events import log_event
+from collab.telemetry.names import SERVER_ADDRESS, SERVER_PORT
 from collab_backends.remote.attempts import Attempt
 from collab_backends.remote.connections import Access, connected_client
 from collab_backends.remote.failures import fault_of

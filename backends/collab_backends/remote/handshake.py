@@ -16,7 +16,7 @@ from collab_backends.remote.requests import CONTINUE_LAST, Json, is_chat
 from collab_backends.remote.wire import Answer
 
 if TYPE_CHECKING:
-    from collab_backends.local.tokens import TextCodec
+    from collab_backends.tokenizing.codec import TextCodec
 
 
 @dataclass(frozen=True, slots=True)

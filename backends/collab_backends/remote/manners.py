@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from collab.observability import log_event
+from collab.telemetry.events import log_event
 from collab_backends.remote.failures import is_about_context
 from collab_backends.remote.requests import Json
 

@@ -6,12 +6,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
 from collab.capabilities import Capabilities
-from collab.diagnosis import Diagnosis
 from collab.proposals import Sampling, Until
+from collab.seam import Service
+from collab.seam.diagnosis import Diagnosis
 from collab.signals import NO_SIGNALS, Signals
-from collab.telemetry import Service
 from collab.views import View
-from collab_backends.live_ids import LiveIds
 from collab_backends.remote.asking import Terms
 from collab_backends.remote.endpoint import Endpoint
 from collab_backends.remote.estimating import impossible
@@ -19,7 +18,8 @@ from collab_backends.remote.handshake import Observed
 from collab_backends.remote.paid import Paid
 from collab_backends.remote.session import RemoteSession
 from collab_backends.remote.texts import IdText, LiveText, PlainText
-from collab_backends.templates import check_template
+from collab_backends.tokenizing.live_ids import LiveIds
+from collab_backends.tokenizing.templates import check_template
 
 if TYPE_CHECKING:
     pass

@@ -10,7 +10,7 @@ from collab_backends.remote.entries import NO_ID, Entry, measured
 from collab_backends.remote.wire import Answer
 
 if TYPE_CHECKING:
-    from collab_backends.local.tokens import TextCodec
+    from collab_backends.tokenizing.codec import TextCodec
 
 _WORDS = re.compile(r"\s*\S+|\s+")
 HALF_CHARACTER = "\ufffd"

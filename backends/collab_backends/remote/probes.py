@@ -18,7 +18,7 @@ from collab_backends.remote.requests import (
 from collab_backends.remote.wire import Answer
 
 if TYPE_CHECKING:
-    from collab_backends.local.tokens import TextCodec
+    from collab_backends.tokenizing.codec import TextCodec
 
 SENTENCE = "The quick brown fox jumps over the lazy"
 _MOST_FOR_A_LETTER = 3

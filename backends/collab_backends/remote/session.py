@@ -6,10 +6,9 @@ from contextlib import asynccontextmanager
 
 from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.scanning import ProposalBuilder
 from collab.seam import Meter, SessionMark
+from collab.seam.scanning import ProposalBuilder
 from collab.signals import Signals, Steering
-from collab_backends.live_ids import ensure_distinct
 from collab_backends.remote.asking import Asker, Terms
 from collab_backends.remote.contents import THINKS_APART
 from collab_backends.remote.endpoint import Endpoint
@@ -19,6 +18,7 @@ from collab_backends.remote.reading import tokens_of
 from collab_backends.remote.requests import Json, beyond_protocol, logprobs_of
 from collab_backends.remote.texts import IdText, LiveText
 from collab_backends.remote.wire import Answer
+from collab_backends.tokenizing.live_ids import ensure_distinct
 
 _WHOLE_AT_ONCE = 32
 """Up to so many tokens an answer is asked for as a whole; longer ones are streamed and left as soon

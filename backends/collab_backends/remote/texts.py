@@ -7,8 +7,8 @@ from typing import Protocol
 from collab.proposals import Token
 from collab.seam import SessionMark
 from collab.views import View
-from collab_backends.live_ids import LiveIds
 from collab_backends.remote.requests import CONTINUE_LAST, Json
+from collab_backends.tokenizing.live_ids import LiveIds
 
 QUOTED = (
     "{prompt}\n\n---\nAn answer to the above was begun. Write on from exactly where it stops, in "

@@ -12,10 +12,10 @@ from collab.roles import GENERATOR
 from collab.texts import how_to_install
 from collab.training.examples import Example
 from collab.training.trainer import Trained, Trainer
-from collab_policies.trained.reading import Reading
+from collab_policies.trained.reading import StateReading
 
 
-class MlpTrainer(Reading, Trainer):
+class MlpTrainer(StateReading, Trainer):
     """Train the published network on hidden states of the generator.
 
     AdamW on the weighted binary cross-entropy. Training ends when the loss on problems set aside
@@ -51,7 +51,7 @@ class MlpTrainer(Reading, Trainer):
     @property
     def reading(self) -> dict[str, JsonValue]:
         """Layer, position and wording."""
-        return self.model_dump(mode="json", include=set(Reading.model_fields))
+        return self.model_dump(mode="json", include=set(StateReading.model_fields))
 
     async def read(self, case: Case, models: Handles) -> Sequence[float]:
         """Return the generator's hidden state at a branch."""

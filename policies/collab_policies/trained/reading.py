@@ -16,7 +16,7 @@ QUESTION = CUE.removesuffix(CHOICE)
 Position = Literal["before-cue", "after-cue", "mark", "segments"]
 
 
-class Reading(BaseModel):
+class StateReading(BaseModel):
     """Which hidden states of the generator are read at a branch.
 
     The question that lists both segments is put behind the text, on a fork.

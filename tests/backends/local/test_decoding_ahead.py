@@ -27,7 +27,7 @@ from collab.signals import Gate, Observation, Signals, Steering
 from collab_backends.local.engines import EngineOptions
 from collab_backends.local.model import LocalModel
 from collab_backends.local.paged import launching, reading
-from collab_backends.local.paged.graphs import Recorder
+from collab_backends.local.paged.graphs import GraphRecorder
 from collab_backends.local.paged.launching import Computed, Launcher
 from collab_backends.local.paged.passes import PagedPasses
 
@@ -210,7 +210,7 @@ def _tensors(result: object) -> list[torch.Tensor]:
     return [one for one in given if one is not None]
 
 
-def use_recorder(monkeypatch: pytest.MonkeyPatch, recorder: Recorder) -> None:
+def use_recorder(monkeypatch: pytest.MonkeyPatch, recorder: GraphRecorder) -> None:
     monkeypatch.setattr(
         "collab_backends.local.engines.Launcher", partial(Launcher, recorder=recorder)
     )

@@ -11,7 +11,7 @@ from support.models import GREEDY, make_model, make_tokenizer, packed, serving, 
 from collab.errors import ModelCallError
 from collab.proposals import Until
 from collab.signals import Observation, Signals
-from collab_backends.local.attention import Plan
+from collab_backends.local.attention import AttentionPlan
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.model import LocalModel
 
@@ -156,7 +156,7 @@ async def test_a_long_prompt_delays_the_others_by_one_chunk_at_a_time(
         forward = packed(model)._logits
 
         def watched(
-            ids: list[int], positions: list[int], rows: list[int], plan: Plan
+            ids: list[int], positions: list[int], rows: list[int], plan: AttentionPlan
         ) -> torch.Tensor:
             fed.append(len(ids))
             decoding.append(sum(piece.end - piece.start == 1 for piece in plan.pieces))

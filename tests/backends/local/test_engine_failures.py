@@ -13,7 +13,7 @@ from support.models import CORPUS, GREEDY, make_model, make_tokenizer, packed, s
 
 from collab.errors import ModelCallError
 from collab.proposals import Sampling, Token, Until
-from collab_backends.local.attention import Plan
+from collab_backends.local.attention import AttentionPlan
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.model import LocalModel
 from collab_backends.local.passes import is_out_of_memory
@@ -56,7 +56,7 @@ async def test_a_pass_that_fails_with_all_fails_only_those_that_fail_alone(
         forward = packed(model)._logits
 
         def fail_for_the_longest(
-            ids: list[int], positions: list[int], rows: list[int], plan: Plan
+            ids: list[int], positions: list[int], rows: list[int], plan: AttentionPlan
         ) -> torch.Tensor:
             if max(positions) > 30:
                 raise RuntimeError("too long, says the test")
@@ -116,7 +116,7 @@ async def test_logits_that_are_no_numbers_fail_only_their_own_text(
         forward = packed(model)._logits
 
         def spoil_the_longest(
-            ids: list[int], positions: list[int], rows: list[int], plan: Plan
+            ids: list[int], positions: list[int], rows: list[int], plan: AttentionPlan
         ) -> torch.Tensor:
             logits = forward(ids, positions, rows, plan)
             logits[[positions[row] > 30 for row in rows]] = torch.nan
@@ -148,7 +148,7 @@ async def test_a_batch_that_does_not_fit_the_memory_is_halved_and_all_survive(
         forward = packed(model)._logits
 
         def narrow(
-            ids: list[int], positions: list[int], rows: list[int], plan: Plan
+            ids: list[int], positions: list[int], rows: list[int], plan: AttentionPlan
         ) -> torch.Tensor:
             if len(plan.pieces) > 2:
                 raise torch.OutOfMemoryError("says the test")

@@ -20,7 +20,7 @@ from collab.views import View, ViewOptions
 from collab_backends.local.backend import LocalTorch
 from collab_backends.local.gguf_files import read_gguf
 from collab_backends.local.loading import LoadedModel, LoadOptions, load_model
-from collab_backends.local.sources import load_tokenizer
+from collab_backends.tokenizing.sources import load_tokenizer
 
 pytest.importorskip("accelerate", reason="transformers loads GGUF files with it")
 

@@ -13,7 +13,7 @@ from support.models import ARCHITECTURES, TINY, make_model, make_tokenizer
 
 from collab.errors import ModelLoadError
 from collab_backends.local.loading import LoadOptions, load_model, prepare
-from collab_backends.local.sources import load_tokenizer, resolve
+from collab_backends.tokenizing.sources import load_tokenizer, resolve
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from support.models import CORPUS, GREEDY, make_model, make_tokenizer, packed, s
 
 from collab.errors import ContextOverflowError
 from collab.proposals import Until
-from collab_backends.local.attention import Plan
+from collab_backends.local.attention import AttentionPlan
 from collab_backends.local.cache import SequenceCache
 from collab_backends.local.memory import RETIRED_CACHES, CacheMemory
 from collab_backends.local.model import LocalModel
@@ -91,7 +91,9 @@ def watch_memory(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> list[int
     taken: list[int] = []
     forward = packed(model)._logits
 
-    def watched(ids: list[int], positions: list[int], rows: list[int], plan: Plan) -> torch.Tensor:
+    def watched(
+        ids: list[int], positions: list[int], rows: list[int], plan: AttentionPlan
+    ) -> torch.Tensor:
         taken.append(model.engine.memory.taken)
         return forward(ids, positions, rows, plan)
 
@@ -273,7 +275,7 @@ async def test_all_memory_is_free_after_any_mix_of_ends(
         forward = packed(model)._logits
 
         def sometimes(
-            ids: list[int], positions: list[int], rows: list[int], plan: Plan
+            ids: list[int], positions: list[int], rows: list[int], plan: AttentionPlan
         ) -> torch.Tensor:
             if rng.random() < 0.03:
                 raise RuntimeError("says the test")

@@ -17,7 +17,7 @@ from collab.proposals import Until
 from collab.signals import Gate, Observation, Reduction, Signals, Steering
 from collab.units import WordUnit
 from collab_backends.local.session import LocalSession
-from collab_backends.local.tokens import Splice, TextCodec
+from collab_backends.tokenizing.codec import Splice, TextCodec
 
 pytestmark = pytest.mark.usefixtures("engine")
 

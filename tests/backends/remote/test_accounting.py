@@ -13,9 +13,9 @@ from support.run_fakes import write_problems
 from support.servers import Json, Misbehaviour, Scripted, running, sse
 
 from collab import Budget, Controller, Recipe, Result
-from collab.config_files import parse_config
 from collab.proposals import Sampling, Until
-from collab.runner import run
+from collab.runs.config_files import parse_config
+from collab.runs.runner import run
 from collab.usage import Call, Price
 from collab.views import View, ViewOptions
 from collab_backends.remote.model import RemoteModel

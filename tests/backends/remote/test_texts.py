@@ -5,9 +5,9 @@ from support.models import make_tokenizer
 
 from collab.proposals import Token
 from collab.views import View, ViewOptions
-from collab_backends.live_ids import LiveIds
-from collab_backends.local.tokens import TextCodec
 from collab_backends.remote.texts import IdText, PlainText, cleaned
+from collab_backends.tokenizing.codec import TextCodec
+from collab_backends.tokenizing.live_ids import LiveIds
 
 VIEW = View("mentor", "2 + 2?", ViewOptions(system="Be brief.", is_thinking_enabled=False))
 CODEC = TextCodec(make_tokenizer(), "tiny")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from collab.observability import log_event
+from collab.telemetry.events import log_event
 
 
 class Regions:

@@ -14,8 +14,8 @@ from typing import Protocol
 import torch
 
 from collab.errors import ModelCallError
-from collab.observability import log_event
 from collab.signals import Observed
+from collab.telemetry.events import log_event
 from collab_backends.local.jobs import Drawn, GenerateJob, Job
 from collab_backends.local.paged.frames import MOST_TEXTS, Features
 from collab_backends.local.paged.launching import Computed, Launcher
@@ -23,7 +23,7 @@ from collab_backends.local.paged.pages import PAGE_TOKENS, PagedCache
 from collab_backends.local.paged.reading import ENTROPY, ID, LOG_SUM, LOGIT, SECOND, TOP
 from collab_backends.local.paged.taps import sorted_layers
 from collab_backends.local.scheduler import Scheduler, Share
-from collab_backends.local.signals import NOT_NUMBERS, Reading
+from collab_backends.local.signals import NOT_NUMBERS, SignalReading
 from collab_backends.local.steering import Observer, reduced, token_id
 
 
@@ -62,7 +62,7 @@ class _Flight:
     features: Features
     rows: dict[Job, int]
     numbers: torch.Tensor = field(default_factory=lambda: torch.empty(0))
-    readings: dict[Observer, Reading] = field(default_factory=dict)
+    readings: dict[Observer, SignalReading] = field(default_factory=dict)
     landed: torch.cuda.Event | None = None
 
     def drop(self, job: Job) -> None:
@@ -248,7 +248,9 @@ class DecodingAhead:
             if len(places) < count:
                 states = states[torch.tensor(places).to(states.device)]
             order = {row: place for place, row in enumerate(places)}
-            flight.readings[observer] = Reading(order, _to_host(reduced(observer, states).float()))
+            flight.readings[observer] = SignalReading(
+                order, _to_host(reduced(observer, states).float())
+            )
         if computed.numbers.device.type == "cuda":
             flight.landed = torch.cuda.current_stream().record_event()
 

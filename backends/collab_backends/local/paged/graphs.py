@@ -7,14 +7,14 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
-from collab.observability import log_event
+from collab.telemetry.events import log_event
 from collab_backends.local.paged.frames import Frame
 
 T = TypeVar("T")
 Launch = Callable[[], T]
 
 
-class Recorder(Protocol):
+class GraphRecorder(Protocol):
     """Turns what computes a pass into what launches it again."""
 
     def __call__(self, body: Launch[T]) -> Launch[T]:
@@ -62,7 +62,7 @@ class Graphs(Generic[T]):
         capture_s: Seconds that captures took, compilation included.
     """
 
-    def __init__(self, recorder: Recorder | None) -> None:
+    def __init__(self, recorder: GraphRecorder | None) -> None:
         self._recorder = recorder
         self._launches: dict[Hashable, Launch[T]] = {}
         self.capture_s = 0.0

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from collab.observability import log_event
+from collab.telemetry.events import log_event
 from collab_backends.local.paged.compiling import Regions
 from collab_backends.local.paged.frames import (
     MOST_TEXTS,
@@ -22,7 +22,7 @@ from collab_backends.local.paged.frames import (
     decode_rows,
     read_shape,
 )
-from collab_backends.local.paged.graphs import CudaRecorder, Graphs, Launch, Recorder
+from collab_backends.local.paged.graphs import CudaRecorder, GraphRecorder, Graphs, Launch
 from collab_backends.local.paged.pool import Pool, Shape
 from collab_backends.local.paged.reading import ID
 from collab_backends.local.paged.reading import decode as decode_logits
@@ -88,7 +88,7 @@ class Launcher:
         hidden: HiddenStates,
         shapes: dict[nn.Module, Shape],
         settings: Settings,
-        recorder: Recorder | None = None,
+        recorder: GraphRecorder | None = None,
     ) -> None:
         device = model.device
         self.pool = Pool(

@@ -16,7 +16,7 @@ from collab_backends.local.paged.reading import DeviceRows
 from collab_backends.local.paged.taps import sorted_layers
 from collab_backends.local.passes import Passes, begin, observed_rows, wanted_rows
 from collab_backends.local.scheduler import Scheduler, Share
-from collab_backends.local.signals import Reading
+from collab_backends.local.signals import SignalReading
 from collab_backends.local.steering import Observer, reduced, steering_number, token_id
 
 
@@ -194,10 +194,12 @@ class PagedPasses(Passes):
         columns = (token_id(keys), np.concatenate(places), np.concatenate(slots), steers)
         return np.stack(columns, axis=1)
 
-    def _reading(self, observer: Observer, places: list[int], states: torch.Tensor) -> Reading:
+    def _reading(
+        self, observer: Observer, places: list[int], states: torch.Tensor
+    ) -> SignalReading:
         rows = states[torch.tensor(places, device=states.device)]
         order = {row: place for place, row in enumerate(places)}
-        return Reading(order, reduced(observer, rows))
+        return SignalReading(order, reduced(observer, rows))
 
     def _blocks(
         self, shares: Sequence[Share], block_tokens: int

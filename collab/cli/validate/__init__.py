@@ -1,0 +1,1 @@
+"""`collab validate`: checks a configuration with its models connected, and estimates its gain."""

@@ -1,0 +1,1 @@
+"""Examining a pair before a run: what works, what is missing, and whether it pays."""

@@ -1,0 +1,251 @@
+"""The configuration of a run: a frozen value, as files and flags describe it.
+
+`collab.runs.config_files` reads it, `collab.runs.assembly` builds from it, `collab.runs.store` keeps its record.
+"""
+
+import platform
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+from pathlib import Path
+from typing import Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    field_validator,
+    model_validator,
+)
+
+from collab.grading import Extraction, Grader
+from collab.limits import Budget
+from collab.phases import Phases
+from collab.problems.sources import ProblemSource
+from collab.proposals import Sampling, Until
+from collab.roles import GENERATOR, MENTOR
+from collab.units import TokenUnit, Unit, WordUnit
+
+T = TypeVar("T")
+
+DEFAULT_RECIPE = "mentorcollab-free"
+COMPOSED_KEYS = (
+    "policy",
+    "verifiers",
+    "unit",
+    "segment_tokens",
+    "segment_unit",
+    "max_answer_tokens",
+    "stop_strings",
+    "repeat_limit",
+    "sampling",
+    "phases",
+    "steering",
+)
+"""What a named recipe decides itself, so that it cannot be given beside one."""
+
+DEFAULT_SEGMENT_TOKENS = 16
+
+_NO_BUDGET = Budget()
+_RECORDED_PACKAGES = ("torch", "transformers")
+
+
+class PluginConfig(BaseModel):
+    """A plug-in and its options, written `NAME` or `{use: NAME, option: value, ...}`.
+
+    `NAME` is an installed name, `module:Class` or `path/to/file.py:Class`.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
+
+    use: str = Field(min_length=1, description="The plug-in.")
+
+    @property
+    def options(self) -> dict[str, JsonValue]:
+        """Its options, checked only when it is built."""
+        return self.__pydantic_extra__
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unfold(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"use": value}
+        if isinstance(value, PluginConfig) or (isinstance(value, Mapping) and "use" in value):
+            return value
+        raise ValueError("expected the name of a plug-in, or {use: NAME, option: value, ...}")
+
+
+class PairConfig(BaseModel):
+    """The models: a generator, and one mentor or several by name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    generator: PluginConfig = Field(description="Backend of the model that writes.")
+    mentor: PluginConfig | None = Field(default=None, description="Backend of `mentor`.")
+    mentors: dict[str, PluginConfig] = Field(
+        default_factory=dict, description="Backends of further mentors, by name."
+    )
+
+    @model_validator(mode="after")
+    def _name_each_once(self) -> Self:
+        if bad := {GENERATOR, ""} & set(self.mentors):
+            raise ValueError(f"a mentor cannot be named {bad.pop()!r}")
+        if self.mentor and MENTOR in self.mentors:
+            raise ValueError(f"{MENTOR!r} is given twice, as `mentor` and in `mentors`")
+        return self
+
+    @property
+    def by_role(self) -> dict[str, PluginConfig]:
+        """All participants, the generator first."""
+        return {GENERATOR: self.generator, **self.mentors_by_name}
+
+    @property
+    def mentors_by_name(self) -> dict[str, PluginConfig]:
+        """All mentors."""
+        return ({MENTOR: self.mentor} if self.mentor else {}) | self.mentors
+
+
+class RunBudget(BaseModel):
+    """Upper bounds of a whole run. Reached, no new problem begins; those in work finish."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_tokens: int | None = Field(default=None, ge=1, description="Tokens decoded by anyone.")
+    max_mentor_tokens: int | None = Field(default=None, ge=0, description="Decoded by mentors.")
+    max_cost_usd: float | None = Field(default=None, ge=0, description="Money, in US dollars.")
+
+    @property
+    def as_budget(self) -> Budget:
+        """The same bounds as a budget that can be asked whether it is spent."""
+        return Budget(**self.model_dump())
+
+
+class RunConfig(BaseModel):
+    """Everything a run depends on. Paths are relative to the working directory."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pair: PairConfig = Field(description="The models.")
+    recipe: PluginConfig | None = Field(
+        default=None, description=f"A named recipe; without it and a policy: {DEFAULT_RECIPE}."
+    )
+    policy: PluginConfig | None = Field(default=None, description="Instead of a recipe.")
+    verifiers: tuple[PluginConfig, ...] = Field(default=(), description="A cascade, in order.")
+    unit: Unit = Field(default=WordUnit(), description="`token`, `word`, `step`, tokens or a map.")
+    segment_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description=f"Longest proposal; the segment unit's, or {DEFAULT_SEGMENT_TOKENS}.",
+    )
+    segment_unit: Unit | None = Field(
+        default=None, description="Proposals end with this unit, such as `step`, if given."
+    )
+    max_answer_tokens: int = Field(default=512, ge=1, description="Longest answer.")
+    stop_strings: tuple[str, ...] = Field(default=(), description="Texts that end an answer.")
+    repeat_limit: int = Field(default=0, ge=0, description="End at so many equal units; 0 never.")
+    sampling: Sampling = Field(default=Sampling(), description="Greedy unless asked otherwise.")
+    phases: Phases | None = Field(
+        default=None, description="Where thinking ends and who answers; one phase without."
+    )
+    steering: PluginConfig | None = Field(
+        default=None, description="Added to the generator's hidden states while it thinks."
+    )
+    problems: ProblemSource | None = Field(
+        default=None, description="A file, a data set, or {source: PLACE, option: value, ...}."
+    )
+    limit: int | None = Field(default=None, ge=1, description="Only the first so many problems.")
+    offset: int = Field(default=0, ge=0, description="Leave out so many problems before them.")
+    concurrency: int = Field(default=8, ge=1, description="Problems in work at a time.")
+    seed: int = Field(default=0, description="Of every random choice.")
+    extraction: Extraction = Field(default="marked", description="Where answers are looked for.")
+    grader: Grader = Field(default="auto", description="How answers are compared.")
+    budget: Budget = Field(default=_NO_BUDGET, description="Of each problem.")
+    run_budget: RunBudget = Field(default=RunBudget(), description="Of the whole run.")
+    prices: str | None = Field(
+        default=None, description="A price file, or `genai-prices`; a backend's own price wins."
+    )
+    out: Path | None = Field(default=None, description="The run directory.")
+
+    @field_validator("unit", "segment_unit", mode="before")
+    @classmethod
+    def _name_unit(cls, value: object) -> object:
+        if isinstance(value, str) and value in ("token", "word", "step"):
+            return {"kind": value}
+        if isinstance(value, str) and value.isdecimal():
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return TokenUnit(size=value)
+        if isinstance(value, str):
+            raise ValueError("expected token, word, step or a number of tokens")  # noqa: TRY004  # pydantic turns only ValueError into a validation error
+        return value
+
+    @model_validator(mode="after")
+    def _choose_one_way(self) -> Self:
+        given = ", ".join(sorted(self.model_fields_set & set(COMPOSED_KEYS)))
+        if given and self.recipe:
+            raise ValueError(
+                f"{given} cannot stand beside a recipe, which decides it; set it as an option of "
+                "the recipe, or give a policy instead of the recipe"
+            )
+        if given and not self.policy:
+            raise ValueError(f"{given} needs a policy; a recipe takes such things as its options")
+        return self
+
+    @property
+    def segment(self) -> Until:
+        """Where a mentor's proposal ends."""
+        longest = self.segment_unit.max_tokens if self.segment_unit else DEFAULT_SEGMENT_TOKENS
+        return Until(max_tokens=self.segment_tokens or longest, unit=self.segment_unit)
+
+    def chosen(self, problems: Iterable[T]) -> list[T]:
+        """Return the problems that `offset` and `limit` leave."""
+        end = None if self.limit is None else self.offset + self.limit
+        return list(islice(problems, self.offset, end))
+
+    @property
+    def is_graded_slowly(self) -> bool:
+        """Whether grading one answer can take long enough to keep other problems waiting."""
+        return self.grader == "math-verify"
+
+    @classmethod
+    def default_record(cls) -> dict[str, JsonValue]:
+        """Return what `compared_record` says of keys that are not given, as JSON."""
+        return cls.model_construct().model_dump(mode="json")
+
+    def compared_record(self) -> dict[str, JsonValue]:
+        """Return what has to be the same for rows to belong to one run, as JSON.
+
+        Left out is what changes no row: `concurrency`, `limit`, `offset`, `out`, `run_budget` and
+        where the problems lie; their content is in, and how it is read. So are `prices`: a call
+        costs what it cost when it was made.
+
+        Raises:
+            ProblemFileError: The problems cannot be read.
+        """
+        left_out = {"concurrency", "limit", "offset", "out", "run_budget", "problems", "prices"}
+        record: dict[str, JsonValue] = self.model_dump(mode="json", exclude=left_out)
+        if self.recipe or not self.policy:
+            record = {key: value for key, value in record.items() if key not in COMPOSED_KEYS}
+            record["recipe"] = (self.recipe or PluginConfig(use=DEFAULT_RECIPE)).model_dump()
+        record["problems_sha256"] = self.problems.digest if self.problems else None
+        if self.problems and self.problems.options:
+            record["problem_options"] = self.problems.options
+        return record
+
+
+def installed_versions() -> dict[str, JsonValue]:
+    """Return the versions that a run's results may depend on; imports none of them."""
+    versions: dict[str, JsonValue] = {
+        "python": platform.python_version(),
+        "collab": _version("collab-reasoning"),
+    }
+    return versions | {name: _version(name) for name in _RECORDED_PACKAGES}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,27 @@
+"""The seam to models: what a loaded or remote model is, and what its live text can do."""
+
+from collab.seam.model import (
+    Backend,
+    ConsultationBackend,
+    Meter,
+    Model,
+    ObservedSession,
+    ReseededSession,
+    ServedModel,
+    Service,
+    Session,
+    SessionMark,
+)
+
+__all__ = [
+    "Backend",
+    "ConsultationBackend",
+    "Meter",
+    "Model",
+    "ObservedSession",
+    "ReseededSession",
+    "ServedModel",
+    "Service",
+    "Session",
+    "SessionMark",
+]

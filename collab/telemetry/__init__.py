@@ -1,0 +1,1 @@
+"""What an application can watch: structured events, and OpenTelemetry's traces and metrics."""
