@@ -31,7 +31,7 @@ from study_figures import Figures, figures, mcnemar
 from study_tables import markdown, p_value
 
 from collab.calibrating.aiming import Target
-from collab.calibrating.calibrate import CalibrationReport, Plan, RecipeFamily, calibrate
+from collab.calibrating.calibrate import CalibrationPlan, CalibrationReport, RecipeFamily, calibrate
 from collab.calibrating.calibrator import Calibrator
 from collab.calibrating.recording import read_recorded
 from collab.calibrating.telling import telling
@@ -229,7 +229,7 @@ class Study:
         factory = find("recipes", way.recipe)
         calibrator = vars(factory)["calibrator"](**way.calibrator)
         assert isinstance(calibrator, Calibrator), "recipes that can be calibrated have one"
-        plan = Plan(Target("share", self._target), rounds=3)
+        plan = CalibrationPlan(Target("share", self._target), rounds=3)
         work: Callable[[], CalibrationReport] = partial(
             calibrate,  # type: ignore[arg-type]  # a coroutine function
             config,

@@ -19,7 +19,7 @@ from support.plugins import KeepsDraft
 from support.servers import Json, Scripted, running
 
 from collab import Budget, Controller, Problem, Recipe, Result
-from collab import telemetry_names as names
+from collab.telemetry import names
 from collab.telemetry.spans import Emitter
 from collab.testing import FakeBackend, FakeModel
 from collab.trace import Verified

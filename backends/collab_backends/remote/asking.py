@@ -6,10 +6,10 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from collab import telemetry_names as names
 from collab.capabilities import Capabilities
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.seam import Meter
+from collab.telemetry import names
 from collab.telemetry.events import log_event
 from collab.telemetry.spans import annotate_call
 from collab_backends.remote.attempts import Attempt
