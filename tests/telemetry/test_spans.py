@@ -80,7 +80,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
     tracers, meters = TracerProvider(), MeterProvider([seen.reader])
     tracers.add_span_processor(SimpleSpanProcessor(seen.exporter))
     emitter = Emitter(tracers.get_tracer("test"), meters.get_meter("test"))
-    monkeypatch.setattr("collab.telemetry._EMITTER", emitter)
+    monkeypatch.setattr("collab.telemetry.spans._EMITTER", emitter)
     yield seen
     tracers.shutdown()
     meters.shutdown()
