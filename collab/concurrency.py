@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
@@ -27,6 +27,18 @@ def unwrapped() -> Iterator[None]:
         _raise_alone(group.exceptions[0])
 
 
+@contextmanager
+def first_error() -> Iterator[None]:
+    """Raise the first error of a group by itself, however deep it is, and drop the others."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        _raise_alone(error)
+
+
 async def concurrently(
     first: Callable[[], Awaitable[T1]], second: Callable[[], Awaitable[T2]]
 ) -> tuple[T1, T2]:
@@ -47,6 +59,27 @@ async def concurrently(
     except BaseExceptionGroup as errors:
         _raise_alone(errors.exceptions[0])
     return mine, results[0]
+
+
+async def together(calls: Sequence[Callable[[], Awaitable[T1]]]) -> list[T1]:
+    """Make all calls at the same time and return what they return, in their order.
+
+    They begin in their order. An error of one cancels the others; if several fail, the error of the
+    one that failed first is raised.
+    """
+    results: dict[int, T1] = {}
+
+    async def run(place: int) -> None:
+        results[place] = await calls[place]()
+
+    try:
+        async with anyio.create_task_group() as group:
+            for place in range(1, len(calls)):
+                group.start_soon(run, place)
+            await run(0)
+    except BaseExceptionGroup as errors:
+        _raise_alone(errors.exceptions[0])
+    return [results[place] for place in range(len(calls))]
 
 
 def is_asked_to_stop() -> bool:

@@ -43,7 +43,7 @@ class Continue:
 
 @dataclass(frozen=True, slots=True)
 class Consult:
-    """Ask a mentor what it would write from the draft's start; a verifier chooses.
+    """Ask one mentor or several what they would write from the draft's start; a verifier chooses.
 
     Attributes:
         mentor: The participant to ask.
@@ -51,8 +51,12 @@ class Consult:
         back_to: Roll the text back to this earlier mark first; the draft is dropped then.
         why: Short reason for the record.
         signal: The number that was compared, if there was one.
-        redo: The consultation of another mentor to make if the verifier lets no proposal stand;
-            its proposal stands unverified. Without one, such a verdict is an error.
+        redo: What to do if the verifier lets no proposal stand: consult another mentor, whose
+            proposal then stands unverified, or `Continue` with the generator's own draft.
+            Without it, such a verdict is an error.
+        keep: Commit this many of the draft's tokens first, and consult from there.
+        mentors: The participants to ask at the same time, instead of `mentor`.
+        n: Proposals that each of them makes, at least 1; more than one needs sampling.
     """
 
     mentor: Text = "mentor"
@@ -60,7 +64,15 @@ class Consult:
     back_to: Mark | None = None
     why: Text = ""
     signal: float | None = None
-    redo: "Consult | None" = None
+    redo: "Consult | Continue | None" = None
+    keep: Annotated[int, Field(ge=0)] = 0
+    mentors: tuple[Text, ...] = ()
+    n: Annotated[int, Field(ge=1)] = 1
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The participants to ask."""
+        return self.mentors or (self.mentor,)
 
 
 @dataclass(frozen=True, slots=True)

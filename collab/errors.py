@@ -54,6 +54,10 @@ class TrainingError(ConfigError):
     """Nothing can be trained on what was collected; it is kept."""
 
 
+class OverloadedError(CollabError):
+    """A pair has as many requests in work and waiting as it takes; try again later."""
+
+
 class ProblemError(CollabError):
     """One problem failed; its neighbours are not harmed."""
 

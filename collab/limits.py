@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from collab.endings import Ending
 from collab.roles import GENERATOR
 from collab.usage import Usage
 
@@ -48,9 +49,16 @@ class Budget(BaseModel):
         return ""
 
 
-class BudgetReached(Exception):  # noqa: N818  # not an error: a clean end of the problem
-    """Ends a problem's loop; `reason` is the reason to end."""
+class EndReached(Exception):  # noqa: N818  # not an error: a clean end of the problem
+    """Ends a problem cleanly, from wherever it is raised."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(str(ending))
+        self.ending = ending
+
+
+class BudgetReached(EndReached):
+    """A bound of the budget is reached."""
 
     def __init__(self, bound: str) -> None:
-        super().__init__(bound)
-        self.reason = f"budget: {bound}"
+        super().__init__(Ending("budget", bound))

@@ -104,6 +104,8 @@ class Proposal:
         stop_string: The stop string that ended it, if one did.
         stop_overlap: How many characters of the stop string stand in front of the proposal.
         is_cut: Whether the last token's text was cut, where a stop string began within it.
+        alternative: Names it among the alternatives of one place; 0 for what its author writes
+            first there.
     """
 
     author: str
@@ -114,6 +116,7 @@ class Proposal:
     stop_string: str = ""
     stop_overlap: int = 0
     is_cut: bool = False
+    alternative: int = 0
 
     @property
     def text(self) -> str:

@@ -6,16 +6,18 @@ object of the same shape will do. Backends are in `collab.seam`.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from collab.capabilities import Need
-from collab.decisions import Decision, Mark
+from collab.decisions import Continue, Decision, Mark
 from collab.problems import Problem
 from collab.proposals import Distribution, Proposal, Token
+from collab.roles import GENERATOR
 from collab.signals import Observation, Steering
 from collab.units import Unit
 from collab.verdicts import Abstain, Verdict
@@ -32,8 +34,9 @@ class Draft:
         mark: Where it starts in the trace.
         answer: The answer up to there.
         is_last: Whether the generator ends its text with this unit.
-        is_partial: Whether these are only the unit's first tokens, as `decide_before` sees them.
-        beyond: What stands behind the unit, as far as `Policy.looks_beyond` asks for it.
+        is_partial: Whether these are only the unit's first tokens: as `decide_before` sees them,
+            or as `watch` ended it.
+        beyond: What stands after the unit, as far as `Policy.looks_beyond` asks for it.
         kind: What kind of unit it is; `None` if that is not said.
     """
 
@@ -72,16 +75,26 @@ class PolicySession:
     def glimpse(self) -> int | None:
         """Return after how many tokens of the next unit `decide_before` is asked.
 
-        `None`: not at all. 0: before the generator is called. A unit that is complete or over
-        before so many tokens is asked about as it is; one without any token is not. Asked before
-        each draft of a single unit, see `ahead`.
+        `None`: not at all. 0: before the generator is called. If the unit ends earlier, the policy
+        sees the tokens there are; an empty unit is skipped. Asked before each draft of a single
+        unit, see `ahead`.
         """
         return None
+
+    def watch(self, tokens: Sequence[Token]) -> bool:
+        """Return whether the unit ends after `tokens`, the ones written of it so far.
+
+        Asked after every token of a draft of a single unit, see `ahead`; `decide` then sees a
+        draft that is partial. Called where the model runs: quick, without waiting, and the same
+        answer for the same tokens. Override it only where it is needed: with it, a remote
+        generator's text is streamed and ended by closing the connection.
+        """
+        return False
 
     def decide_before(self, draft: Draft) -> Decision:
         """Return who writes a unit, of which `draft` holds the first tokens.
 
-        `Continue` has the generator write on in the same call, and `decide` is asked behind the
+        `Continue` has the generator write on in the same call, and `decide` is asked after the
         unit; `Consult` has a mentor write instead. Nothing else is allowed here. Called where the
         model runs, so quick and without waiting.
         """
@@ -93,6 +106,13 @@ class PolicySession:
 
     def learn(self, verdict: Verdict) -> None:
         """Take note of what became of the last consultation. Does nothing by default."""
+
+    def kept(self) -> object:
+        """Return what the caller finds as `Result.kept["policy"]`; `None` for nothing.
+
+        Asked once, when the problem is over, also when it failed or was given up.
+        """
+        return None
 
 
 class Policy(BaseModel):
@@ -117,19 +137,40 @@ class Policy(BaseModel):
 
     @property
     def looks_beyond(self) -> int:
-        """How many tokens behind a unit are written before `decide`, see `Draft.beyond`.
+        """How many tokens after a unit are written before `decide`, see `Draft.beyond`.
 
         The first one carries the state at the unit's own last token. They cost nothing where the
         draft stands, and are left out where the generator hands over no states.
         """
         return 0
 
+    @property
+    def takes_back(self) -> bool:
+        """Whether it may roll the text back, see `Consult.back_to`.
+
+        Streams show text as settled only when the problem is over then.
+        """
+        return False
+
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:
         """Return the session of one problem; `rng` is that problem's own random stream."""
         raise NotImplementedError
 
 
-DecisionPolicy = Policy
+class Alone(Policy):
+    """Never ask for help: the generator writes alone."""
+
+    def start(self, problem: Problem, rng: random.Random) -> PolicySession:
+        """Return a session that writes up to the end of the text in as few calls as it can."""
+        return _AloneSession()
+
+
+class _AloneSession(PolicySession):
+    def ahead(self) -> int:
+        return sys.maxsize
+
+    def decide(self, draft: Draft) -> Decision:
+        return Continue()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,30 +179,57 @@ class Case:
 
     Attributes:
         draft: The generator's unit at which the policy stopped.
-        proposals: By author; each starts at the mark. The generator's is its look-ahead, which
-            begins with the draft. Without a mentor's, the question is whether the draft stands.
-        mentor: The author of the mentor's proposal, or empty.
+        proposals: All of them; each starts at the mark. The first is the generator's look-ahead,
+            which begins with the draft. Without a mentor's, the question is whether the draft
+            stands.
+        mentor: The first mentor that was asked, or empty.
         answer: The answer up to the mark.
         thinking: The tags between which the answer thinks aloud, as the generator's view names
             them.
     """
 
     draft: Draft
-    proposals: Mapping[str, Proposal]
+    proposals: Sequence[Proposal]
     mentor: str
     answer: str = field(repr=False)
     thinking: ThinkingTags | None = None
 
+    @property
+    def own(self) -> Proposal:
+        """The generator's proposal."""
+        return self.of(GENERATOR)[0]
 
-class Handles(Protocol):
-    """A verifier's ledgered access to the participants, at the mark.
+    @property
+    def offered(self) -> Proposal:
+        """The first proposal of the first mentor that was asked.
+
+        Raises:
+            LookupError: No mentor was asked.
+        """
+        return self.of(self.mentor)[0]
+
+    def of(self, author: str) -> tuple[Proposal, ...]:
+        """Return one author's proposals, in their order.
+
+        Raises:
+            LookupError: There are none.
+        """
+        found = tuple(one for one in self.proposals if one.author == author)
+        if not found:
+            authors = ", ".join(dict.fromkeys(one.author for one in self.proposals))
+            raise LookupError(f"no proposal by {author!r}; there are some by {authors}")
+        return found
+
+
+class VerifierDesk(Protocol):
+    """What a verifier may ask of the participants, at the mark: ledgered, bounded, cancelled.
 
     Calls to one participant are answered one after another, also when made concurrently; only
     roll-outs are not.
     """
 
     async def judge(self, role: str, question: str, labels: Sequence[str]) -> Distribution:
-        """Ask `role` for the probabilities of `labels` right behind `question`."""
+        """Ask `role` for the probabilities of `labels` right after `question`."""
         ...
 
     async def score(self, role: str, text: str) -> tuple[Token, ...]:
@@ -169,19 +237,19 @@ class Handles(Protocol):
         ...
 
     async def observe(self, role: str, text: str, layer: int) -> Sequence[float]:
-        """Read `role`'s hidden state at the last token of `text`, put behind the mark.
+        """Read `role`'s hidden state at the last token of `text`, put after the mark.
 
         Args:
             role: Whose; a verifier that asks this needs its `hidden_states`.
             text: May be empty: then at the last token before the mark.
-            layer: As in `collab.seam.ObservedSession`; -1 is the state behind the final norm.
+            layer: As in `collab.seam.ObservedSession`; -1 is the state after the final norm.
         """
         ...
 
     async def roll_out(
         self, role: str, proposal: Proposal, max_tokens: int, *, seed: int | None = None
     ) -> Proposal:
-        """Have `role` write from behind `proposal` to the end, alone; nothing of it stays.
+        """Have `role` write from the end of `proposal` to the end of the text; nothing of it stays.
 
         It writes under the recipe's sampling and stop strings; equal units are not counted, so a
         loop ends at the bound. Nothing follows a proposal that ends the text; its reason to stop is
@@ -202,15 +270,22 @@ class VerifierSession:
     """A verifier's memory of one problem."""
 
     def is_settled(self, draft: Draft, offered: Sequence[Token]) -> bool:
-        """Whether a mentor may stop behind the tokens `offered` so far, as no more would be read.
+        """Whether a mentor may stop after the tokens `offered` so far, as no more would be read.
 
         Only the first verifier is asked, after every token, in whatever thread the model runs in.
         """
         return False
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         """Return which proposal stands, or abstain."""
         raise NotImplementedError
+
+    def kept(self) -> object:
+        """Return what the caller finds as `Result.kept["verifier-0"]`; `None` for nothing.
+
+        Asked once, when the problem is over, also when it failed or was given up.
+        """
+        return None
 
 
 class Verifier(BaseModel):
@@ -247,8 +322,8 @@ class SteererSession:
         """Return what is added to the generator's hidden states from here on; `None` for nothing.
 
         Asked before each draft, and while a policy leaves many units alone before each unit, as
-        `ahead` says; only while the text still thinks. Another value than the one before
-        has what was decoded ahead computed anew.
+        `ahead` says; only while the text still thinks. Changing the vector discards tokens that
+        were decoded ahead, and recomputes them.
 
         Args:
             answer: The text so far.

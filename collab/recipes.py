@@ -1,22 +1,24 @@
-"""Recipes: a named combination of policy, verifiers, unit and their options."""
+"""Recipes: a named combination of a strategy, or of policy and verifiers, with their options."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from pydantic import ValidationError
 
 from collab.capabilities import Need
 from collab.errors import ConfigError, PluginError
 from collab.phases import Phases
-from collab.plugins import explain
+from collab.plugins import build, explain
 from collab.proposals import Sampling, Until
-from collab.protocols import Policy, Steerer, Verifier
+from collab.protocols import Alone, Policy, Steerer, Verifier
+from collab.strategies import Strategy
 from collab.units import Unit, WordUnit
 
 _WORD = WordUnit()
 _SEGMENT = Until(max_tokens=16)
 _GREEDY = Sampling()
+_ALONE = Alone()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,7 @@ class Recipe:
     """How one problem is worked on. A frozen value.
 
     Attributes:
-        policy: Decides where the generator needs help.
+        policy: Decides where the generator needs help; by default it writes alone.
         verifiers: A cascade: the first that does not abstain decides; if all do, the
             generator's draft stands. Empty: the mentor's proposal always stands.
         unit: What the generator writes between two questions to the policy.
@@ -36,9 +38,11 @@ class Recipe:
         phases: Where thinking ends and who writes the answer; `None` for texts of one phase.
         steering: What is added to the generator's hidden states while it thinks.
         name: For the record.
+        strategy: Who writes what; `None` for the loop of draft, decision, consultation and
+            verification. It takes the place of policy and verifiers.
     """
 
-    policy: Policy
+    policy: Policy = _ALONE
     verifiers: tuple[Verifier, ...] = ()
     unit: Unit = _WORD
     segment: Until = _SEGMENT
@@ -49,9 +53,15 @@ class Recipe:
     phases: Phases | None = None
     steering: Steerer | None = None
     name: str = "custom"
+    strategy: Strategy | None = None
 
     def __post_init__(self) -> None:
-        """Refuse phases that leave no token to think, and stop strings that are everywhere."""
+        """Refuse phases that leave no token to think, and what would never be asked."""
+        if self.strategy and (self.policy != _ALONE or self.verifiers or self.steering):
+            raise ConfigError(
+                f"the strategy {type(self.strategy).__name__!r} takes the place of policy, "
+                "verifiers and steering; leave these out"
+            )
         if "" in (*self.stop_strings, *self.segment.stop_strings):
             raise ConfigError("an empty stop string ends every text at once; leave it out")
         if self.phases and self.phases.answer_tokens >= self.max_answer_tokens:
@@ -62,6 +72,11 @@ class Recipe:
             )
 
     @property
+    def takes_back(self) -> bool:
+        """Whether text that was committed may be taken back later."""
+        return (self.strategy or self.policy).takes_back
+
+    @property
     def needs(self) -> Mapping[str, Sequence[Need]]:
         """Needs by the plug-ins' class names; two of one class share an entry.
 
@@ -69,8 +84,9 @@ class Recipe:
             PluginError: A plug-in fails to say what it needs.
         """
         needs: dict[str, list[Need]] = {}
-        steerers = (self.steering,) if self.steering else ()
-        plugins: tuple[Policy | Verifier | Steerer, ...] = (self.policy, *self.verifiers, *steerers)
+        optional = tuple(one for one in (self.steering, self.strategy) if one is not None)
+        plugins: tuple[Policy | Verifier | Steerer | Strategy, ...]
+        plugins = (self.policy, *self.verifiers, *optional)
         for plugin in plugins:
             name = type(plugin).__name__
             try:
@@ -94,6 +110,17 @@ class RecipeFactory(Protocol):
     def recipe(self) -> Recipe:
         """Return the recipe."""
         ...
+
+
+def as_recipe(recipe: Recipe | RecipeFactory | str) -> Recipe:
+    """Return a recipe: one itself, what a factory makes, or the one that is installed by a name.
+
+    Raises:
+        PluginError: There is none of that name, or the factory makes none.
+    """
+    if isinstance(recipe, str):
+        return made(cast(RecipeFactory, build("recipes", recipe, {})))
+    return recipe if isinstance(recipe, Recipe) else made(recipe)
 
 
 def made(factory: RecipeFactory) -> Recipe:

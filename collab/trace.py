@@ -1,10 +1,11 @@
 """The trace: the append-only record of one problem's spans and events."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from collab.decisions import Decision, Mark
+from collab.endings import Reason
 from collab.roles import GENERATOR
 from collab.verdicts import Verdict
 
@@ -75,9 +76,10 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The problem ended; `reason` is one of those in `Result.reason`."""
+    """The problem ended; see `collab.endings.Ending`."""
 
-    reason: str
+    reason: Reason
+    detail: str = ""
 
 
 TraceEvent = Committed | RolledBack | Decided | Verified | Ended
@@ -130,12 +132,22 @@ class Trace:
         return self.record(Committed(span))
 
     def rollback(self, mark: Mark) -> RolledBack:
-        """Take the spans behind `mark` out of the text."""
+        """Take the spans after `mark` out of the text."""
         gone = tuple(span.index for span in self._live[mark.spans :])
         del self._live[mark.spans :]
         self.text = answer_text(self._live)
         self.tokens = sum(span.tokens for span in self._live)
         return self.record(RolledBack(mark, gone))
+
+    def copy(self) -> "Trace":
+        """Return a trace with the same standing text and no events."""
+        twin = Trace(text=self.text, tokens=self.tokens)
+        twin._live, twin._committed = [*self._live], self._committed
+        return twin
+
+    def backwards(self) -> Iterator[Span]:
+        """Yield the standing spans, the last one first."""
+        return reversed(self._live)
 
     def since(self, spans: int) -> Sequence[Span]:
         """Return the standing spans from the `spans`-th on."""

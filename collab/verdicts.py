@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 NOBODY = ""
-"""In `Verdict.stands`: no proposal stands, and the decision's `redo` is made."""
+"""In `Verdict.stands`: no proposal stands, and what the decision's `redo` says is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,14 @@ class Verdict:
             verified, a mentor redoes the rest.
         score: The number behind it, if there is one.
         why: Short reason for the record.
+        choice: Which of the author's proposals stands, in their order, from 0.
     """
 
     stands: str
     upto: Annotated[int, Field(ge=1)] | None = None
     score: float | None = None
     why: str = ""
+    choice: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from collab.problems import Problem
 from collab.protocols import (
     Case,
     Draft,
-    Handles,
     Policy,
     PolicySession,
     Verifier,
+    VerifierDesk,
     VerifierSession,
 )
 from collab.roles import GENERATOR
@@ -126,8 +126,8 @@ class _LabellerSession(VerifierSession):
         self._recorder = recorder
         self._problem = problem
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
-        answer = await self._judge.verify(case, models)
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
+        answer = await self._judge.verify(case, desk)
         is_bad = None if isinstance(answer, Abstain) else answer.stands != GENERATOR
         self._recorder.label(self._problem, is_bad=is_bad)
         return Verdict(GENERATOR, why="recorded")

@@ -97,6 +97,6 @@ def _usage_line(result: Result, prices: Mapping[str, Sequence[str]]) -> str:
         f"mentor share {percent(result.mentor_share)}",
         *([spent] if (spent := costs(result.cost_usd, prices)) else []),
         f"{result.duration_s:.2f} s",
-        f"ended by {harmless(result.reason)}",
+        f"ended by {harmless(str(result.ending))}",
     ]
     return "; ".join(parts)

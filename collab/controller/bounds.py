@@ -1,13 +1,11 @@
 """Bounds: how long a text may grow, which strings end it, and when a proposal is its end."""
 
-from collab.proposals import Proposal
+from collab.endings import Ending
+from collab.proposals import Proposal, StopReason
 from collab.recipes import Recipe
 from collab.trace import Trace
 
-THOUGHT = "thinking"
-"""Reason to stop writing where a recipe has phases: the closing tag was written."""
-
-_FINAL_STOPS = frozenset({"eos", "stop_string", "context"})
+_FINAL_STOPS: frozenset[StopReason] = frozenset({"eos", "stop_string", "context"})
 
 
 class Bounds:
@@ -33,13 +31,17 @@ class Bounds:
         """The strings that end the text, or its thinking."""
         return self._recipe.stop_strings + ((self._phases.thinking_end,) if self._phases else ())
 
-    def reason(self, proposal: Proposal) -> str:
-        """Return why a text is over with `proposal`."""
-        has_thought = self._phases and proposal.stop_string == self._phases.thinking_end
-        return THOUGHT if has_thought else proposal.stop
+    def ending(self, proposal: Proposal) -> Ending:
+        """Return why a text is over with `proposal`; where it is its thinking, the tag says so."""
+        match proposal.stop:
+            case "eos" | "context" | "stop_string":
+                has_thought = self._phases and proposal.stop_string == self._phases.thinking_end
+                return Ending(proposal.stop, proposal.stop_string if has_thought else "")
+            case "length" | "unit" | "predicate":
+                return Ending("length")
 
     def is_final(self, proposal: Proposal) -> bool:
-        """Whether the text is over behind it: a segment's own stop strings end only the segment."""
+        """Whether the text is over after it: a segment's own stop strings end only the segment."""
         if proposal.stop == "stop_string":
             return proposal.stop_string in self.stops
         return proposal.stop in _FINAL_STOPS

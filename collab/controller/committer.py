@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from collab.controller.participant import Participant
-from collab.decisions import Inject, Mark
+from collab.decisions import Mark
 from collab.proposals import Proposal
 from collab.roles import GENERATOR
 from collab.trace import Span, SpanKind, Trace, TraceEvent
@@ -40,22 +40,12 @@ class Committer:
         """Append an event to the trace and pass it on."""
         await self._emit(self.trace.record(event))
 
-    async def commit(self, proposal: Proposal, kind: SpanKind) -> bool:
-        """Commit one unit or segment that starts at its author's head.
-
-        Returns:
-            Whether it was: not, if it is the last of too many equal ones in a row.
-        """
-        return await self.commit_units(proposal, [len(proposal.tokens)], kind)
-
-    async def commit_units(
-        self, written: Proposal, cuts: Sequence[int], kind: SpanKind = "draft"
-    ) -> bool:
-        """Commit the units of a draft that end at `cuts`, as one span.
+    async def commit(self, written: Proposal, cuts: Sequence[int]) -> bool:
+        """Commit the units that end at `cuts`, as one span that starts at its author's head.
 
         Returns:
             Whether all were: not, if one is the last of too many equal ones in a row. That one
-            and those behind it are not committed.
+            and those after it are not committed.
         """
         kept, is_whole = 0, True
         for start, end in pairwise([0, *cuts]):
@@ -64,25 +54,38 @@ class Committer:
                 break
             kept = end
             self.units += 1
-        await self._commit_tokens(written.part(0, kept), kind)
+        await self._commit_tokens(written.part(0, kept))
         return is_whole
 
     async def commit_answer(self, proposal: Proposal) -> None:
         """Commit what one participant wrote as the answer, whatever stood before it."""
-        kind: SpanKind = "draft" if proposal.author == GENERATOR else "consultation"
-        await self._commit_tokens(proposal, kind)
+        await self._commit_tokens(proposal)
 
-    async def inject(self, decision: Inject, author: str) -> None:
-        """Commit a policy's own text."""
+    async def inject(self, text: str, author: str, visible_to: frozenset[str] | None) -> None:
+        """Commit text that no model wrote."""
         span = Span(
             index=self.trace.next_index,
             author=author,
-            text=decision.text,
+            text=text,
             tokens=0,
             kind="injection",
-            visible_to=decision.visible_to,
+            visible_to=visible_to,
         )
         await self._emit(self.trace.commit(span))
+
+    def branched(self, participants: Mapping[str, Participant]) -> "Committer":
+        """Return a committer that goes on from here with a trace of its own, which no one hears."""
+        twin = Committer(
+            self.trace.copy(), participants, _emit_nothing, repeat_limit=self._repeat_limit
+        )
+        twin.units, twin._recent = self.units, self._recent
+        return twin
+
+    async def take_over(self, branch: "Committer", spans: int) -> None:
+        """Commit the spans of a branch from the `spans`-th on; participants have them already."""
+        for span in branch.trace.since(spans):
+            await self._emit(self.trace.commit(replace(span, index=self.trace.next_index)))
+        self.units, self._recent = branch.units, branch._recent
 
     async def trim(self, characters: int) -> None:
         """Take the last characters of the answer back, where the text or its thinking is over.
@@ -99,16 +102,16 @@ class Committer:
                 await self._emit(self.trace.commit(rest))
 
     async def roll_back(self, mark: Mark) -> None:
-        """Take the spans behind `mark` out of the text, for all participants."""
+        """Take the spans after `mark` out of the text, for all participants."""
         await self._emit(self.trace.rollback(mark))
         for participant in self._participants.values():
             participant.rollback(mark.spans)
 
-    async def _commit_tokens(self, proposal: Proposal, kind: SpanKind) -> None:
+    async def _commit_tokens(self, proposal: Proposal) -> None:
         if not proposal.tokens:
             return
-        cut_text = proposal.tokens[-1].text if proposal.is_cut else None
-        calls = self._participants[proposal.author].adopt(len(proposal.tokens), cut_text)
+        calls = self._participants[proposal.author].adopt(proposal)
+        kind: SpanKind = "draft" if proposal.author == GENERATOR else "consultation"
         span = Span(
             index=self.trace.next_index,
             author=proposal.author,
@@ -124,3 +127,7 @@ class Committer:
         limit = self._repeat_limit
         self._recent = [*self._recent, text][-limit:] if limit else []
         return limit > 0 and self._recent == [text] * limit
+
+
+async def _emit_nothing(event: TraceEvent) -> None:
+    """Drop an event: it stays in its trace."""

@@ -1,10 +1,32 @@
 """Connecting participants' models: each backend once, errors by the participant's name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 
+from collab.capabilities import Capabilities
 from collab.errors import CollabError, ModelLoadError
 from collab.seam import ConsultationBackend, Model
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedModels:
+    """The participants of a pair, connected.
+
+    Attributes:
+        backends: How each is reached, the generator first.
+        models: What was reached.
+        judging: The names of those that never write.
+    """
+
+    backends: Mapping[str, ConsultationBackend]
+    models: Mapping[str, Model]
+    judging: frozenset[str]
+
+    @property
+    def capabilities(self) -> dict[str, Capabilities]:
+        """What each can do."""
+        return {role: model.capabilities for role, model in self.models.items()}
 
 
 class Connections:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from collab.controller.bounds import Bounds
-from collab.controller.committer import Committer
+from collab.controller.desk import ProblemDesk
 from collab.controller.glimpse import Glimpse
 from collab.controller.guarded import PluginSessions
-from collab.controller.participant import Participant
+from collab.controller.watching import Watcher
 from collab.decisions import Consult
+from collab.endings import Ending
 from collab.proposals import Proposal, Token, Until
 from collab.protocols import Draft
 from collab.recipes import Recipe
@@ -35,75 +35,94 @@ class Question:
 class Drafter:
     """Writes one problem's drafts."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        plugins: PluginSessions,
-        generator: Participant,
-        committer: Committer,
-        bounds: Bounds,
-    ) -> None:
+    def __init__(self, recipe: Recipe, plugins: PluginSessions, desk: ProblemDesk) -> None:
         self._recipe = recipe
         self._plugins = plugins
-        self._generator = generator
-        self._committer = committer
-        self._trace = committer.trace
-        self._bounds = bounds
+        self._desk = desk
         self._is_undisturbed = False
         self._steering: Steering | None = None
-
-    def steer(self, steering: Steering | None) -> None:
-        """Have this added to the generator's hidden states from here on."""
-        if steering != self._steering:
-            self._generator.steer(self._trace, steering)
-            self._steering = steering
 
     def leave_next_alone(self) -> None:
         """Have the next unit written without a glimpse: a mentor had nothing to say to it."""
         self._is_undisturbed = True
 
-    async def draft(self) -> Question | str:
+    async def draft(self) -> Question | Ending:
         """Write up to the next question; commit what comes before it.
 
         Returns:
             The question, or why the text ended before it.
         """
-        self._ask_steerer()
-        units = self._plugins.ahead(self._committer.units)
+        self._steer()
+        units = self._plugins.ahead(self._desk.units)
         glimpse = self._glimpse() if units == 1 else None
-        if glimpse and self._bounds.room > 0 and (wish := glimpse.begin()):
+        if glimpse and self._desk.room > 0 and (wish := glimpse.begin()):
             return Question(
                 self._as_draft(Proposal(GENERATOR, (), "length"), is_partial=True), wish
             )
-        while (room := self._bounds.room) > 0:
+        if units == 1 and self._plugins.is_watching:
+            return await self._watched(glimpse)
+        while (room := self._desk.room) > 0:
             cap = max(STRETCH_TOKENS, self._recipe.unit.max_tokens)
             together = min(units, self._plugins.steered_ahead())
-            until = Until(min(cap, room), self._recipe.unit, together, self._bounds.stops, glimpse)
-            written = await self._generator.generate(
-                self._trace, "draft", until, self._recipe.sampling
+            written = await self._desk.write(
+                GENERATOR, Until(min(cap, room), self._recipe.unit, together, stop_if=glimpse)
             )
             if glimpse and (wish := glimpse.finish(written.tokens)):
                 return Question(self._as_draft(written, is_partial=True), wish)
-            cuts, is_over = self._bounds.unit_ends(written, is_capped=room > cap)
+            cuts, is_over = self._desk.bounds.unit_ends(written, is_capped=room > cap)
             before = cuts[: units - 1]
-            if not await self._committer.commit_units(written, before):
-                return "repeat"
+            ending = await self._commit(written, before)
+            if ending is not None:
+                return ending
             if len(cuts) == units:
                 asked = written.part(before[-1] if before else 0, cuts[-1])
                 beyond = () if is_over else await self._look_beyond(len(asked.tokens))
                 return Question(self._as_draft(asked, is_last=is_over, beyond=beyond))
             if is_over:
-                await self._committer.trim(written.stop_overlap)
-                return self._bounds.reason(written)
+                return await self._end(written)
             units -= len(cuts)
-            self._ask_steerer()
-        return "length"
+            self._steer()
+        return Ending("length")
 
-    def _ask_steerer(self) -> None:
-        self.steer(self._plugins.steering(self._trace.text))
+    async def _watched(self, glimpse: Glimpse | None) -> Question | Ending:
+        """Write one unit while the policy watches; it may end it early."""
+        if (room := self._desk.room) <= 0:
+            return Ending("length")
+        unit = self._recipe.unit
+        watcher = Watcher(self._plugins, self._desk.units, glimpse)
+        most = min(unit.max_tokens, room)
+        written = await self._desk.write(GENERATOR, Until(most, unit, stop_if=watcher))
+        watcher.raise_error()
+        if glimpse and (wish := glimpse.finish(written.tokens)):
+            return Question(self._as_draft(written, is_partial=True), wish)
+        is_over = self._desk.bounds.is_final(written) or len(written.tokens) >= room
+        if not written.tokens:
+            return await self._end(written)
+        is_partial = written.stop == "predicate"
+        return Question(self._as_draft(written, is_last=is_over, is_partial=is_partial))
+
+    async def _commit(self, written: Proposal, cuts: Sequence[int]) -> Ending | None:
+        """Commit the units of a stretch before the one to ask about."""
+        if not cuts:
+            return None
+        part = written.part(0, cuts[-1])
+        # Only what follows them may end the text.
+        is_all = len(part.tokens) == len(written.tokens)
+        return await self._desk.commit(written, upto=None if is_all else cuts[-1], cuts=cuts)
+
+    async def _end(self, written: Proposal) -> Ending:
+        """Commit a text's end, where no token is left to ask about."""
+        rest = written.part(len(written.tokens))
+        return await self._desk.commit(rest, cuts=()) or self._desk.bounds.ending(written)
+
+    def _steer(self) -> None:
+        steering = self._plugins.steering(self._desk.text)
+        if steering != self._steering:
+            self._desk.steer(steering)
+            self._steering = steering
 
     def _glimpse(self) -> Glimpse | None:
-        tokens = None if self._is_undisturbed else self._plugins.glimpse(self._committer.units)
+        tokens = None if self._is_undisturbed else self._plugins.glimpse(self._desk.units)
         self._is_undisturbed = False
         if tokens is None:
             return None
@@ -114,14 +133,11 @@ class Drafter:
         return Glimpse(self._plugins, tokens, draft_of)
 
     async def _look_beyond(self, tokens: int) -> tuple[Token, ...]:
-        """Return what the generator writes behind its draft, if the policy wants to see it."""
-        wanted = self._recipe.policy.looks_beyond if self._generator.is_observed else 0
+        """Return what the generator writes after its draft, if the policy wants to see it."""
+        wanted = self._recipe.policy.looks_beyond if self._desk.is_observed else 0
         if wanted < 1:
             return ()
-        until = Until(tokens + wanted, stop_strings=self._bounds.stops)
-        # Not a look-ahead: nobody writes beside it, so its time is the draft's.
-        written = await self._generator.generate(self._trace, "draft", until, self._recipe.sampling)
-        return written.tokens[tokens:]
+        return await self._desk.look_beyond(tokens, wanted)
 
     def _as_draft(
         self,
@@ -131,6 +147,5 @@ class Drafter:
         is_partial: bool = False,
         beyond: tuple[Token, ...] = (),
     ) -> Draft:
-        unit, mark, answer = self._committer.units, self._trace.mark, self._trace.text
-        kind = self._recipe.unit
-        return Draft(proposal, unit, mark, answer, is_last, is_partial, beyond, kind)
+        desk, kind = self._desk, self._recipe.unit
+        return Draft(proposal, desk.units, desk.mark, desk.text, is_last, is_partial, beyond, kind)

@@ -2,6 +2,7 @@
 
 import random
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,16 +15,16 @@ from pydantic import ValidationError
 from collab.concurrency import is_asked_to_stop
 from collab.decisions import Consult, Continue, Decision
 from collab.errors import CollabError, PluginCallError, ProblemError
-from collab.limits import BudgetReached
+from collab.limits import EndReached
 from collab.plugins import explain
 from collab.problems import Problem
-from collab.proposals import Token, Until
+from collab.proposals import Proposal, Token, Until
 from collab.protocols import (
     Case,
     Draft,
-    Handles,
     PolicySession,
     SteererSession,
+    VerifierDesk,
     VerifierSession,
 )
 from collab.recipes import Recipe
@@ -57,13 +58,13 @@ class PluginSessions:
         A plug-in may refuse the problem with a `ProblemError`, which passes as it is.
         """
         policy_name = type(recipe.policy).__name__
-        with _blamed(f"policy {policy_name!r}", "in start()", passing=(ProblemError,)):
+        with blamed(f"policy {policy_name!r}", "in start()", passing=(ProblemError,)):
             policy = recipe.policy.start(problem, rng("policy"))
         _ensure_session(f"policy {policy_name!r}", policy, PolicySession)
         verifiers = []
         for number, verifier in enumerate(recipe.verifiers):
             name = type(verifier).__name__
-            with _blamed(f"verifier {name!r}", "in start()", passing=(ProblemError,)):
+            with blamed(f"verifier {name!r}", "in start()", passing=(ProblemError,)):
                 session = verifier.start(problem, rng(f"verifier-{number}"))
             _ensure_session(f"verifier {name!r}", session, VerifierSession)
             verifiers.append((name, session))
@@ -107,12 +108,49 @@ class PluginSessions:
             f"{draft.unit}; expected Continue or Consult"
         )
 
+    @property
+    def is_watching(self) -> bool:
+        """Whether the policy looks at a unit while it is written."""
+        watch = getattr(type(self._policy), "watch", None)
+        return watch not in (None, PolicySession.watch)
+
+    def watch(self, tokens: Sequence[Token], unit: int) -> bool:
+        """Return whether the policy ends the unit here."""
+        with self._asking(unit):
+            return bool(self._policy.watch(tokens))
+
+    def kept(self) -> Iterator[tuple[str, object]]:
+        """Yield what the plug-ins hand to the caller, by their random streams' names."""
+        sessions: list[tuple[str, str, PolicySession | VerifierSession]]
+        sessions = [("policy", f"policy {self.policy_name!r}", self._policy)]
+        sessions += [
+            (f"verifier-{number}", f"verifier {name!r}", session)
+            for number, (name, session) in enumerate(self._verifiers)
+        ]
+        for key, plugin, session in sessions:
+            if (keep := getattr(session, "kept", None)) is None:
+                continue  # of the shape of a session, without being one
+            with blamed(plugin, "in kept()"):
+                value: object = keep()
+            if value is not None:
+                yield key, value
+
+    def kept_of(self, decision: Consult, draft: Draft) -> Proposal:
+        """Return the part of a draft that a consultation keeps."""
+        if decision.keep > len(draft.tokens):
+            raise PluginCallError(
+                f"policy {self.policy_name!r} keeps {decision.keep} tokens at unit {draft.unit}; "
+                f"the draft has {len(draft.tokens)}"
+            )
+        # The text goes on, so that its end is not reached with them.
+        return replace(draft.proposal.part(0, decision.keep), stop="predicate", stop_overlap=0)
+
     def steered_ahead(self) -> int:
         """Return how many units may be written before the steerer is asked again."""
         if self._steerer is None:
             return sys.maxsize
         name, session = self._steerer
-        with _blamed(f"steerer {name!r}", "in ahead()"):
+        with blamed(f"steerer {name!r}", "in ahead()"):
             ahead: object = session.ahead()
         if isinstance(ahead, int) and ahead >= 1:
             return ahead
@@ -126,7 +164,7 @@ class PluginSessions:
         if self._steerer is None:
             return None
         name, session = self._steerer
-        with _blamed(f"steerer {name!r}", f"behind {len(answer):,} characters"):
+        with blamed(f"steerer {name!r}", f"after {len(answer):,} characters"):
             steering: object = session.steering(answer)
         if steering is None or isinstance(steering, Steering):
             return steering
@@ -167,24 +205,24 @@ class PluginSessions:
         if not self._verifiers:
             return False
         name, session = self._verifiers[0]
-        with _blamed(f"verifier {name!r}", f"at unit {draft.unit}"):
+        with blamed(f"verifier {name!r}", f"at unit {draft.unit}"):
             return bool(session.is_settled(draft, offered))
 
-    async def verify(self, case: Case, models: Handles, *, default: str) -> tuple[Verdict, str]:
+    async def verify(self, case: Case, desk: VerifierDesk, *, default: str) -> tuple[Verdict, str]:
         """Ask the verifiers in order until one does not abstain.
 
         Returns:
             The verdict and who gave it; if all abstain, the author `default` stands.
         """
         for name, session in self._verifiers:
-            answer = await _ask_verifier(name, session, case, models)
+            answer = await _ask_verifier(name, session, case, desk)
             if isinstance(answer, Verdict):
                 return answer, name
         return Verdict(default, why="no verifier decided"), ""
 
     @contextmanager
     def _asking(self, unit: int) -> Iterator[None]:
-        with _blamed(f"policy {self.policy_name!r}", f"at unit {unit}"):
+        with blamed(f"policy {self.policy_name!r}", f"at unit {unit}"):
             yield
 
 
@@ -194,30 +232,28 @@ def _start_steerer(
     if recipe.steering is None:
         return None
     name = type(recipe.steering).__name__
-    with _blamed(f"steerer {name!r}", "in start()", passing=(ProblemError,)):
+    with blamed(f"steerer {name!r}", "in start()", passing=(ProblemError,)):
         session = recipe.steering.start(problem, rng("steerer"))
     _ensure_session(f"steerer {name!r}", session, SteererSession)
     return name, session
 
 
 async def _ask_verifier(
-    name: str, session: VerifierSession, case: Case, models: Handles
+    name: str, session: VerifierSession, case: Case, desk: VerifierDesk
 ) -> Verdict | Abstain:
     unit = case.draft.unit
-    with _blamed(f"verifier {name!r}", f"at unit {unit}", passing=(CollabError, BudgetReached)):
-        answer: object = await session.verify(case, models)
+    with blamed(f"verifier {name!r}", f"at unit {unit}", passing=(CollabError, EndReached)):
+        answer: object = await session.verify(case, desk)
     if isinstance(answer, Abstain) or (isinstance(answer, Verdict) and _fits(answer, case)):
         return answer
     raise PluginCallError(
         f"verifier {name!r} returned {answer!r} at unit {unit}; expected Abstain or a "
-        f"Verdict for one of {', '.join(case.proposals)}, within its length"
+        f"Verdict for one of {_listed(case)}, within its length"
     )
 
 
 @contextmanager
-def _blamed(
-    plugin: str, where: str, *, passing: tuple[type[Exception], ...] = ()
-) -> Iterator[None]:
+def blamed(plugin: str, where: str, *, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Turn what a plug-in raises into an error that names it; `sys.exit()` counts as raising."""
     try:
         yield
@@ -228,10 +264,10 @@ def _blamed(
             raise
         raise PluginCallError(f"{plugin} raised {where}: {type(error).__name__}") from error
     except (Exception, SystemExit) as error:
-        raise PluginCallError(f"{plugin} raised {where}: {_told(error)}") from error
+        raise PluginCallError(f"{plugin} raised {where}: {_described(error)}") from error
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         return f"{error.title}: {'; '.join(explain(error))}"
     return f"{type(error).__name__}: {error}"
@@ -249,7 +285,16 @@ def _ensure_session(plugin: str, session: object, base: type) -> None:
 def _fits(verdict: Verdict, case: Case) -> bool:
     if verdict.stands == NOBODY:
         return True
-    if verdict.stands not in case.proposals:
+    offered = [one for one in case.proposals if one.author == verdict.stands]
+    if verdict.choice >= len(offered):
         return False
-    length = len(case.proposals[verdict.stands].tokens)
-    return verdict.upto is None or 1 <= verdict.upto <= length
+    return verdict.upto is None or verdict.upto <= len(offered[verdict.choice].tokens)
+
+
+def _listed(case: Case) -> str:
+    """Return whose proposals there are, and how many where an author made several."""
+    counts = Counter(one.author for one in case.proposals)
+    return ", ".join(
+        f"{author} (choice 0 to {count - 1})" if count > 1 else author
+        for author, count in counts.items()
+    )

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -38,10 +39,10 @@ class _Spent:
 class MeteredSession:
     """The only way to a model: one record per call, also for calls cancelled or failed.
 
-    It remembers which call decoded each token behind the head, so that a committed token is
-    credited to the call that paid for it, and the text of its latest proposal, so that foreign
-    text which follows that proposal costs nothing. A live text takes one call at a time: others
-    wait for it.
+    It remembers which call decoded each token after the head, so that a committed token is
+    credited to the call that paid for it, and the text of what it proposed, so that foreign text
+    which follows a proposal costs nothing. A live text takes one call at a time: others wait for
+    it.
     """
 
     def __init__(
@@ -70,6 +71,11 @@ class MeteredSession:
         """A pointer to the head."""
         return self._session.mark
 
+    @property
+    def at_hand(self) -> int:
+        """How many proposed tokens follow the head."""
+        return len(self._proposed)
+
     def check_budget(self) -> None:
         """Raise `BudgetReached` now if the next call would."""
         self._guard(self._role)
@@ -79,14 +85,16 @@ class MeteredSession:
         async with self._recorded(purpose, until.max_tokens, sampling.temperature) as index:
             before = self._session.meter.completion_tokens
             proposal = await self._session.generate(until, sampling)
-        self._proposed = [token.text for token in proposal.tokens]
+        texts = [token.text for token in proposal.tokens]
+        if self._proposed[: len(texts)] != texts:
+            self._proposed = texts
         decoded = self._session.meter.completion_tokens - before
         if decoded:
             self._owners = [*self._owners[: proposal.replayed], *[index] * decoded]
         return proposal
 
     async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
-        """Read label probabilities behind `question`."""
+        """Read label probabilities after `question`."""
         async with self._recorded("judge"):
             return await self._session.judge(question, labels)
 
@@ -96,7 +104,7 @@ class MeteredSession:
             return await self._session.score(text)
 
     async def observe(self, text: str, layer: int) -> Sequence[float]:
-        """Read the hidden state at the last token of `text`, put behind the head.
+        """Read the hidden state at the last token of `text`, put after the head.
 
         Raises:
             ModelCallError: The model hands over none, or failed.
@@ -107,17 +115,17 @@ class MeteredSession:
             return await self._session.observe(text, layer)
 
     async def roll_out(
-        self, behind: str, until: Until, sampling: Sampling, *, is_cut: bool, seed: int | None
+        self, after: str, until: Until, sampling: Sampling, *, is_cut: bool, seed: int | None
     ) -> Proposal:
-        """Continue from behind a text at the head, on a fork; the head and what follows it stay.
+        """Continue from the end of a text at the head, on a fork; head and proposals stay.
 
         Several may be made at the same time, as each is a live text of its own.
 
         Args:
-            behind: The text; what this model proposed itself is not computed again.
+            after: The text; what this model proposed itself is not computed again.
             until: When to stop.
             sampling: How tokens are drawn.
-            is_cut: Whether `behind` ends within a token.
+            is_cut: Whether `after` ends within a token.
             seed: Of a random stream of its own; `None` draws as this text itself would.
 
         Raises:
@@ -125,13 +133,36 @@ class MeteredSession:
         """
         asked = self._asked("probe", until.max_tokens, sampling.temperature)
         async with self._session.fork() as twin, self._counted(asked, twin.meter):
-            if followed := 0 if is_cut else self._count_followed(behind):
+            if followed := 0 if is_cut else self._count_followed(after):
                 twin.commit(followed)
             else:
-                twin.append(behind)
+                twin.append(after)
             if seed is not None and not sampling.is_greedy:
                 self._reseed(twin, seed)
             return await twin.generate(until, sampling)
+
+    @asynccontextmanager
+    async def fork(self) -> AsyncIterator["MeteredSession"]:
+        """Yield a session of its own with the same text and the same proposals at hand."""
+        async with self._session.fork() as session:
+            twin = copy(self)
+            twin._session, twin._turn = session, anyio.Lock()
+            twin._owners, twin._proposed = [*self._owners], [*self._proposed]
+            yield twin
+
+    def reseed(self, seed: int) -> None:
+        """Draw from another random stream; what was decoded ahead is dropped.
+
+        Raises:
+            ModelCallError: The model cannot do that.
+        """
+        self._forget_proposal()
+        self._reseed(self._session, seed)
+
+    def adopt(self, twin: "MeteredSession") -> None:
+        """Take over the text of a fork of this session and what is computed for it."""
+        self._session.adopt(twin._session)
+        self._owners, self._proposed = twin._owners, twin._proposed
 
     def commit(self, tokens: int, cut_text: str | None = None) -> tuple[int, ...]:
         """Move the head over `tokens` decoded tokens; return the call that decoded each.
@@ -188,7 +219,7 @@ class MeteredSession:
     def _reseed(self, twin: Session, seed: int) -> None:
         if not isinstance(twin, ReseededSession):
             raise ModelCallError(
-                f"{self._model!r} cannot draw several samples of one text; roll out greedily"
+                f"{self._model!r} cannot draw several samples of one text; sample greedily"
             )
         twin.reseed(seed)
 

@@ -1,9 +1,12 @@
 """A participant: one model at work on one problem, which sees the trace through its own view."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import replace
 
 from collab.controller.metered import MeteredSession
+from collab.errors import PluginCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.seam import SessionMark
 from collab.signals import Steering
@@ -40,6 +43,7 @@ class Participant:
         self._trace_tags = trace_tags
         # Position of the session after each span it has seen; the first is the bare prompt.
         self._marks: list[SessionMark] = [session.mark]
+        self._at_hand: list[str] = []
 
     @property
     def thinking(self) -> ThinkingTags | None:
@@ -58,61 +62,98 @@ class Participant:
         stops = {self._outward(stop): stop for stop in until.stop_strings}
         until = replace(until, stop_strings=tuple(stops))
         proposal = await self._session.generate(purpose, until, sampling)
+        tokens = self._inward(proposal.tokens)
+        texts = [token.text for token in tokens]
+        if self._at_hand[: len(texts)] != texts:
+            self._at_hand = texts
         return replace(
             proposal,
             author=self.name,
-            tokens=self._inward(proposal.tokens),
+            tokens=tokens,
             stop_string=stops.get(proposal.stop_string, proposal.stop_string),
         )
 
     async def judge(self, trace: Trace, question: str, labels: Sequence[str]) -> Distribution:
-        """Return label probabilities behind the trace and `question`."""
+        """Return label probabilities after the trace and `question`."""
         self.catch_up(trace)
         return await self._session.judge(self._outward(question), labels)
 
     async def score(self, trace: Trace, text: str) -> tuple[Token, ...]:
-        """Return the log-probabilities of `text` behind the trace."""
+        """Return the log-probabilities of `text` after the trace."""
         self.catch_up(trace)
         return await self._session.score(self._outward(text))
 
     async def observe(self, trace: Trace, text: str, layer: int) -> Sequence[float]:
-        """Return the hidden state at the last token of `text` behind the trace."""
+        """Return the hidden state at the last token of `text` after the trace."""
         self.catch_up(trace)
         return await self._session.observe(self._outward(text), layer)
 
     async def roll_out(
         self,
         trace: Trace,
-        behind: Proposal,
+        after: Proposal,
         until: Until,
         sampling: Sampling,
         *,
         seed: int | None,
     ) -> Proposal:
-        """Return what this participant would write behind the trace and a proposal, on a fork."""
+        """Return what this participant would write after the trace and a proposal, on a fork."""
         self.catch_up(trace)
-        text = self._outward(behind.text)
+        text = self._outward(after.text)
         proposal = await self._session.roll_out(
-            text, until, sampling, is_cut=behind.is_cut, seed=seed
+            text, until, sampling, is_cut=after.is_cut, seed=seed
         )
         return replace(proposal, author=self.name, tokens=self._inward(proposal.tokens))
 
     def steer(self, trace: Trace, steering: Steering | None) -> None:
         """Add a vector to this participant's hidden states from the end of the trace on."""
         self.catch_up(trace)
+        self._at_hand.clear()
         self._session.steer(steering)
 
-    def adopt(self, tokens: int, cut_text: str | None = None) -> tuple[int, ...]:
-        """Commit `tokens` of what this participant just wrote, as the span about to be recorded.
+    @asynccontextmanager
+    async def fork(self, trace: Trace) -> AsyncIterator["Participant"]:
+        """Yield a participant that goes on from the end of the trace on its own."""
+        self.catch_up(trace)
+        async with self._session.fork() as session:
+            twin = copy(self)
+            twin._session, twin._marks = session, [*self._marks]
+            twin._at_hand = [*self._at_hand]
+            yield twin
+
+    def reseed(self, seed: int) -> None:
+        """Draw from another random stream from here on."""
+        self._at_hand.clear()
+        self._session.reseed(seed)
+
+    def take_over(self, twin: "Participant") -> None:
+        """Go on where a fork of this participant is; the fork is used no more."""
+        self._session.adopt(twin._session)
+        self._marks, self._at_hand = twin._marks, twin._at_hand
+
+    def adopt(self, proposal: Proposal) -> tuple[int, ...]:
+        """Commit what this participant wrote, as the span about to be recorded.
 
         Args:
-            tokens: How many.
-            cut_text: What is left of the last one, if its text was cut.
+            proposal: It starts at the end of the text.
 
         Returns:
             For each token, the ledger's call that decoded it.
+
+        Raises:
+            PluginCallError: It starts elsewhere.
         """
-        calls = self._session.commit(tokens, None if cut_text is None else self._outward(cut_text))
+        texts = [token.text for token in proposal.tokens]
+        compared = len(texts) - proposal.is_cut
+        if len(texts) > len(self._at_hand) or self._at_hand[:compared] != texts[:compared]:
+            raise PluginCallError(
+                f"{texts[0]!r} by the {self.name} cannot be committed: it was not written at the "
+                "end of this text; commit a proposal before the text changes, and only at its own "
+                "desk or branch"
+            )
+        cut_text = self._outward(texts[-1]) if proposal.is_cut else None
+        calls = self._session.commit(len(texts), cut_text)
+        self._keep_at_hand(len(texts))
         self._marks.append(self._session.mark)
         return calls
 
@@ -128,12 +169,22 @@ class Participant:
         """Go back to where the trace had `spans` spans."""
         if len(self._marks) - 1 > spans:
             self._session.rollback(self._marks[spans])
+            self._at_hand.clear()
             del self._marks[spans + 1 :]
 
     def _see(self, span: Span) -> int:
         if not span.is_visible_to(self.name) or not span.text:
             return 0
-        return self._session.append(self._outward(span.text))
+        before = self._session.at_hand
+        grown = self._session.append(self._outward(span.text))
+        self._keep_at_hand(before - self._session.at_hand)
+        return grown
+
+    def _keep_at_hand(self, moved: int) -> None:
+        """Keep what still follows the head, which moved over `moved` tokens."""
+        del self._at_hand[:moved]
+        if not self._session.at_hand:
+            self._at_hand.clear()
 
     def _outward(self, text: str) -> str:
         return translate_tags(text, self._trace_tags, self._own_tags)

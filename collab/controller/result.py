@@ -1,22 +1,16 @@
 """What comes out of one problem."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from collab.endings import Ending, Reason
 from collab.errors import CollabError
 from collab.problems import Problem
 from collab.roles import GENERATOR
 from collab.trace import Span, TraceEvent, answer_text, mentor_share
 from collab.usage import Call, Usage, usage_by_role
 from collab.views import ThinkingTags
-
-ERROR = "error"
-"""The reason to end of a problem that failed."""
-
-CANCELLED = "cancelled"
-"""The reason to end of a problem whose work was given up; see `Controller.on_abandoned`."""
-
 
 _SHOWN = 200
 
@@ -27,9 +21,7 @@ class Result:
 
     Attributes:
         problem: The problem.
-        reason: Why it ended: `eos`, `stop_string`, `length`, `context`, `repeat`, `turns`
-            (text was taken back so often that there was no end in sight), `budget: NAME`,
-            `policy` (with its reason) or `error`.
+        ending: Why it ended.
         spans: The spans that stand.
         events: Everything that happened, in order.
         calls: The ledger.
@@ -38,10 +30,12 @@ class Result:
         error: What went wrong, if anything did; `spans` hold the partial answer then.
         thinking: The tags between which the text thinks aloud, as the generator's view or the
             recipe's phases name them.
+        kept: What plug-ins hand over, by `policy`, `verifier-0` and so on, or names of a
+            strategy's own.
     """
 
     problem: Problem
-    reason: str
+    ending: Ending
     spans: Sequence[Span]
     events: Sequence[TraceEvent] = field(repr=False)
     calls: Sequence[Call] = field(repr=False)
@@ -49,13 +43,14 @@ class Result:
     degradations: tuple[str, ...] = ()
     error: Exception | None = None
     thinking: ThinkingTags | None = None
+    kept: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         """Return what became of the problem, in a line."""
         text = self.text if len(self.text) <= _SHOWN else f"…{self.text[-_SHOWN:]}"
         return (
-            f"Result({self.problem.id!r}, {self.reason!r}, mentor_share={self.mentor_share:.3f}, "
-            f"text={text!r}{f', error={self.error!r}' if self.error else ''})"
+            f"Result({self.problem.id!r}, {str(self.ending)!r}, "
+            f"mentor_share={self.mentor_share:.3f}, text={text!r}{f', error={self.error!r}' if self.error else ''})"
         )
 
     def _repr_html_(self) -> str:
@@ -67,7 +62,7 @@ class Result:
                 title = html.escape(span.author, quote=True)
                 told = f'<u style="color: #a0a" title="{title}">{told}</u>'
             pieces.append(told)
-        facts = [f"{self.reason}, {self.mentor_share:.1%} by mentors"]
+        facts = [f"{self.ending}, {self.mentor_share:.1%} by mentors"]
         facts += [f"{role}: {one.completion_tokens:,} tokens" for role, one in self.usage.items()]
         if self.error is not None:
             facts.append(f"{type(self.error).__name__}: {self.error}")
@@ -75,6 +70,11 @@ class Result:
             f'<div style="white-space: pre-wrap">{"".join(pieces)}</div>'
             f"<small>{html.escape('; '.join(facts))}</small>"
         )
+
+    @property
+    def reason(self) -> Reason:
+        """Why it ended, one of a closed set; `ending` says more."""
+        return self.ending.reason
 
     @property
     def text(self) -> str:

@@ -15,10 +15,10 @@ from collab.proposals import Proposal, Token
 from collab.protocols import (
     Case,
     Draft,
-    Handles,
     Policy,
     PolicySession,
     Verifier,
+    VerifierDesk,
     VerifierSession,
 )
 from collab.roles import GENERATOR
@@ -172,11 +172,11 @@ class _RewriterSession(VerifierSession):
         self._recorded = recorded
         self._rng = rng
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         here = Proposal(GENERATOR, (), "length")
         again: list[str] = []
         for _ in range(self._rewriter.samples):
-            written = await models.roll_out(
+            written = await desk.roll_out(
                 GENERATOR, here, self._rewriter.tokens, seed=self._rng.getrandbits(63)
             )
             again.append(self._first_step(written))

@@ -8,7 +8,7 @@ from collab.grading.finding import Search, find_answer
 from collab.grading.grades import Extraction, Grade, Grader, Outcome
 from collab.views import ThinkingTags
 
-_CUT_OFF = frozenset({"length", "context", "repeat"})
+_CUT_OFF = frozenset({"budget", "length", "context", "repeat"})
 
 
 def grade(
@@ -33,7 +33,7 @@ def grade(
     Raises:
         ConfigError: math-verify is asked for and not installed.
     """
-    is_cut_off = reason in _CUT_OFF or reason.startswith("budget:")
+    is_cut_off = reason.partition(":")[0] in _CUT_OFF
     judge = None if reference is None else judge_of(grader, reference)
     found = find_answer(text, Search(judge, is_cut_off, extraction, thinking))
     answer, found_by = (found.answer, found.rule) if found else (None, None)

@@ -6,7 +6,8 @@ from functools import partial
 import anyio.to_thread
 
 from collab.grading import Extraction, Grader, grade
-from collab.protocols import Case, Handles
+from collab.proposals import Proposal
+from collab.protocols import Case, VerifierDesk
 from collab.roles import GENERATOR
 
 
@@ -27,21 +28,20 @@ class Trial:
     grader: Grader
 
     async def is_right(
-        self, case: Case, author: str, models: Handles, *, seed: int | None = None
+        self, case: Case, proposal: Proposal, desk: VerifierDesk, *, seed: int | None = None
     ) -> bool | None:
-        """Return whether an author's proposal leads there; `None` if the grader cannot tell.
+        """Return whether a proposal leads there; `None` if the grader cannot tell.
 
         Args:
-            case: Holds the proposal.
-            author: Whose.
-            models: The generator writes on, as `collab.protocols.Handles.roll_out` says.
+            case: The question.
+            proposal: One that starts at its mark.
+            desk: The generator writes on, as `collab.protocols.VerifierDesk.roll_out` says.
             seed: Of the attempt's own random stream, where the recipe samples.
 
         Raises:
             ContextOverflowError: There is no room to try it out.
         """
-        proposal = case.proposals[author]
-        rest = await models.roll_out(GENERATOR, proposal, self.max_tokens, seed=seed)
+        rest = await desk.roll_out(GENERATOR, proposal, self.max_tokens, seed=seed)
         text = case.answer + proposal.text + rest.text
         graded = partial(
             grade,

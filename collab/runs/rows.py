@@ -45,7 +45,7 @@ def result_row(
         "grader": graded.grader,
         "found_by": graded.found_by,
         "compared_by": graded.compared_by,
-        "reason": result.reason,
+        "reason": str(result.ending),
         "text": result.text,
         "mentor_share": result.mentor_share,
         "usage": {role: _usage(usage) for role, usage in result.usage.items()},

@@ -133,7 +133,21 @@ class Session(Protocol):
         ...
 
     def fork(self) -> "AbstractAsyncContextManager[Session]":
-        """Return an independent session with the same text; closing it frees it."""
+        """Return an independent session with the same text; closing it frees it.
+
+        Marks of this session hold there too. The block may be left in another task.
+        """
+        ...
+
+    def adopt(self, twin: "Session") -> None:
+        """Take over the text of a fork, what it decoded and what is computed for it.
+
+        Nothing is computed again. The twin must not be used any more; closing it frees nothing of
+        what was taken over. Marks of both stay valid; meters stay apart.
+
+        Raises:
+            ValueError: `twin` is no fork of this session.
+        """
         ...
 
 

@@ -162,9 +162,7 @@ class ProblemSpan:
         """Say how it ended."""
         if self._span is None or not self._span.is_recording():
             return
-        # What a policy gives as its reason may quote the text.
-        ended = "policy" if reason.startswith("policy") else reason
-        self._span.set_attributes({names.PROBLEM_REASON: ended, names.MENTOR_SHARE: mentor_share})
+        self._span.set_attributes({names.PROBLEM_REASON: reason, names.MENTOR_SHARE: mentor_share})
         if error is not None:
             kind = type(error).__name__
             self._span.set_attribute(names.ERROR_TYPE, kind)

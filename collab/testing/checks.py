@@ -77,19 +77,20 @@ async def check_verifier(verifier: Verifier, *, hidden_size: int = 64) -> None:
     own = Proposal(GENERATOR, draft.tokens + _tokens(" own", " way"), "length")
     offered = Proposal(MENTOR, _tokens(" other", " way"), "length")
     for proposals, mentor in (
-        ({GENERATOR: own, MENTOR: offered}, MENTOR),
-        ({GENERATOR: draft.proposal}, ""),
+        ((own, offered), MENTOR),
+        ((draft.proposal,), ""),
     ):
+        lengths = {one.author: len(one.tokens) for one in proposals}
         session = verifier.start(_PROBLEM, random.Random(0))
-        case = Case(draft, dict(proposals), mentor, answer="")
-        answer: object = await session.verify(case, _EvenHandles(hidden_size))
+        case = Case(draft, proposals, mentor, answer="")
+        answer: object = await session.verify(case, _EvenDesk(hidden_size))
         _ensure(
             isinstance(answer, Abstain)
-            or (isinstance(answer, Verdict) and answer.stands in {NOBODY, *proposals}),
+            or (isinstance(answer, Verdict) and answer.stands in {NOBODY, *lengths}),
             f"verify() returned {answer!r}; expected Abstain or a Verdict for one of the authors",
         )
         if isinstance(answer, Verdict) and answer.stands and answer.upto is not None:
-            length = len(proposals[answer.stands].tokens)
+            length = lengths[answer.stands]
             _ensure(1 <= answer.upto <= length, f"upto={answer.upto} is outside 1..{length}")
 
 
@@ -258,7 +259,7 @@ def _tokens(*texts: str) -> tuple[Token, ...]:
     return tuple(Token(n, text, logprob=-0.5) for n, text in enumerate(texts))
 
 
-class _EvenHandles:
+class _EvenDesk:
     """Gives every label the same probability, and states of zeros."""
 
     def __init__(self, hidden_size: int) -> None:

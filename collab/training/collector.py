@@ -13,7 +13,7 @@ from collab.grading import Extraction, Grader
 from collab.grading.trials import Trial
 from collab.problems import Problem
 from collab.proposals import Token
-from collab.protocols import Case, Draft, Handles, Verifier, VerifierSession
+from collab.protocols import Case, Draft, Verifier, VerifierDesk, VerifierSession
 from collab.roles import GENERATOR
 from collab.training.branches import Branch
 from collab.training.trainer import Trainer
@@ -25,7 +25,7 @@ class Collector(Verifier):
     """Follow both ways of every disagreement to the end, and keep what a verifier would see there.
 
     Behind either segment the generator writes alone to the end of its answer, as
-    `collab.protocols.Handles.roll_out` says; the right answers are counted. The run itself
+    `collab.protocols.VerifierDesk.roll_out` says; the right answers are counted. The run itself
     then goes on with one of both, by a fair coin of the problem's own stream, so that further
     branches are met behind the generator's words and behind the mentor's. Where the mentor's first
     unit equals the draft, the draft stands. Branches without room in the context are not taken, nor
@@ -76,17 +76,17 @@ class _CollectorSession(VerifierSession):
         self._rng = rng
         self._kept = kept
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         if not case.mentor:
             return Abstain("no proposal to compare")
-        own, offered = case.proposals[GENERATOR], case.proposals[case.mentor]
+        own, offered = case.own, case.offered
         texts = [token.text for token in offered.tokens]
         end = first_unit_end(texts, self._collector.unit)
         if "".join(texts[:end]) == case.draft.text:
             return Verdict(GENERATOR, upto=len(case.draft.tokens), why="agreement")
         try:
-            state = await self._collector.trainer.read(case, models)
-            shares = await self._follow(case, models)
+            state = await self._collector.trainer.read(case, desk)
+            shares = await self._follow(case, desk)
         except ContextOverflowError:
             return Abstain("no room in the context")
         if shares is not None:
@@ -110,14 +110,14 @@ class _CollectorSession(VerifierSession):
         end = first_unit_end(texts, self._collector.unit)
         return end is not None and "".join(texts[:end]) == draft.text
 
-    async def _follow(self, case: Case, models: Handles) -> tuple[float, float] | None:
+    async def _follow(self, case: Case, desk: VerifierDesk) -> tuple[float, float] | None:
         """Return the shares of right answers behind both; `None` if one cannot be told."""
         rights = [0, 0]
         samples = self._collector.samples
         for _ in range(samples):
             # One seed for both: what differs then is the way, less the luck.
-            attempt = partial(self._trial.is_right, case, models=models, seed=self._seed())
-            both = await concurrently(partial(attempt, GENERATOR), partial(attempt, case.mentor))
+            attempt = partial(self._trial.is_right, case, desk=desk, seed=self._seed())
+            both = await concurrently(partial(attempt, case.own), partial(attempt, case.offered))
             for side, is_right in enumerate(both):
                 if is_right is None:
                     return None

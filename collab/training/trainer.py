@@ -10,7 +10,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from collab.capabilities import Need
-from collab.protocols import Case, Handles
+from collab.protocols import Case, VerifierDesk
 from collab.training.cards import Card
 from collab.training.examples import Example
 
@@ -55,7 +55,7 @@ class Trainer(BaseModel):
         """The options that decide what is read: what was read otherwise is not mixed with it."""
         return {}
 
-    async def read(self, case: Case, models: Handles) -> Sequence[float]:
+    async def read(self, case: Case, desk: VerifierDesk) -> Sequence[float]:
         """Return what the verifier is to see at a branch: numbers, always equally many.
 
         Raises:

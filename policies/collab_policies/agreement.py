@@ -8,7 +8,7 @@ from pydantic import Field
 
 from collab.problems import Problem
 from collab.proposals import Token
-from collab.protocols import Case, Draft, Handles, Verifier, VerifierSession
+from collab.protocols import Case, Draft, Verifier, VerifierDesk, VerifierSession
 from collab.roles import GENERATOR
 from collab.units import StepUnit, TokenUnit, Unit, WordUnit, first_unit_end
 from collab.verdicts import Abstain, Verdict
@@ -44,10 +44,10 @@ class _AgreementSession(VerifierSession):
     def __init__(self, unit: Unit | None) -> None:
         self._unit = unit
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         if not case.mentor:
             return Abstain("no proposal to compare")
-        texts = [token.text for token in case.proposals[case.mentor].tokens]
+        texts = [token.text for token in case.offered.tokens]
         unit = self._unit_of(case.draft)
         is_whole = "".join(texts) == case.draft.text and first_unit_end(texts, unit) is None
         if is_whole or _agrees(texts, case.draft.text, unit):

@@ -3,7 +3,7 @@
 import random
 
 from collab.problems import Problem
-from collab.protocols import Case, Handles, Verifier, VerifierSession
+from collab.protocols import Case, Verifier, VerifierDesk, VerifierSession
 from collab.roles import GENERATOR
 from collab.verdicts import Abstain, Verdict
 
@@ -21,5 +21,5 @@ class AlwaysGenerator(Verifier):
 
 
 class _AlwaysGeneratorSession(VerifierSession):
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         return Verdict(GENERATOR, why="always the generator")

@@ -5,7 +5,7 @@ import random
 from pydantic import Field
 
 from collab.problems import Problem
-from collab.protocols import Case, Handles, Verifier, VerifierSession
+from collab.protocols import Case, Verifier, VerifierDesk, VerifierSession
 from collab.roles import GENERATOR
 from collab.verdicts import NOBODY, Abstain, Verdict
 
@@ -29,6 +29,6 @@ class _CoinSession(VerifierSession):
         self._probability = probability
         self._rng = rng
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         is_mentors = self._rng.random() < self._probability
         return Verdict((case.mentor or NOBODY) if is_mentors else GENERATOR, why="drawn")

@@ -4,7 +4,7 @@ from statistics import fmean
 
 from collab.errors import ContextOverflowError
 from collab.proposals import Proposal
-from collab.protocols import Case, Handles, VerifierSession
+from collab.protocols import Case, VerifierDesk, VerifierSession
 from collab.roles import GENERATOR
 from collab.verdicts import Abstain, Verdict
 
@@ -24,13 +24,13 @@ class LogprobSession(VerifierSession):
         self._judge = judge
         self._margin_nats = margin_nats
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         """Let the mentor's stand if it is likelier by more than the margin."""
         if not case.mentor:
             return Abstain("no proposal to compare")
         try:
-            own = await mean_logprob(models, self._judge, case.proposals[GENERATOR])
-            offered = await mean_logprob(models, self._judge, case.proposals[case.mentor])
+            own = await mean_logprob(desk, self._judge, case.own)
+            offered = await mean_logprob(desk, self._judge, case.offered)
         except ContextOverflowError:
             return Abstain("no room in the context for a proposal")
         if own is None or offered is None:
@@ -41,7 +41,7 @@ class LogprobSession(VerifierSession):
         return Verdict(stands, score=difference, why=f"likelier to the {self._judge}")
 
 
-async def mean_logprob(models: Handles, judge: str, proposal: Proposal) -> float | None:
+async def mean_logprob(desk: VerifierDesk, judge: str, proposal: Proposal) -> float | None:
     """Return the mean log-probability of a proposal's tokens under `judge`, in nats per token.
 
     What `judge` wrote itself is known already and costs nothing; other text is scored, in the
@@ -58,6 +58,6 @@ async def mean_logprob(models: Handles, judge: str, proposal: Proposal) -> float
         return None
     known = [token.logprob for token in proposal.tokens]
     if proposal.author != judge or None in known:
-        known = [token.logprob for token in await models.score(judge, proposal.text)]
+        known = [token.logprob for token in await desk.score(judge, proposal.text)]
     numbers = [number for number in known if number is not None]
     return fmean(numbers) if numbers and len(numbers) == len(known) else None

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from collab.capabilities import Need
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.problems import Problem
-from collab.protocols import Case, Handles, Verifier, VerifierSession
+from collab.protocols import Case, Verifier, VerifierDesk, VerifierSession
 from collab.roles import GENERATOR
 from collab.texts import how_to_install
 from collab.training.trainer import Trainer
@@ -104,11 +104,11 @@ class _MlpSession(VerifierSession):
         self._reading = reading
         self._threshold = threshold
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         if not case.mentor:
             return Abstain("no proposal to compare")
         try:
-            state = await self._reading.read_state(case, models)
+            state = await self._reading.read_state(case, desk)
         except ContextOverflowError:
             return Abstain("no room in the context for the question")
         # On a thread: for a large generator the network has tens of millions of weights.

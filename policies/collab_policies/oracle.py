@@ -10,7 +10,7 @@ from collab.errors import ContextOverflowError, NoReferenceError
 from collab.grading import Extraction, Grader
 from collab.grading.trials import Trial
 from collab.problems import Problem
-from collab.protocols import Case, Handles, Verifier, VerifierSession
+from collab.protocols import Case, Verifier, VerifierDesk, VerifierSession
 from collab.roles import GENERATOR
 from collab.verdicts import Abstain, Verdict
 
@@ -56,12 +56,12 @@ class _OracleSession(VerifierSession):
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         if not case.mentor:
             return Abstain("no proposal to compare")
         try:
-            own = await self._trial.is_right(case, GENERATOR, models)
-            offered = await self._trial.is_right(case, case.mentor, models)
+            own = await self._trial.is_right(case, case.own, desk)
+            offered = await self._trial.is_right(case, case.offered, desk)
         except ContextOverflowError:
             return Abstain("no room in the context to try a proposal out")
         if own is None or offered is None:

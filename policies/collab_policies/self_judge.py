@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from collab.capabilities import Need
 from collab.errors import ContextOverflowError, ModelCallError
 from collab.problems import Problem
-from collab.protocols import Case, Handles, Verifier, VerifierSession
+from collab.protocols import Case, Verifier, VerifierDesk, VerifierSession
 from collab.roles import GENERATOR
 from collab.verdicts import Abstain, Verdict
 
@@ -110,12 +110,12 @@ class _JudgeSession(VerifierSession):
     def __init__(self, options: SelfJudge) -> None:
         self._options = options
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         if not case.mentor:
             return Abstain("no proposal to compare")
-        own, offered = case.proposals[GENERATOR].text, case.proposals[case.mentor].text
+        own, offered = case.own.text, case.offered.text
         try:
-            answers = await self._answers(models, own, offered)
+            answers = await self._answers(desk, own, offered)
         except ContextOverflowError:
             return Abstain("no room in the context for the question")
         share = fmean(one.share for one in answers)
@@ -126,20 +126,20 @@ class _JudgeSession(VerifierSession):
         why = f"judged by the {self._options.judge}, order {self._options.order}"
         return Verdict(case.mentor if is_mentors else GENERATOR, score=2 * share - 1, why=why)
 
-    async def _answers(self, models: Handles, own: str, offered: str) -> list["_Answer"]:
+    async def _answers(self, desk: VerifierDesk, own: str, offered: str) -> list["_Answer"]:
         first, second = self._options.labels
         answers = []
         if self._options.order in ("fixed", "both"):
-            answers.append(await self._ask(models, own, offered, mentor_label=second))
+            answers.append(await self._ask(desk, own, offered, mentor_label=second))
         if self._options.order in ("swapped", "both"):
-            answers.append(await self._ask(models, offered, own, mentor_label=first))
+            answers.append(await self._ask(desk, offered, own, mentor_label=first))
         return answers
 
-    async def _ask(self, models: Handles, a: str, b: str, *, mentor_label: str) -> "_Answer":
+    async def _ask(self, desk: VerifierDesk, a: str, b: str, *, mentor_label: str) -> "_Answer":
         # Not str.format: the continuations may contain braces.
         question = b.join(part.replace("{a}", a) for part in self._options.cue.split("{b}"))
         judge = self._options.judge
-        answer = await models.judge(judge, question, self._options.labels)
+        answer = await desk.judge(judge, question, self._options.labels)
         if self._options.reading == "likeliest" and answer.likeliest is None:
             raise ModelCallError(
                 f"the {judge} does not say which token is its likeliest, which the judge's reading "

@@ -10,7 +10,15 @@ from collab.capabilities import Need
 from collab.decisions import Consult, Decision, Verify
 from collab.problems import Problem
 from collab.proposals import Distribution
-from collab.protocols import Case, Draft, Handles, Policy, PolicySession, Verifier, VerifierSession
+from collab.protocols import (
+    Case,
+    Draft,
+    Policy,
+    PolicySession,
+    Verifier,
+    VerifierDesk,
+    VerifierSession,
+)
 from collab.recipes import Recipe
 from collab.roles import GENERATOR, MENTOR
 from collab.verdicts import NOBODY, Abstain, Verdict
@@ -109,12 +117,12 @@ class _ScoreSession(VerifierSession):
     def __init__(self, options: StepScore) -> None:
         self._options = options
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         if case.mentor:
             return Abstain("there is a proposal to compare, and only the draft is graded")
         options = self._options
         question = case.draft.text.rstrip("\n") + options.cue
-        digits = await models.judge(options.mentor, question, options.labels)
+        digits = await desk.judge(options.mentor, question, options.labels)
         if sum(digits.labels.values()) <= 0:
             return Verdict(NOBODY, score=0.0, why="the mentor answered no digit")
         score = self._score(digits)

@@ -11,7 +11,15 @@ from collab.capabilities import Need
 from collab.decisions import Consult, Continue, Decision, Inject
 from collab.problems import Problem
 from collab.proposals import Until
-from collab.protocols import Case, Draft, Handles, Policy, PolicySession, Verifier, VerifierSession
+from collab.protocols import (
+    Case,
+    Draft,
+    Policy,
+    PolicySession,
+    Verifier,
+    VerifierDesk,
+    VerifierSession,
+)
 from collab.recipes import Recipe
 from collab.roles import GENERATOR, MENTOR
 from collab.units import StepUnit
@@ -112,10 +120,10 @@ class _MoodsSession(VerifierSession):
     def __init__(self, options: Moods) -> None:
         self._options = options
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         if not case.mentor:
             return Abstain("no proposal to compare")
-        own, offered = (mood_of(case.proposals[one].text) for one in (GENERATOR, case.mentor))
+        own, offered = (mood_of(one.text) for one in (case.own, case.offered))
         is_rescue = not case.draft.tokens
         if is_rescue or self._options.is_mentor_preferred or own != offered:
             return Verdict(case.mentor, why=offered)

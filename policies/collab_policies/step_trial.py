@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from pydantic import Field
@@ -14,7 +13,7 @@ from collab.grading import Extraction, Grader
 from collab.grading.trials import Trial
 from collab.problems import Problem
 from collab.proposals import Proposal
-from collab.protocols import Case, Handles, Verifier, VerifierSession
+from collab.protocols import Case, Verifier, VerifierDesk, VerifierSession
 from collab.roles import GENERATOR
 from collab.verdicts import NOBODY, Abstain, Verdict
 
@@ -70,25 +69,24 @@ class _TrialSession(VerifierSession):
         self._trial = trial
         self._rng = rng
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         if case.mentor:
             return Abstain("there is a proposal to compare, and only the draft is tried out")
         empty = Proposal(GENERATOR, (), "length")
-        both = replace(case, proposals={GENERATOR: case.draft.proposal, _BEFORE: empty})
-        rights = {GENERATOR: 0, _BEFORE: 0}
+        rights = [0, 0]
         try:
             for _ in range(self._options.samples):
                 seed = self._rng.getrandbits(63)
-                attempt = partial(self._trial.is_right, both, models=models, seed=seed)
+                attempt = partial(self._trial.is_right, case, desk=desk, seed=seed)
                 ahead, back = await concurrently(
-                    partial(attempt, GENERATOR), partial(attempt, _BEFORE)
+                    partial(attempt, case.draft.proposal), partial(attempt, empty)
                 )
                 if ahead is None or back is None:
                     return Abstain("the grader cannot tell what the step leads to")
-                rights[GENERATOR] += ahead
-                rights[_BEFORE] += back
+                rights[0] += ahead
+                rights[1] += back
         except ContextOverflowError:
             return Abstain("no room in the context to try the step out")
-        gain = (rights[GENERATOR] - rights[_BEFORE]) / self._options.samples
+        gain = (rights[0] - rights[1]) / self._options.samples
         stands = NOBODY if gain <= -self._options.drop else GENERATOR
         return Verdict(stands, score=gain, why="tried out")

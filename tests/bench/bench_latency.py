@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from collab import Controller, Problem, Recipe
 from collab.proposals import Until
-from collab.protocols import Case, Handles, Verifier, VerifierSession
+from collab.protocols import Case, Verifier, VerifierDesk, VerifierSession
 from collab.roles import GENERATOR, MENTOR
 from collab.units import TokenUnit
 from collab.verdicts import Abstain, Verdict
@@ -40,7 +40,7 @@ class KeepOwn(Verifier):
 
 
 class _KeepOwn(VerifierSession):
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         return Verdict(GENERATOR, why="always its own")
 
 

@@ -340,4 +340,4 @@ async def test_calls_are_priced_and_money_stops_a_problem() -> None:
         result = await controller.solve("q")
 
     # 16 tokens a call at one dollar each: the second call passes the bound, the third is not made
-    assert (result.cost_usd, result.reason) == (32, "budget: max_cost_usd")
+    assert (result.cost_usd, str(result.ending)) == (32, "budget: max_cost_usd")

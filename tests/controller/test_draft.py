@@ -82,7 +82,7 @@ async def test_finish_commits_the_draft_and_ends() -> None:
 
     result = await solve(policy, generator=FakeModel("a b c"))
 
-    assert (result.text, result.reason) == ("a b", "policy: enough")
+    assert (result.text, str(result.ending)) == ("a b", "policy: enough")
 
 
 async def test_injected_text_is_seen_by_whom_it_is_meant_for() -> None:

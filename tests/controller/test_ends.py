@@ -44,7 +44,7 @@ async def test_a_spent_budget_stops_the_problem_cleanly(budget: Budget, reason: 
         budget=budget,
     )
 
-    assert (result.reason, result.error) == (reason, None)
+    assert (str(result.ending), result.error) == (reason, None)
     assert result.text.startswith("A B")
     assert isinstance(result.events[-1], Ended)
 
@@ -59,7 +59,7 @@ async def test_a_deadline_stops_a_stuck_model_and_keeps_what_stands() -> None:
         budget=Budget(deadline_s=0.05),
     )
 
-    assert (result.text, result.reason) == ("a", "budget: deadline_s")
+    assert (result.text, str(result.ending)) == ("a", "budget: deadline_s")
     assert [c.outcome for c in result.calls if c.role == "mentor"] == ["cancelled"]
     assert mentor.open_sessions == 0
 

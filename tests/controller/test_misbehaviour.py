@@ -34,7 +34,7 @@ from collab.errors import (
     ProblemError,
 )
 from collab.proposals import Sampling
-from collab.protocols import Case, Handles
+from collab.protocols import Case, VerifierDesk
 from collab.seam import Backend, Model
 from collab.seam.stateless import TextModel
 from collab.testing import FakeBackend, FakeModel
@@ -52,7 +52,7 @@ class Exits(Verifier):
 
 
 class ExitsSession(VerifierSession):
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         sys.exit("enough")
 
 
@@ -112,7 +112,7 @@ async def test_a_model_that_never_waits_still_meets_its_deadline() -> None:
     ) as controller:
         result = await controller.solve("q")
 
-    assert result.reason == "budget: deadline_s"
+    assert str(result.ending) == "budget: deadline_s"
 
 
 async def test_a_policy_that_always_goes_back_comes_to_an_end() -> None:
@@ -150,7 +150,7 @@ class CancelsItself(Verifier):
 
 
 class CancelsItselfSession(VerifierSession):
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         await cancel_a_task_of_its_own()
         return Abstain()
 

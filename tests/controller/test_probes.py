@@ -22,7 +22,7 @@ from collab import (
 from collab.capabilities import Need
 from collab.errors import CapabilityError, ModelCallError
 from collab.proposals import Proposal
-from collab.protocols import Case, Handles
+from collab.protocols import Case, VerifierDesk
 from collab.seam import Backend, Model
 from collab.seam.stateless import TextModel
 from collab.testing import ALL_CAPABILITIES, FakeBackend, FakeModel
@@ -49,15 +49,15 @@ class LooksSession(VerifierSession):
     def __init__(self, rolls: bool) -> None:
         self._rolls = rolls
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         if self._rolls:
-            SEEN[:] = [await self._foreseen(one, case, models) for one in case.proposals.values()]
+            SEEN[:] = [await self._foreseen(one, case, desk) for one in case.proposals]
         else:
-            SEEN[:] = [[*await models.observe("generator", " well?", -1)]]
+            SEEN[:] = [[*await desk.observe("generator", " well?", -1)]]
         return Verdict(case.mentor)
 
-    async def _foreseen(self, one: Proposal, case: Case, models: Handles) -> tuple[str, str]:
-        rest = await models.roll_out("generator", one, 99, seed=7)
+    async def _foreseen(self, one: Proposal, case: Case, desk: VerifierDesk) -> tuple[str, str]:
+        rest = await desk.roll_out("generator", one, 99, seed=7)
         return case.answer + one.text + rest.text, rest.stop
 
 

@@ -14,7 +14,7 @@ from collab import (
     Verifier,
     VerifierSession,
 )
-from collab.protocols import Case, Handles
+from collab.protocols import Case, VerifierDesk
 from collab_backends.local.backend import LocalTorch
 
 PAIR = {
@@ -37,11 +37,11 @@ class _ForesightSession(VerifierSession):
     def __init__(self, of: str) -> None:
         self._of = of
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         seen = {}
-        for author, proposal in case.proposals.items():
-            rest = await models.roll_out("generator", proposal, 500)
-            seen[author] = case.answer + proposal.text + rest.text
+        for proposal in case.proposals:
+            rest = await desk.roll_out("generator", proposal, 500)
+            seen[proposal.author] = case.answer + proposal.text + rest.text
         return Verdict(self._of, why=seen[self._of])
 
 

@@ -25,7 +25,7 @@ from collab import (
 from collab.errors import (
     PluginCallError,
 )
-from collab.protocols import Case, Handles
+from collab.protocols import Case, VerifierDesk
 from collab.testing import FakeModel
 from collab_policies.always import Always
 from collab_policies.always_mentor import AlwaysMentor
@@ -104,12 +104,12 @@ class SaysMadeSession(VerifierSession):
     def __init__(self, make: Callable[[Case], object]) -> None:
         self._make = make
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         return self._make(case)  # type: ignore[return-value]
 
 
 def swap_proposals(case: Case) -> Verdict:
-    case.proposals["mentor"] = case.proposals["generator"]  # type: ignore[index]
+    case.proposals[1] = case.own  # type: ignore[index]
     return Verdict("mentor")
 
 
@@ -171,10 +171,10 @@ class AsksAtOnce(Verifier):
 
 
 class AsksAtOnceSession(VerifierSession):
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         async with anyio.create_task_group() as group:
-            group.start_soon(models.judge, "generator", "one two three?", ("A", "B"))
-            group.start_soon(models.judge, "generator", "and four?", ("A", "B"))
+            group.start_soon(desk.judge, "generator", "one two three?", ("A", "B"))
+            group.start_soon(desk.judge, "generator", "and four?", ("A", "B"))
         return Verdict("generator")
 
 

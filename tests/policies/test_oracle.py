@@ -56,7 +56,7 @@ async def test_the_one_that_leads_to_the_gold_answer_stands(
 
 async def test_the_answer_may_begin_before_the_roll_out() -> None:
     question = replace(between(OWN, OFFERED), answer="The answer")
-    question = replace(question, proposals={"generator": OWN, "mentor": proposal("mentor", " is")})
+    question = replace(question, proposals=(OWN, proposal("mentor", " is")))
 
     verdict = await ask(Oracle(), question, Future(generator=" is 5.", mentor=" 4."))
 

@@ -101,7 +101,7 @@ async def test_a_draft_alone_is_none_of_its_business() -> None:
     one = draft("Wait")
 
     verdict = await verifier.verify(
-        Case(one, {"generator": one.proposal}, "", ""),
+        Case(one, (one.proposal,), "", ""),
         None,  # type: ignore[arg-type]  # it asks no model
     )
 

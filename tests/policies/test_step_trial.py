@@ -45,7 +45,7 @@ async def tried(before: Sequence[bool], behind: Sequence[bool]) -> Verdict | Abs
     session = StepTrial(samples=4).start(ASKED, random.Random(0))
     one = draft()
     return await session.verify(
-        Case(one, {"generator": one.proposal}, "", ""), Tries(before, behind)
+        Case(one, (one.proposal,), "", ""), Tries(before, behind)
     )
 
 
@@ -75,7 +75,7 @@ async def test_both_places_are_tried_with_one_seed() -> None:
     session = StepTrial(samples=2).start(ASKED, random.Random(0))
     models, one = Tries([True] * 2, [True] * 2), draft()
 
-    await session.verify(Case(one, {"generator": one.proposal}, "", ""), models)
+    await session.verify(Case(one, (one.proposal,), "", ""), models)
 
     assert models.seeds[0] == models.seeds[1] != models.seeds[2] == models.seeds[3]
 

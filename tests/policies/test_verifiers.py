@@ -205,7 +205,7 @@ async def test_agreement_compares_the_drafts_own_kind_of_unit() -> None:
     question = case(["So"], [], ["So", " a", ".\n\n", "So"])
     step = replace(question, draft=replace(question.draft, kind=StepUnit()))
     session = Agreement().start(PROBLEM, random.Random(0))
-    offered = question.proposals["mentor"].tokens
+    offered = question.offered.tokens
 
     assert isinstance(await ask(Agreement(), question), Verdict)
     assert isinstance(await ask(Agreement(), step), Abstain)

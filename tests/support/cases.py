@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from collab import Problem, Verifier
 from collab.decisions import Mark
 from collab.proposals import Distribution, Proposal, StopReason, Token
-from collab.protocols import Case, Draft, Handles
+from collab.protocols import Case, Draft, VerifierDesk
 
 PROBLEM = Problem(id="p", prompt="q", answer="4")
 
@@ -30,13 +30,13 @@ def case(draft: Sequence[str], own: Sequence[str], offered: Sequence[str]) -> Ca
 def between(own: Proposal, offered: Proposal, *, draft: Sequence[str] = ("",)) -> Case:
     """Return the question which of two proposals stands."""
     unit = Draft(proposal("generator", *draft), 0, Mark(0), answer="")
-    return Case(unit, {"generator": own, offered.author: offered}, offered.author, answer="")
+    return Case(unit, (own, offered), offered.author, answer="")
 
 
 def draft_alone(*texts: str) -> Case:
     """Return the question whether a draft stands."""
     unit = Draft(proposal("generator", *texts), 0, Mark(0), answer="")
-    return Case(unit, {"generator": unit.proposal}, "", answer="")
+    return Case(unit, (unit.proposal,), "", answer="")
 
 
 class Judge:
@@ -68,7 +68,7 @@ class Judge:
         raise AssertionError("nothing is tried out here")
 
 
-async def ask(verifier: Verifier, question: Case, models: Handles | None = None) -> object:
+async def ask(verifier: Verifier, question: Case, models: VerifierDesk | None = None) -> object:
     """Return what a verifier answers to one question."""
     session = verifier.start(PROBLEM, random.Random(0))
     return await session.verify(question, models or Judge())

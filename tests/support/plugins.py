@@ -21,7 +21,7 @@ from collab import (
     VerifierSession,
 )
 from collab.decisions import Decision
-from collab.protocols import Case, Handles
+from collab.protocols import Case, VerifierDesk
 from collab.testing import FakeBackend, FakeModel
 
 
@@ -61,7 +61,7 @@ class SaysSession(VerifierSession):
     def __init__(self, verdict: object) -> None:
         self._verdict = verdict
 
-    async def verify(self, case: Case, models: Handles) -> Verdict | Abstain:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         return self._verdict  # type: ignore[return-value]
 
 
@@ -104,5 +104,5 @@ class KeepsDraft(Verifier):
 
 
 class _KeepsDraft(VerifierSession):
-    async def verify(self, case: Case, models: Handles) -> Verdict:
+    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict:
         return Verdict("generator", upto=len(case.draft.tokens))

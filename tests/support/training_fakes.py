@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from collab.capabilities import Need
-from collab.protocols import Case, Handles
+from collab.protocols import Case, VerifierDesk
 from collab.runs.config import RunConfig
 from collab.runs.config_files import parse_config
 from collab.seam import Model
@@ -69,9 +69,9 @@ class Parity(Trainer):
     def reading(self) -> dict[str, JsonValue]:
         return {"layer": self.layer}
 
-    async def read(self, case: Case, models: Handles) -> Sequence[float]:
-        await models.observe("generator", "", self.layer)
-        said = int(case.proposals["generator"].text.strip(" ."))
+    async def read(self, case: Case, desk: VerifierDesk) -> Sequence[float]:
+        await desk.observe("generator", "", self.layer)
+        said = int(case.own.text.strip(" ."))
         # The generator is right for even a and else off by one: it says 3 for 1 + 1.
         return [float(said), 1.0]
 

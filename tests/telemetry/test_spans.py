@@ -209,7 +209,7 @@ async def test_a_cancelled_call_is_marked(seen: Seen) -> None:
     assert attributes(call)[names.CALL_OUTCOME] == "cancelled"
     assert attributes(call)[names.ERROR_TYPE] == "CancelledError"
     assert call.status.status_code == StatusCode.UNSET
-    assert attributes(seen.problems[0])[names.PROBLEM_REASON] == "budget: deadline_s"
+    assert attributes(seen.problems[0])[names.PROBLEM_REASON] == "budget"
 
 
 async def answered(server: Scripted, asked: Json) -> Response:

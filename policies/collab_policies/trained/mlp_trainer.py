@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue
 
 from collab.capabilities import Need
 from collab.errors import TrainingError
-from collab.protocols import Case, Handles
+from collab.protocols import Case, VerifierDesk
 from collab.roles import GENERATOR
 from collab.texts import how_to_install
 from collab.training.examples import Example
@@ -53,9 +53,9 @@ class MlpTrainer(StateReading, Trainer):
         """Layer, position and wording."""
         return self.model_dump(mode="json", include=set(StateReading.model_fields))
 
-    async def read(self, case: Case, models: Handles) -> Sequence[float]:
+    async def read(self, case: Case, desk: VerifierDesk) -> Sequence[float]:
         """Return the generator's hidden state at a branch."""
-        return await self.read_state(case, models)
+        return await self.read_state(case, desk)
 
     def fit(self, examples: Sequence[Example], *, seed: int) -> Trained:
         """Train the network."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from collab.protocols import Case, Handles
+from collab.protocols import Case, VerifierDesk
 from collab.roles import GENERATOR
 from collab_policies.self_judge import CUE
 
@@ -55,23 +55,23 @@ class StateReading(BaseModel):
         """How many states are read, one behind the other."""
         return 2 if self.position == "segments" else 1
 
-    async def read_state(self, case: Case, models: Handles) -> Sequence[float]:
+    async def read_state(self, case: Case, desk: VerifierDesk) -> Sequence[float]:
         """Return the numbers read at a branch, `(states * hidden_size,)`.
 
         Raises:
             ContextOverflowError: There is no room for the question.
         """
-        own, offered = case.proposals[GENERATOR].text, case.proposals[case.mentor].text
+        own, offered = case.own.text, case.offered.text
         if self.position == "segments":
-            both = array("f", await self._behind(own, models))
-            both.extend(await self._behind(offered, models))
+            both = array("f", await self._behind(own, desk))
+            both.extend(await self._behind(offered, desk))
             return both
         if self.position == "mark":
-            return await self._behind("", models)
+            return await self._behind("", desk)
         # Not str.format: the segments may contain braces.
         question = offered.join(part.replace("{a}", own) for part in self.question.split("{b}"))
         cue = self.cue if self.position == "after-cue" else ""
-        return await self._behind(question + cue, models)
+        return await self._behind(question + cue, desk)
 
-    async def _behind(self, text: str, models: Handles) -> Sequence[float]:
-        return await models.observe(GENERATOR, text, self.layer)
+    async def _behind(self, text: str, desk: VerifierDesk) -> Sequence[float]:
+        return await desk.observe(GENERATOR, text, self.layer)

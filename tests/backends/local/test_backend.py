@@ -60,7 +60,7 @@ async def test_results_are_the_same_at_concurrency_1_and_64() -> None:
 async def test_the_ledger_sums_to_what_the_engines_counted(mentor: LocalTorch) -> None:
     async with pair(mentor) as controller:
         results = await solve_all(controller, 16, concurrency=8)
-        models = dict(controller._models)
+        models = dict(controller.models)
 
     for role, model in models.items():
         assert isinstance(model, LocalModel)
@@ -111,7 +111,7 @@ async def test_cancelling_everything_at_once_ends() -> None:
         async with controller, anyio.create_task_group() as group:
             for problem in problems(4):
                 group.start_soon(controller.solve, problem)
-            generator = controller._models["generator"]
+            generator = controller.models["generator"]
             assert isinstance(generator, LocalModel)
             while generator.engine.decoded < 20:
                 await anyio.lowlevel.checkpoint()

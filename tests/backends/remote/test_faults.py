@@ -173,7 +173,7 @@ async def test_a_deadline_cancels_the_call_and_the_ledger_says_so() -> None:
             server.faults.append(stall)
             result = await controller.solve("q")
 
-    assert result.reason == "budget: deadline_s"
+    assert str(result.ending) == "budget: deadline_s"
     assert [call.outcome for call in result.calls] == ["cancelled"]
 
 

@@ -145,7 +145,7 @@ async def test_a_slow_server_with_fewer_places_than_calls_answers_all_of_them() 
             server.refuses = lambda body: in_turn(server, body)
             async with controller.map([f"q{n}" for n in range(8)], concurrency=8) as results:
                 found = [result async for result in results]
-            (model,) = controller._models.values()
+            (model,) = controller.models.values()
 
     assert [result.text for result in found] == [ANSWER] * 8
     assert isinstance(model, RemoteModel)

@@ -1,0 +1,380 @@
+"""The desk of one problem: everything that may be done with it, bounded and recorded."""
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Self
+
+from collab.controller.alternatives import Alternatives
+from collab.controller.bounds import Bounds
+from collab.controller.cast import Cast
+from collab.controller.committer import Committer
+from collab.controller.progress import Progress
+from collab.controller.request import Request
+from collab.decisions import Mark
+from collab.endings import Ending
+from collab.errors import PluginCallError
+from collab.problems import Problem
+from collab.proposals import Distribution, Proposal, Sampling, Token, Until
+from collab.recipes import Recipe
+from collab.signals import Steering
+from collab.trace import Trace, TraceEvent
+from collab.units import Unit
+from collab.usage import Purpose
+from collab.views import ThinkingTags
+
+
+class ProblemDesk:
+    """What a strategy may do with one problem; see `collab.strategies.Desk`.
+
+    Args:
+        request: The problem, and how it is worked on.
+        cast: Who takes part.
+        committer: Writes the trace.
+        progress: Shared with branches.
+        place: Among the branches of its problem; empty for the problem's own desk.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        cast: Cast,
+        committer: Committer,
+        progress: Progress,
+        *,
+        place: str = "",
+    ) -> None:
+        self._request = request
+        self._recipe: Recipe = request.recipe
+        self._cast = cast
+        self._committer = committer
+        self._progress = progress
+        self._bounds = Bounds(request.recipe, committer.trace)
+        self._place = place
+        self._branches = 0
+        self._alternatives = Alternatives(request, cast.by_name, place)
+        self._ending: Ending | None = None
+        self._parent: ProblemDesk | None = None
+        self._base = self._lowest = 0
+        self._version = self._base_version = 0
+
+    # --- what is known ----------------------------------------------------------------------
+
+    @property
+    def problem(self) -> Problem:
+        """The problem."""
+        return self._request.problem
+
+    @property
+    def unit(self) -> Unit:
+        """The recipe's unit."""
+        return self._recipe.unit
+
+    @property
+    def sampling(self) -> Sampling:
+        """How all participants draw tokens."""
+        return self._recipe.sampling
+
+    @property
+    def mentors(self) -> tuple[str, ...]:
+        """The mentors' names."""
+        return self._cast.mentors
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The names of participants that never write."""
+        return self._cast.judges
+
+    @property
+    def trace(self) -> Trace:
+        """What happened so far. Only the desk writes it."""
+        return self._committer.trace
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return self.trace.text
+
+    @property
+    def mark(self) -> Mark:
+        """A pointer to its end."""
+        return self.trace.mark
+
+    @property
+    def units(self) -> int:
+        """Units committed so far; a segment that stood counts as one."""
+        return self._committer.units
+
+    @property
+    def room(self) -> int:
+        """Tokens that may still be written, without those that are kept for the answer."""
+        return self._bounds.room
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The strings that end the text."""
+        return self._bounds.stops
+
+    @property
+    def bounds(self) -> Bounds:
+        """What the recipe says of the end of the text."""
+        return self._bounds
+
+    @property
+    def thinking(self) -> ThinkingTags | None:
+        """The tags between which the text thinks aloud."""
+        return self._cast.generator.thinking
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether the generator's tokens carry hidden states."""
+        return self._cast.generator.is_observed
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why the text is over."""
+        return self._ending
+
+    def rng(self, name: str) -> random.Random:
+        """Return the random stream `name` of this problem and seed."""
+        return self._request.rng(name)
+
+    def check_budget(self, role: str) -> None:
+        """Raise `BudgetReached` now if the next call of `role` would."""
+        self._cast.known(role).check_budget()
+
+    # --- writing ----------------------------------------------------------------------------
+
+    async def write(
+        self, role: str, until: Until | None = None, *, purpose: Purpose = "draft"
+    ) -> Proposal:
+        """Have a participant continue the text; see `collab.strategies.Desk.write`."""
+        writer = self._cast.writer(role)
+        with self._calling():
+            return await writer.generate(
+                self.trace, purpose, self._bounded(until), self._recipe.sampling
+            )
+
+    async def look_beyond(self, tokens: int, wanted: int) -> tuple[Token, ...]:
+        """Return what the generator writes after the `tokens` that it has just drafted.
+
+        It is no look-ahead: nobody writes beside it, so its time is the draft's.
+        """
+        until = Until(tokens + wanted, stop_strings=self._bounds.stops)
+        with self._calling():
+            written = await self._cast.generator.generate(
+                self.trace, "draft", until, self._recipe.sampling
+            )
+        return written.tokens[tokens:]
+
+    async def write_many(
+        self, role: str, n: int, until: Until | None = None, *, purpose: Purpose = "draft"
+    ) -> tuple[Proposal, ...]:
+        """Have a participant write alternatives; see `collab.strategies.Desk.write_many`."""
+        self._cast.writer(role)
+        if n > 1 and self._recipe.sampling.is_greedy:
+            raise PluginCallError(
+                f"{n} alternatives were asked of the {role}, which writes the same text each time; "
+                "give the recipe a sampling temperature above 0"
+            )
+        with self._calling():
+            return await self._alternatives.write(
+                self.trace,
+                role,
+                n,
+                purpose=purpose,
+                until=self._bounded(until),
+                sampling=self._recipe.sampling,
+            )
+
+    async def judge(self, role: str, question: str, labels: Sequence[str]) -> Distribution:
+        """Ask a participant for label probabilities at the mark."""
+        with self._calling():
+            return await self._cast.known(role).judge(self.trace, question, labels)
+
+    async def score(self, role: str, text: str) -> tuple[Token, ...]:
+        """Ask a participant for log-probabilities at the mark."""
+        with self._calling():
+            return await self._cast.known(role).score(self.trace, text)
+
+    async def observe(self, role: str, text: str, layer: int) -> Sequence[float]:
+        """Read a participant's hidden state after `text` at the mark."""
+        with self._calling():
+            return await self._cast.known(role).observe(self.trace, text, layer)
+
+    async def roll_out(
+        self, role: str, proposal: Proposal, max_tokens: int, *, seed: int | None = None
+    ) -> Proposal:
+        """Have a participant write on after a proposal, on a fork; see `VerifierDesk.roll_out`."""
+        if self._bounds.is_final(proposal):
+            return replace(proposal.part(len(proposal.tokens)), author=role)
+        room = min(max_tokens, self._bounds.left - len(proposal.tokens))
+        if room < 1:
+            return Proposal(role, (), "length")
+        until = Until(room, stop_strings=self._recipe.stop_strings)
+        writer = self._cast.writer(role)
+        with self._calling():
+            return await writer.roll_out(
+                self.trace, proposal, until, self._recipe.sampling, seed=seed
+            )
+
+    def steer(self, steering: Steering | None) -> None:
+        """Add a vector to the generator's hidden states from here on."""
+        self._cast.generator.steer(self.trace, steering)
+
+    # --- the text ---------------------------------------------------------------------------
+
+    async def commit(
+        self, proposal: Proposal, *, upto: int | None = None, cuts: Sequence[int] | None = None
+    ) -> Ending | None:
+        """Make a proposal part of the text; see `collab.strategies.Desk.commit`."""
+        self._move()
+        if upto is not None and not 1 <= upto <= len(proposal.tokens):
+            raise PluginCallError(
+                f"{upto} tokens of a proposal by the {proposal.author} were to be committed; it "
+                f"has {len(proposal.tokens)}"
+            )
+        self._cast.writer(proposal.author)
+        self._version += 1
+        await self._alternatives.choose(proposal)
+        part = proposal.part(0, upto)
+        if not await self._committer.commit(part, [len(part.tokens)] if cuts is None else cuts):
+            return self._end(Ending("repeat"))
+        if len(part.tokens) == len(proposal.tokens) and self._bounds.is_final(proposal):
+            await self._committer.trim(proposal.stop_overlap)
+            return self._end(self._bounds.ending(proposal))
+        return self._end(Ending("length")) if self.room <= 0 else None
+
+    async def inject(
+        self, text: str, *, author: str = "strategy", visible_to: frozenset[str] | None = None
+    ) -> None:
+        """Put text of the strategy's own in."""
+        self._progress.move()
+        await self._change()
+        await self._committer.inject(text, author, visible_to)
+
+    async def roll_back(self, mark: Mark) -> None:
+        """Take back what stands after `mark`."""
+        self._move()
+        if not self._recipe.takes_back:
+            plugin = type(self._recipe.strategy or self._recipe.policy).__name__
+            raise PluginCallError(
+                f"{plugin!r} took text back without saying that it does; give it a property "
+                "`takes_back` that is true, so that no reader is shown text that may go"
+            )
+        if not 0 <= mark.spans <= self.trace.length:
+            raise PluginCallError(
+                f"the text was to go back to span {mark.spans}; the trace has {self.trace.length}"
+            )
+        await self._change()
+        await self._committer.roll_back(mark)
+        self._lowest = min(self._lowest, mark.spans)
+
+    async def record(self, event: TraceEvent) -> None:
+        """Put an event into the trace."""
+        self._progress.ensure_open()
+        await self._committer.record(event)
+
+    def keep(self, name: str, value: object) -> None:
+        """Hand a value to the caller."""
+        self._progress.kept[name] = value
+
+    def finish(self, why: str = "") -> Ending:
+        """End the text in the strategy's own words."""
+        return self._end(Ending("strategy", why))
+
+    # --- branches ---------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def branch(self) -> AsyncIterator[Self]:
+        """Yield a desk that goes on from here on its own; see `collab.strategies.Desk.branch`."""
+        self._progress.ensure_open()
+        async with AsyncExitStack() as stack:
+            twins = {
+                role: await stack.enter_async_context(one.fork(self.trace))
+                for role, one in self._cast.by_name.items()
+            }
+            committer = self._committer.branched(twins)
+            self._branches += 1
+            branch = type(self)(
+                self._request,
+                Cast(twins, self._cast.judging),
+                committer,
+                self._progress,
+                place=f"{self._place}/{self._branches}",
+            )
+            branch._parent, branch._base_version = self, self._version
+            branch._base = branch._lowest = self.trace.length
+            stack.push_async_callback(branch.leave)
+            yield branch
+
+    async def adopt(self, branch: Self) -> Ending | None:
+        """Take over a branch of this desk; see `collab.strategies.Desk.adopt`."""
+        if branch._parent is not self:
+            raise PluginCallError(
+                "a branch of another desk, or one that was left or adopted already, cannot be "
+                "adopted; adopt it where it was made, within its block"
+            )
+        if branch._base_version != self._version:
+            raise PluginCallError(
+                "the text has changed since the branch was made, so that it cannot be adopted; "
+                "commit to the branch instead"
+            )
+        self._move()
+        await branch._alternatives.drop()
+        await self._change()
+        if branch._lowest < branch._base:
+            await self._committer.roll_back(Mark(branch._lowest))
+            self._lowest = min(self._lowest, branch._lowest)
+        for role, participant in self._cast.by_name.items():
+            participant.take_over(branch._cast.by_name[role])
+        await self._committer.take_over(branch._committer, branch._lowest)
+        branch._parent = None
+        self._ending = branch._ending
+        return self._ending
+
+    def close(self, plugin: str) -> None:
+        """Refuse everything from now on: the strategy has returned.
+
+        Raises:
+            PluginCallError: It left calls in work.
+        """
+        self._progress.close(plugin)
+
+    async def leave(self) -> None:
+        """Let go of all that is kept for proposals that were not committed."""
+        self._parent = None
+        await self._alternatives.drop()
+        self._ending = self._ending or Ending("strategy", "the desk was left")
+
+    # --- rules ------------------------------------------------------------------------------
+
+    def _bounded(self, until: Until | None) -> Until:
+        """Return when to stop, within the room there is and at the strings that end the text."""
+        if until is None:
+            until = Until(self.unit.max_tokens, self.unit)
+        stops = tuple(dict.fromkeys((*until.stop_strings, *self._bounds.stops)))
+        room = max(self.room, 1)
+        return replace(until, max_tokens=min(until.max_tokens, room), stop_strings=stops)
+
+    def _calling(self) -> AbstractContextManager[None]:
+        """Count a call; refuse it where the text is over."""
+        self._move()
+        return self._progress.calling()
+
+    def _move(self) -> None:
+        self._progress.move()
+        if self._ending is not None:
+            raise PluginCallError(
+                f"the text is over ({self._ending}); nothing more can be written or asked here"
+            )
+
+    async def _change(self) -> None:
+        """Take note that the text changes: its alternatives go, and branches cannot be adopted."""
+        self._version += 1
+        await self._alternatives.drop()
+
+    def _end(self, ending: Ending) -> Ending:
+        self._ending = ending
+        return ending
