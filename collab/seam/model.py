@@ -104,7 +104,7 @@ class Session(Protocol):
         """Move the head over the next `tokens` decoded tokens; nothing is computed again.
 
         Raises:
-            ValueError: Fewer tokens than that stand behind the head.
+            ValueError: Fewer tokens than that stand behind the head, or `tokens` is negative.
         """
         ...
 
@@ -117,7 +117,11 @@ class Session(Protocol):
         ...
 
     def rollback(self, mark: SessionMark) -> None:
-        """Move the head back to `mark`."""
+        """Move the head back to `mark`.
+
+        Raises:
+            ValueError: It is a mark of another session, or lies ahead of the head.
+        """
         ...
 
     def steer(self, steering: Steering | None) -> None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from collab.errors import ConfigError, ContextOverflowError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.seam import Meter, SessionMark
+from collab.seam.lineage import Lineage
 from collab.seam.scanning import ProposalBuilder
+from collab.seam.tail import Tail
 from collab.signals import NO_SIGNALS, Observation, Signals, Steering
 from collab_backends.local.cache import TextCache
 from collab_backends.local.draws import RandomStream
@@ -16,17 +18,17 @@ from collab_backends.local.prefill_jobs import JudgeJob, ObserveJob, ScoreJob
 from collab_backends.local.seat import Seat
 from collab_backends.local.steering import Steer
 from collab_backends.tokenizing.codec import Splice, TextDecoder
-from collab_backends.tokenizing.live_ids import IdMark, LiveIds, ensure_distinct
+from collab_backends.tokenizing.live_ids import LiveIds, Place, ensure_distinct
 
 _BEFORE_TOKENS = 32
 """Context searched for the beginning of a stop string that ends in new text."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
+class _SteeredPlace:
     """A place in the text, and what was steered there."""
 
-    place: IdMark
+    text: Place
     steers: tuple[tuple[int, Steer | None], ...]
 
 
@@ -56,8 +58,8 @@ class LocalSession:
         if len(set(names)) < len(names):
             raise ConfigError(f"two observations have one name: {', '.join(names)}")
         self._text = LiveIds(seat.codec, ids)
-        self._tail: list[Token] = []
-        self._tail_has_ended = False
+        self._tail = Tail()
+        self._lineage: Lineage[_SteeredPlace] = Lineage()
         self._cache: TextCache = seat.engine.memory.new_cache()
         self._origin: TextCache | None = None
         # From which position on which steering holds, ascending.
@@ -67,7 +69,7 @@ class LocalSession:
     @property
     def mark(self) -> SessionMark:
         """A pointer to the head."""
-        return _Mark(self._text.mark, tuple(self._steers))
+        return self._lineage.mark(_SteeredPlace(self._text.place, tuple(self._steers)))
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -76,14 +78,9 @@ class LocalSession:
 
     async def generate(self, until: Until, sampling: Sampling) -> Proposal:
         """Continue from the head; what was decoded before is replayed first."""
-        replayed = len(self._tail)
-        builder = ProposalBuilder(until, self._text_before(until))
-        for token in self._tail:
-            if builder.feed(token):
-                break
-        if not builder.is_done and self._tail_has_ended:
-            builder.end("eos")
-        room = self._seat.context_tokens - len(self._text.ids) - len(self._tail)
+        replayed = len(self._tail.tokens)
+        builder = self._tail.replay(until, self._text_before(until))
+        room = self._seat.context_tokens - len(self._text.ids) - replayed
         if not builder.is_done and room <= 0:
             builder.end("context")
         if not builder.is_done:
@@ -136,15 +133,14 @@ class LocalSession:
 
     def commit(self, tokens: int) -> None:
         """Move the head over decoded tokens."""
-        if not 0 <= tokens <= len(self._tail):
-            raise ValueError(f"{tokens} tokens to commit, {len(self._tail)} were decoded")
-        self._text.ids += [token.id for token in self._tail[:tokens]]
-        del self._tail[:tokens]
+        self._text.ids += [token.id for token in self._tail.commit(tokens)]
+        self._lineage.move()
 
     def append(self, text: str) -> int:
         """Splice foreign text in at the head."""
         self._drop_tail()
         grown = self._text.append(self._splice(text))
+        self._lineage.move()
         # A splice can shorten the text; what was to begin behind it begins at its end.
         last = len(self._text.ids) - 1
         self._steers = [(min(start, last), steer) for start, steer in self._steers]
@@ -152,11 +148,10 @@ class LocalSession:
 
     def rollback(self, mark: SessionMark) -> None:
         """Go back to `mark`, undoing what splices made since then wrote again."""
-        if not isinstance(mark, _Mark):
-            raise TypeError(f"{mark!r} is no mark of this session")
-        self._text.rollback(mark.place)
+        place = self._lineage.go_back(mark)
+        self._text.go_back(place.text)
         self._drop_tail()
-        self._steers = [*mark.steers]
+        self._steers = [*place.steers]
 
     def steer(self, steering: Steering | None) -> None:
         """Add a vector to hidden states from the last token before the head on."""
@@ -165,6 +160,7 @@ class LocalSession:
         start = max(len(self._text.ids) - 1, 0)
         self._steers = [(place, one) for place, one in self._steers if place < start]
         self._steers.append((start, steer))
+        self._lineage.move()
 
     @asynccontextmanager
     async def fork(self) -> AsyncIterator["LocalSession"]:
@@ -172,8 +168,7 @@ class LocalSession:
         twin = LocalSession(
             self._seat, self._author, self._text.ids, rng=self._rng.copy(), signals=self._signals
         )
-        twin._tail = list(self._tail)
-        twin._tail_has_ended = self._tail_has_ended
+        twin._tail, twin._lineage = self._tail.copy(), self._lineage.copy()
         twin._text = self._text.copy()
         twin._steers = list(self._steers)
         # Copied when the twin is first called, as far as it holds by then.
@@ -191,7 +186,7 @@ class LocalSession:
     # --- calls ------------------------------------------------------------------------------
 
     async def _decode(self, builder: ProposalBuilder, sampling: Sampling, room: int) -> None:
-        context = [*self._text.ids, *(token.id for token in self._tail)]
+        context = [*self._text.ids, *self._tail.ids]
         if self._decoder is None:
             self._decoder = self._seat.codec.decoder(context)
         writing = Writing(
@@ -207,8 +202,8 @@ class LocalSession:
             await self._run(job)
         finally:
             decoded = job.decoded[:-1] if job.has_ended else job.decoded
-            self._tail += decoded
-            self._tail_has_ended = job.has_ended
+            self._tail.tokens += decoded
+            self._tail.has_ended = job.has_ended
 
     async def _run(self, job: Job) -> None:
         """Have a job done and count it, also when it fails or is cancelled.
@@ -290,6 +285,5 @@ class LocalSession:
         return self._seat.codec.decode(self._text.ids[-_BEFORE_TOKENS:])
 
     def _drop_tail(self) -> None:
-        self._tail.clear()
-        self._tail_has_ended = False
+        self._tail.drop()
         self._decoder = None
