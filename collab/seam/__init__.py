@@ -3,17 +3,21 @@
 from collab.seam.model import (
     Backend,
     ConsultationBackend,
-    Meter,
     Model,
-    ObservedSession,
-    ReseededSession,
     ServedModel,
     Service,
+)
+from collab.seam.session import (
+    AdoptingSession,
+    Meter,
+    ObservedSession,
+    ReseededSession,
     Session,
     SessionMark,
 )
 
 __all__ = [
+    "AdoptingSession",
     "Backend",
     "ConsultationBackend",
     "Meter",

@@ -1,12 +1,15 @@
-"""Which marks a session can go back to, the same way for every backend."""
+"""Which marks a session can go back to and which forks it can adopt, for every backend."""
 
 from dataclasses import dataclass
 from itertools import count
 from typing import Generic, TypeVar
 
-from collab.seam.model import SessionMark
+from collab.seam.session import SessionMark
 
 PlaceT = TypeVar("PlaceT")
+
+NO_FORK = "only an open fork of this session that was not adopted before can be adopted"
+"""Error message of a session that is asked to adopt anything else."""
 
 _numbers = count()
 
@@ -20,6 +23,7 @@ class Lineage(Generic[PlaceT]):
 
     def __init__(self) -> None:
         self._moves = [next(_numbers)]
+        self._parent: Lineage[PlaceT] | None = None
 
     def move(self) -> None:
         """Take note that the head moves forward."""
@@ -41,11 +45,25 @@ class Lineage(Generic[PlaceT]):
         place: PlaceT = mark.place
         return place
 
-    def copy(self) -> "Lineage[PlaceT]":
-        """Return an independent copy, for a fork."""
+    def fork(self) -> "Lineage[PlaceT]":
+        """Return the lineage of a fork."""
         twin: Lineage[PlaceT] = Lineage()
         twin._moves = list(self._moves)
+        twin._parent = self
         return twin
+
+    def is_fork_of(self, other: "Lineage[PlaceT]") -> bool:
+        """Whether it is an open fork of `other` that was not adopted."""
+        return self._parent is other
+
+    def adopt(self, twin: "Lineage[PlaceT]") -> None:
+        """Swap moves with a fork, which cannot be adopted again."""
+        twin.close()
+        self._moves, twin._moves = twin._moves, self._moves
+
+    def close(self) -> None:
+        """Take note that the session is closed, so that it cannot be adopted."""
+        self._parent = None
 
 
 @dataclass(frozen=True, slots=True)

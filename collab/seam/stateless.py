@@ -13,9 +13,9 @@ import anyio.lowlevel
 from collab.capabilities import Capabilities
 from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.seam.lineage import Lineage
-from collab.seam.model import Meter, Session, SessionMark
+from collab.seam.lineage import NO_FORK, Lineage
 from collab.seam.scanning import ProposalBuilder
+from collab.seam.session import Meter, Session, SessionMark
 from collab.seam.tail import Tail
 from collab.signals import NO_SIGNALS, Signals, Steering
 from collab.views import View
@@ -113,8 +113,19 @@ class TextSession:
     async def fork(self) -> AsyncIterator[Session]:
         """Return a session with the same text."""
         twin = TextSession(self._model, self._author, self._text)
-        twin._tail, twin._lineage = self._tail.copy(), self._lineage.copy()
-        yield twin
+        twin._tail, twin._lineage = self._tail.copy(), self._lineage.fork()
+        try:
+            yield twin
+        finally:
+            twin._lineage.close()
+
+    def adopt(self, twin: Session) -> None:
+        """Take over a fork's text and tail."""
+        if not isinstance(twin, TextSession) or not twin._lineage.is_fork_of(self._lineage):
+            raise ValueError(NO_FORK)
+        self._lineage.adopt(twin._lineage)
+        self._text, twin._text = twin._text, self._text
+        self._tail, twin._tail = twin._tail, self._tail
 
     async def _write_on(self, builder: ProposalBuilder, room: int, sampling: Sampling) -> None:
         text = self._text + self._tail.text

@@ -12,8 +12,8 @@ from pydantic import ConfigDict, Field
 from collab.capabilities import Capabilities
 from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.seam import Backend, Meter, Model, SessionMark
-from collab.seam.lineage import Lineage
+from collab.seam import Backend, Meter, Model, Session, SessionMark
+from collab.seam.lineage import NO_FORK, Lineage
 from collab.seam.scanning import ProposalBuilder
 from collab.seam.tail import Tail
 from collab.signals import NO_SIGNALS, Observed, Signals, Steering
@@ -196,12 +196,22 @@ class FakeSession:
         """Return a copy."""
         twin = FakeSession(self._model, self._author, self._prompt, self._signals)
         twin._pieces, twin._computed = list(self._pieces), self._computed
-        twin._tail, twin._lineage = self._tail.copy(), self._lineage.copy()
+        twin._tail, twin._lineage = self._tail.copy(), self._lineage.fork()
         self._model.open_sessions += 1
         try:
             yield twin
         finally:
+            twin._lineage.close()
             self._model.open_sessions -= 1
+
+    def adopt(self, twin: Session) -> None:
+        """Take over a fork's pieces, tail, and what counts as computed."""
+        if not isinstance(twin, FakeSession) or not twin._lineage.is_fork_of(self._lineage):
+            raise ValueError(NO_FORK)
+        self._lineage.adopt(twin._lineage)
+        self._pieces, twin._pieces = twin._pieces, self._pieces
+        self._tail, twin._tail = twin._tail, self._tail
+        self._computed, twin._computed = twin._computed, self._computed
 
     def _answer(self) -> list[str]:
         return pieces(self._model.answers.get(self._prompt, self._model.writes))

@@ -4,7 +4,7 @@ from functools import partial
 
 from collab.proposals import Sampling, Until
 from collab.roles import GENERATOR
-from collab.seam import ConsultationBackend, ObservedSession, Session
+from collab.seam import AdoptingSession, ConsultationBackend, ObservedSession, Session
 from collab.testing.conformance import check_value, ensure, ensure_refused
 from collab.views import View
 
@@ -19,6 +19,8 @@ async def check_backend(backend: ConsultationBackend, prompt: str = "What is 2 +
             await _check_replay(session)
             _check_refusals(session)
             await _check_fork(session)
+            if isinstance(session, AdoptingSession):
+                await _check_adoption(session, session)
             if model.capabilities.can_judge:
                 await _check_judge(session)
             if model.capabilities.can_score:
@@ -67,6 +69,24 @@ async def _check_fork(session: Session) -> None:
         await twin.generate(Until(2), Sampling())
     after = await session.generate(Until(4), Sampling())
     ensure(after.text == before.text, "a fork changes the session it was taken from")
+
+
+async def _check_adoption(session: Session, adopting: AdoptingSession) -> None:
+    start = session.mark
+    before = await session.generate(Until(4), Sampling())
+    async with session.fork() as twin:
+        twin.append(" something else")
+        written = await twin.generate(Until(2), Sampling())
+        adopting.adopt(twin)
+        ensure_refused(partial(adopting.adopt, twin), "adopt() of a fork that was adopted")
+    ensure_refused(partial(adopting.adopt, session), "adopt() of the session itself")
+    spent = session.meter.completion_tokens
+    adopted = await session.generate(Until(2), Sampling())
+    ensure(adopted.text == written.text, "adopt() does not take over the fork's text")
+    ensure(session.meter.completion_tokens == spent, "what a fork decoded is decoded again")
+    session.rollback(start)
+    back = await session.generate(Until(4), Sampling())
+    ensure(back.text == before.text, "rollback() to a mark from before the fork is lost")
 
 
 async def _check_judge(session: Session) -> None:

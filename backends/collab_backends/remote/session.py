@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.seam import Meter, SessionMark
-from collab.seam.lineage import Lineage
+from collab.seam import Meter, Session, SessionMark
+from collab.seam.lineage import NO_FORK, Lineage
 from collab.seam.scanning import ProposalBuilder
 from collab.seam.tail import Tail
 from collab.signals import Signals, Steering
@@ -154,8 +154,19 @@ class RemoteSession:
             seed=self._seed,
             signals=self._signals,
         )
-        twin._tail, twin._lineage = self._tail.copy(), self._lineage.copy()
-        yield twin
+        twin._tail, twin._lineage = self._tail.copy(), self._lineage.fork()
+        try:
+            yield twin
+        finally:
+            twin._lineage.close()
+
+    def adopt(self, twin: Session) -> None:
+        """Take over a fork's text and tail; the server has its prefix in its cache."""
+        if not isinstance(twin, RemoteSession) or not twin._lineage.is_fork_of(self._lineage):
+            raise ValueError(NO_FORK)
+        self._lineage.adopt(twin._lineage)
+        self._text, twin._text = twin._text, self._text
+        self._tail, twin._tail = twin._tail, self._tail
 
     # --- writing ----------------------------------------------------------------------------
 
