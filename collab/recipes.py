@@ -74,7 +74,7 @@ class Recipe:
     @property
     def takes_back(self) -> bool:
         """Whether text that was committed may be taken back later."""
-        return (self.strategy or self.policy).takes_back
+        return bool(getattr(self.strategy or self.policy, "takes_back", False))
 
     @property
     def needs(self) -> Mapping[str, Sequence[Need]]:

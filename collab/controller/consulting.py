@@ -1,6 +1,6 @@
 """Consulting: mentors propose, the generator looks ahead, a verifier says what stands."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -122,11 +122,12 @@ class Consultant:
                 return [await self._desk.write(mentor, enough, purpose="consult")]
             return await self._desk.write_many(mentor, decision.n, until, purpose="consult")
 
-        consultations = [partial(consult, mentor) for mentor in decision.asked]
+        calls: list[Callable[[], Awaitable[Sequence[Proposal]]]]
+        calls = [partial(consult, mentor) for mentor in decision.asked]
         if not any(verifier.reads_look_ahead for verifier in self._recipe.verifiers):
-            return draft.proposal, [one for many in await together(consultations) for one in many]
-        (own,), *offered = await together([look_ahead, *consultations])
-        return own, [one for many in offered for one in many]
+            return draft.proposal, [one for many in await together(calls) for one in many]
+        own, *offered = await together([look_ahead, *calls])
+        return own[0], [one for many in offered for one in many]
 
     def _segment(self, decision: Consult) -> Until:
         segment = self._recipe.segment

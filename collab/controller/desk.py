@@ -19,6 +19,7 @@ from collab.problems import Problem
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
 from collab.recipes import Recipe
 from collab.signals import Steering
+from collab.strategies import Desk
 from collab.trace import Trace, TraceEvent
 from collab.units import Unit
 from collab.usage import Purpose
@@ -55,6 +56,7 @@ class ProblemDesk:
         self._branches = 0
         self._alternatives = Alternatives(request, cast.by_name, place)
         self._ending: Ending | None = None
+        self._steering: Steering | None = None
         self._parent: ProblemDesk | None = None
         self._base = self._lowest = 0
         self._version = self._base_version = 0
@@ -221,6 +223,9 @@ class ProblemDesk:
 
     def steer(self, steering: Steering | None) -> None:
         """Add a vector to the generator's hidden states from here on."""
+        if steering == self._steering:
+            return
+        self._steering = steering
         self._cast.generator.steer(self.trace, steering)
 
     # --- the text ---------------------------------------------------------------------------
@@ -257,15 +262,15 @@ class ProblemDesk:
     async def roll_back(self, mark: Mark) -> None:
         """Take back what stands after `mark`."""
         self._move()
+        plugin = f"{type(self._recipe.strategy or self._recipe.policy).__name__!r}"
         if not self._recipe.takes_back:
-            plugin = type(self._recipe.strategy or self._recipe.policy).__name__
             raise PluginCallError(
-                f"{plugin!r} took text back without saying that it does; give it a property "
-                "`takes_back` that is true, so that no reader is shown text that may go"
+                f"{plugin} takes text back without saying so; give it a property `takes_back` that "
+                "is true, so that no reader is shown text that may go"
             )
         if not 0 <= mark.spans <= self.trace.length:
             raise PluginCallError(
-                f"the text was to go back to span {mark.spans}; the trace has {self.trace.length}"
+                f"{plugin} asked to go back to span {mark.spans}; the trace has {self.trace.length}"
             )
         await self._change()
         await self._committer.roll_back(mark)
@@ -305,13 +310,14 @@ class ProblemDesk:
                 place=f"{self._place}/{self._branches}",
             )
             branch._parent, branch._base_version = self, self._version
+            branch._steering = self._steering
             branch._base = branch._lowest = self.trace.length
             stack.push_async_callback(branch.leave)
             yield branch
 
-    async def adopt(self, branch: Self) -> Ending | None:
+    async def adopt(self, branch: Desk) -> Ending | None:
         """Take over a branch of this desk; see `collab.strategies.Desk.adopt`."""
-        if branch._parent is not self:
+        if not isinstance(branch, ProblemDesk) or branch._parent is not self:
             raise PluginCallError(
                 "a branch of another desk, or one that was left or adopted already, cannot be "
                 "adopted; adopt it where it was made, within its block"

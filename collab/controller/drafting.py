@@ -13,7 +13,6 @@ from collab.proposals import Proposal, Token, Until
 from collab.protocols import Draft
 from collab.recipes import Recipe
 from collab.roles import GENERATOR
-from collab.signals import Steering
 
 STRETCH_TOKENS = 64
 """Longest stretch drafted in one call when no question is near: what a failure can lose."""
@@ -40,7 +39,6 @@ class Drafter:
         self._plugins = plugins
         self._desk = desk
         self._is_undisturbed = False
-        self._steering: Steering | None = None
 
     def leave_next_alone(self) -> None:
         """Have the next unit written without a glimpse: a mentor had nothing to say to it."""
@@ -116,10 +114,7 @@ class Drafter:
         return await self._desk.commit(rest, cuts=()) or self._desk.bounds.ending(written)
 
     def _steer(self) -> None:
-        steering = self._plugins.steering(self._desk.text)
-        if steering != self._steering:
-            self._desk.steer(steering)
-            self._steering = steering
+        self._desk.steer(self._plugins.steering(self._desk.text))
 
     def _glimpse(self) -> Glimpse | None:
         tokens = None if self._is_undisturbed else self._plugins.glimpse(self._desk.units)

@@ -273,8 +273,16 @@ def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+_OPTIONAL = frozenset({"kept", "watch"})
+"""Methods that an object of the shape of a session may lack."""
+
+
 def _ensure_session(plugin: str, session: object, base: type) -> None:
-    methods = [name for name, member in vars(base).items() if callable(member) and name[0] != "_"]
+    methods = [
+        name
+        for name, member in vars(base).items()
+        if callable(member) and name[0] != "_" and name not in _OPTIONAL
+    ]
     if missing := [name for name in methods if not callable(getattr(session, name, None))]:
         raise PluginCallError(
             f"{plugin} returned {session!r} from start(); expected a session with "

@@ -50,7 +50,8 @@ class Result:
         text = self.text if len(self.text) <= _SHOWN else f"…{self.text[-_SHOWN:]}"
         return (
             f"Result({self.problem.id!r}, {str(self.ending)!r}, "
-            f"mentor_share={self.mentor_share:.3f}, text={text!r}{f', error={self.error!r}' if self.error else ''})"
+            f"mentor_share={self.mentor_share:.3f}, "
+            f"text={text!r}{f', error={self.error!r}' if self.error else ''})"
         )
 
     def _repr_html_(self) -> str:

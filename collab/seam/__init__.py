@@ -3,12 +3,14 @@
 from collab.seam.model import (
     Backend,
     ConsultationBackend,
-    Meter,
     Model,
-    ObservedSession,
-    ReseededSession,
     ServedModel,
     Service,
+)
+from collab.seam.session import (
+    Meter,
+    ObservedSession,
+    ReseededSession,
     Session,
     SessionMark,
 )

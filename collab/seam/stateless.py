@@ -6,7 +6,6 @@ are here. The text is the truth: nothing is cached, so every call is given all o
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from time import perf_counter
 
 import anyio.lowlevel
@@ -14,8 +13,10 @@ import anyio.lowlevel
 from collab.capabilities import Capabilities
 from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.seam.model import Meter, Session, SessionMark
+from collab.seam.lineage import NO_FORK, Lineage
 from collab.seam.scanning import ProposalBuilder
+from collab.seam.session import Meter, Session, SessionMark
+from collab.seam.tail import Tail
 from collab.signals import NO_SIGNALS, Signals, Steering
 from collab.views import View
 
@@ -53,11 +54,6 @@ class TextModel:
         yield TextSession(self, view.participant, view.prompt)
 
 
-@dataclass(frozen=True, slots=True)
-class _TextMark:
-    length: int
-
-
 class TextSession:
     """A live text whose model is given all of it at every call."""
 
@@ -66,22 +62,19 @@ class TextSession:
         self._model = model
         self._author = author
         self._text = text
-        self._tail: list[Token] = []
-        self._tail_has_ended = False
+        self._tail = Tail()
+        self._lineage: Lineage[int] = Lineage()
 
     @property
     def mark(self) -> SessionMark:
         """A pointer to the head."""
-        return _TextMark(len(self._text))
+        return self._lineage.mark(len(self._text))
 
     async def generate(self, until: Until, sampling: Sampling) -> Proposal:
         """Continue from the head; what was decoded before is replayed first."""
-        replayed = len(self._tail)
-        builder = ProposalBuilder(until, self._text)
-        for token in self._tail:
-            if builder.feed(token):
-                break
-        if not builder.is_done and not self._tail_has_ended:
+        replayed = len(self._tail.tokens)
+        builder = self._tail.replay(until, self._text)
+        if not builder.is_done:
             await self._write_on(builder, until.max_tokens - replayed, sampling)
         if not builder.is_done:
             builder.end("eos")
@@ -97,23 +90,20 @@ class TextSession:
 
     def commit(self, tokens: int) -> None:
         """Move the head over decoded tokens."""
-        if not 0 <= tokens <= len(self._tail):
-            raise ValueError(f"{tokens} tokens to commit, {len(self._tail)} were decoded")
-        self._text += "".join(token.text for token in self._tail[:tokens])
-        del self._tail[:tokens]
+        self._text += "".join(token.text for token in self._tail.commit(tokens))
+        self._lineage.move()
 
     def append(self, text: str) -> int:
         """Splice foreign text in at the head."""
-        self._drop_tail()
+        self._tail.drop()
         self._text += text
+        self._lineage.move()
         return self._model.count_tokens(text)
 
     def rollback(self, mark: SessionMark) -> None:
         """Move the head back to `mark`."""
-        if not isinstance(mark, _TextMark) or mark.length > len(self._text):
-            raise ValueError(f"{mark!r} is no mark of this session, or lies ahead of its head")
-        self._drop_tail()
-        self._text = self._text[: mark.length]
+        self._text = self._text[: self._lineage.go_back(mark)]
+        self._tail.drop()
 
     def steer(self, steering: Steering | None) -> None:
         """Refuse: there are no hidden states to add to."""
@@ -123,11 +113,22 @@ class TextSession:
     async def fork(self) -> AsyncIterator[Session]:
         """Return a session with the same text."""
         twin = TextSession(self._model, self._author, self._text)
-        twin._tail, twin._tail_has_ended = list(self._tail), self._tail_has_ended
-        yield twin
+        twin._tail, twin._lineage = self._tail.copy(), self._lineage.fork()
+        try:
+            yield twin
+        finally:
+            twin._lineage.close()
+
+    def adopt(self, twin: Session) -> None:
+        """Take over a fork's text and tail."""
+        if not isinstance(twin, TextSession) or not twin._lineage.is_fork_of(self._lineage):
+            raise ValueError(NO_FORK)
+        self._lineage.adopt(twin._lineage)
+        self._text, twin._text = twin._text, self._text
+        self._tail, twin._tail = twin._tail, self._tail
 
     async def _write_on(self, builder: ProposalBuilder, room: int, sampling: Sampling) -> None:
-        text = self._text + "".join(token.text for token in self._tail)
+        text = self._text + self._tail.text
         started = perf_counter()
         self.meter.attempts += 1
         self.meter.estimates += self._model.capabilities.usage == "estimated"
@@ -137,16 +138,13 @@ class TextSession:
             async for piece in written:
                 self.meter.completion_tokens += 1
                 self.meter.first_token_s = self.meter.first_token_s or perf_counter() - started
-                self._tail.append(Token(NO_TOKEN_ID, piece))
-                if builder.feed(self._tail[-1]):
+                token = Token(NO_TOKEN_ID, piece)
+                self._tail.tokens.append(token)
+                if builder.feed(token):
                     return
                 # A model that never waits must still be possible to leave.
                 await anyio.lowlevel.checkpoint()
-        self._tail_has_ended = True
-
-    def _drop_tail(self) -> None:
-        self._tail.clear()
-        self._tail_has_ended = False
+        self._tail.has_ended = True
 
 
 async def _closable(pieces: AsyncIterator[str]) -> AsyncGenerator[str, None]:

@@ -1,14 +1,14 @@
 """For plug-in authors: fakes, and one conformance check per kind of plug-in."""
 
 from collab.testing.checks import (
-    ConformanceError,
-    check_backend,
     check_policy,
     check_recipe,
     check_steerer,
     check_verifier,
 )
+from collab.testing.conformance import ConformanceError
 from collab.testing.fakes import ALL_CAPABILITIES, FakeBackend, FakeModel, FakeSession, pieces
+from collab.testing.session_checks import check_backend
 
 __all__ = [
     "ALL_CAPABILITIES",

@@ -12,8 +12,10 @@ from pydantic import ConfigDict, Field
 from collab.capabilities import Capabilities
 from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.seam import Backend, Meter, Model, SessionMark
+from collab.seam import Backend, Meter, Model, Session, SessionMark
+from collab.seam.lineage import NO_FORK, Lineage
 from collab.seam.scanning import ProposalBuilder
+from collab.seam.tail import Tail
 from collab.signals import NO_SIGNALS, Observed, Signals, Steering
 from collab.views import View
 
@@ -100,11 +102,6 @@ class FakeBackend(Backend):
         yield self.model
 
 
-@dataclass(frozen=True, slots=True)
-class _FakeMark:
-    pieces: tuple[str, ...]
-
-
 class FakeSession:
     """A live text of pieces, with decoded pieces behind its head."""
 
@@ -117,8 +114,8 @@ class FakeSession:
         self._prompt = prompt
         self._signals = signals
         self._pieces: list[str] = []
-        self._tail: list[Token] = []
-        self._tail_is_final = False
+        self._tail = Tail()
+        self._lineage: Lineage[int] = Lineage()
         self._computed = 0
 
     @property
@@ -129,16 +126,13 @@ class FakeSession:
     @property
     def mark(self) -> SessionMark:
         """A pointer to the head."""
-        return _FakeMark(tuple(self._pieces))
+        return self._lineage.mark(len(self._pieces))
 
     async def generate(self, until: Until, sampling: Sampling) -> Proposal:
         """Continue by the scripted answer."""
-        replayed = len(self._tail)
-        builder = ProposalBuilder(until, self.text)
-        for token in self._tail:
-            if builder.feed(token):
-                return builder.build(self._author, replayed=replayed)
-        if not self._tail_is_final:
+        replayed = len(self._tail.tokens)
+        builder = self._tail.replay(until, self.text)
+        if not builder.is_done:
             await self._begin_call()
             self._decode(builder)
         if not builder.is_done:
@@ -174,24 +168,21 @@ class FakeSession:
 
     def commit(self, tokens: int) -> None:
         """Move the head over decoded pieces."""
-        if tokens > len(self._tail):
-            raise ValueError(f"{tokens} tokens to commit, {len(self._tail)} were decoded")
-        self._pieces += [token.text for token in self._tail[:tokens]]
-        del self._tail[:tokens]
+        self._pieces += [token.text for token in self._tail.commit(tokens)]
+        self._lineage.move()
 
     def append(self, text: str) -> int:
         """Splice foreign pieces in."""
         self._drop_tail()
         added = pieces(text)
         self._pieces += added
+        self._lineage.move()
         return len(added)
 
     def rollback(self, mark: SessionMark) -> None:
         """Go back to `mark`."""
-        assert isinstance(mark, _FakeMark), "marks come from this class"
+        del self._pieces[self._lineage.go_back(mark) :]
         self._drop_tail()
-        self._pieces = list(mark.pieces)
-        self._computed = min(self._computed, len(pieces(self._prompt)) + len(self._pieces))
 
     def steer(self, steering: Steering | None) -> None:
         """Take note of it; nothing that is written changes."""
@@ -204,13 +195,23 @@ class FakeSession:
     async def fork(self) -> AsyncIterator["FakeSession"]:
         """Return a copy."""
         twin = FakeSession(self._model, self._author, self._prompt, self._signals)
-        twin._pieces, twin._tail = list(self._pieces), list(self._tail)
-        twin._tail_is_final, twin._computed = self._tail_is_final, self._computed
+        twin._pieces, twin._computed = list(self._pieces), self._computed
+        twin._tail, twin._lineage = self._tail.copy(), self._lineage.fork()
         self._model.open_sessions += 1
         try:
             yield twin
         finally:
+            twin._lineage.close()
             self._model.open_sessions -= 1
+
+    def adopt(self, twin: Session) -> None:
+        """Take over a fork's pieces, tail, and what counts as computed."""
+        if not isinstance(twin, FakeSession) or not twin._lineage.is_fork_of(self._lineage):
+            raise ValueError(NO_FORK)
+        self._lineage.adopt(twin._lineage)
+        self._pieces, twin._pieces = twin._pieces, self._pieces
+        self._tail, twin._tail = twin._tail, self._tail
+        self._computed, twin._computed = twin._computed, self._computed
 
     def _answer(self) -> list[str]:
         return pieces(self._model.answers.get(self._prompt, self._model.writes))
@@ -218,7 +219,7 @@ class FakeSession:
     async def _begin_call(self, extra: int = 0) -> None:
         model, meter = self._model, self.meter
         number, model.calls = model.calls, model.calls + 1
-        head = len(pieces(self._prompt)) + len(self._pieces) + len(self._tail)
+        head = len(pieces(self._prompt)) + len(self._pieces) + len(self._tail.tokens)
         fresh = head - self._computed + extra
         meter.attempts += 1
         meter.prompt_tokens += head + extra
@@ -235,10 +236,10 @@ class FakeSession:
     def _decode(self, builder: ProposalBuilder) -> None:
         answer = self._answer()
         while not builder.is_done:
-            place = len(self._pieces) + len(self._tail)
+            place = len(self._pieces) + len(self._tail.tokens)
             self._count_decoded()
             if place >= len(answer):
-                self._tail_is_final = True
+                self._tail.has_ended = True
                 break
             piece = answer[place]
             entropy = self._model.entropies.get(piece, 0.0)
@@ -250,7 +251,7 @@ class FakeSession:
                 margin=1.0,
                 observed=self._observed_behind(answer[place - 1] if place else self._prompt),
             )
-            self._tail.append(token)
+            self._tail.tokens.append(token)
             self._computed += 1
             builder.feed(token)
 
@@ -268,5 +269,4 @@ class FakeSession:
 
     def _drop_tail(self) -> None:
         self._computed = min(self._computed, len(pieces(self._prompt)) + len(self._pieces))
-        self._tail.clear()
-        self._tail_is_final = False
+        self._tail.drop()

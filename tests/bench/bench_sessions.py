@@ -102,7 +102,7 @@ async def _workload(local: LocalModel, *, is_forgetful: bool) -> None:
 async def _ask(session: LocalSession, question: Sequence[int]) -> None:
     """Ask behind the text, as `judge` does, with given ids."""
     with session._scratch() as cache:
-        keys = [*session._keys(session.ids), *question]
+        keys = [*session._steers.keys(session.ids), *question]
         await session._run(JudgeJob(cache, keys, [2, 3], donor=session._cache))
 
 

@@ -99,7 +99,7 @@ async def test_a_connection_that_failed_leaves_the_controller_as_it_was() -> Non
             async with controller:
                 pass
 
-    with pytest.raises(ConfigError, match="the controller is not connected"):
+    with pytest.raises(ConfigError, match="the models are not connected"):
         await controller.solve("q")
 
 
@@ -108,7 +108,7 @@ async def test_a_controller_is_connected_once_at_a_time() -> None:
         generator=FakeBackend(model=FakeModel("a")), recipe=Recipe(policy=Never())
     )
     async with controller:
-        with pytest.raises(ConfigError, match="the controller is connected already"):
+        with pytest.raises(ConfigError, match="the models are connected already"):
             async with controller:
                 pass
 

@@ -107,7 +107,14 @@ async def test_a_stream_delivers_events_as_they_happen_and_ends_with_the_result(
     async with controller, controller.stream("q") as events:
         seen = [event async for event in events]
 
-    assert [type(event) for event in seen] == [Decided, Verified, Committed, Ended, Finished]
+    assert [type(event) for event in seen] == [
+        Decided,
+        Verified,
+        Committed,
+        Settled,
+        Ended,
+        Finished,
+    ]
     assert isinstance(seen[-1], Finished)
     assert seen[-1].result.text == "only this"
 
@@ -256,7 +263,7 @@ async def test_half_a_character_in_a_prompt_fails_only_its_problem() -> None:
 
 
 async def test_an_unconnected_controller_says_how_to_connect() -> None:
-    with pytest.raises(ConfigError, match="use `async with controller:`"):
+    with pytest.raises(ConfigError, match="the models are not connected; use `async with`"):
         await pair().solve("q")
 
 
@@ -270,7 +277,7 @@ async def test_equal_backends_share_one_model() -> None:
 
 
 async def test_the_generators_name_cannot_be_a_mentors() -> None:
-    with pytest.raises(ConfigError, match="'generator' cannot be a mentor's name"):
+    with pytest.raises(ConfigError, match="'generator' cannot be a mentor's or judge's name"):
         pair(mentor={"generator": FakeBackend()})
 
 

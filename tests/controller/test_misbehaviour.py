@@ -117,6 +117,10 @@ async def test_a_model_that_never_waits_still_meets_its_deadline() -> None:
 
 async def test_a_policy_that_always_goes_back_comes_to_an_end() -> None:
     class Back(Policy):
+        @property
+        def takes_back(self) -> bool:
+            return True
+
         def start(self, problem: Problem, rng: random.Random) -> PolicySession:
             return BackSession()
 

@@ -122,7 +122,7 @@ def swap_proposals(case: Case) -> Verdict:
         (lambda _: Verdict("mentor", score="x"), "score: Input should be a valid number"),  # type: ignore[arg-type]
         (lambda _: Verdict("mentor", why=object()), "why: Input should be a valid string"),  # type: ignore[arg-type]
         (lambda _: Verdict(stands=["mentor"]), "stands: Input should be a valid string"),  # type: ignore[arg-type]
-        (swap_proposals, "TypeError: 'mappingproxy' object does not support item assignment"),
+        (swap_proposals, "TypeError: 'tuple' object does not support item assignment"),
     ],
 )
 async def test_a_verdict_with_a_wrong_value_fails_its_problem_and_says_so(

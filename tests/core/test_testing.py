@@ -1,21 +1,27 @@
 """The conformance checks can fail, and say why."""
 
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 import pytest
 from pydantic import BaseModel, ConfigDict
 
 from collab import Consult, Continue, Draft, Policy, PolicySession, Problem, Verdict, Verifier
 from collab.protocols import VerifierSession
+from collab.signals import NO_SIGNALS, Signals
 from collab.testing import (
     ConformanceError,
     FakeBackend,
     FakeModel,
+    FakeSession,
     check_backend,
     check_policy,
     check_recipe,
     check_verifier,
 )
+from collab.views import View
 
 
 class Forgetful(PolicySession):
@@ -25,6 +31,27 @@ class Forgetful(PolicySession):
 
 async def test_the_fakes_keep_to_the_contract() -> None:
     await check_backend(FakeBackend(model=FakeModel("one two three four five six seven eight")))
+
+
+class Careless(FakeSession):
+    """Goes back to whatever it is given."""
+
+    def rollback(self, mark: object) -> None:
+        with suppress(ValueError):
+            super().rollback(mark)
+
+
+async def test_a_session_that_takes_any_mark_is_found() -> None:
+    @dataclass(eq=False)
+    class CarelessModel(FakeModel):
+        @asynccontextmanager
+        async def open(
+            self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
+        ) -> AsyncIterator[FakeSession]:
+            yield Careless(self, view.participant, view.prompt, signals)
+
+    with pytest.raises(ConformanceError, match=r"rollback\(\) to a foreign mark is not refused"):
+        await check_backend(FakeBackend(model=CarelessModel("one two three four")))
 
 
 def test_a_policy_that_shares_its_session_is_found() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from collab import Problem, Recipe, Result
+from collab.endings import Ending
 from collab.errors import CollabError
 from collab.examining.estimate import Estimate, Measured, estimate
 from collab.examining.rounds import LEAST_ROUNDS, MOST_ROUNDS, Connected, calibrate
@@ -43,7 +44,7 @@ def answered(spans: dict[str, int], duration_s: float, *calls: Call) -> Measured
     )
     result = Result(
         problem=Problem(prompt="q"),
-        reason="eos",
+        ending=Ending("eos"),
         spans=written,
         events=(),
         calls=calls,

@@ -85,7 +85,7 @@ async def test_the_mentors_beginning_stands_where_the_moods_differ(
     own: str, offered: str, preferred: bool, stands: str
 ) -> None:
     verifier = Moods(is_mentor_preferred=preferred).start(PROBLEM, random.Random(0))
-    proposals = {"generator": proposal("generator", own), "mentor": proposal("mentor", offered)}
+    proposals = (proposal("generator", own), proposal("mentor", offered))
 
     verdict = await verifier.verify(
         Case(draft(own), proposals, "mentor", ""),

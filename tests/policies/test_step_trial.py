@@ -44,9 +44,7 @@ class Tries:
 async def tried(before: Sequence[bool], behind: Sequence[bool]) -> Verdict | Abstain:
     session = StepTrial(samples=4).start(ASKED, random.Random(0))
     one = draft()
-    return await session.verify(
-        Case(one, (one.proposal,), "", ""), Tries(before, behind)
-    )
+    return await session.verify(Case(one, (one.proposal,), "", ""), Tries(before, behind))
 
 
 async def test_it_keeps_to_the_contract() -> None:

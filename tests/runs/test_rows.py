@@ -8,6 +8,7 @@ import pytest
 
 from collab.controller import Result
 from collab.decisions import Consult
+from collab.endings import Ending
 from collab.grading import Grade
 from collab.problems import BrokenLine, Problem
 from collab.runs.rows import Row, broken_line_row, grade_of, ledger_row, result_row, usage_of
@@ -21,7 +22,7 @@ def result(
     *, events: Sequence[TraceEvent] = (), calls: Sequence[Call] = (), spans: Sequence[Span] = ()
 ) -> Result:
     problem = Problem(id="p", prompt="q")
-    return Result(problem, "eos", spans, events, calls, duration_s=2.0)
+    return Result(problem, Ending("eos"), spans, events, calls, duration_s=2.0)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_a_message_of_megabytes_is_kept_in_part() -> None:
 def test_the_grade_of_a_row_is_read_back_with_its_rules() -> None:
     problem = Problem(id="p", prompt="q", answer="5")
     span = Span(0, "generator", "The answer is 5.", 4, "draft")
-    row = result_row(Result(problem, "eos", [span], (), (), duration_s=2.0))
+    row = result_row(Result(problem, Ending("eos"), [span], (), (), duration_s=2.0))
 
     kept = json.loads(json.dumps(row))
 
@@ -169,6 +170,6 @@ def test_what_is_thought_between_the_writers_own_tags_is_no_answer() -> None:
     span = Span(0, "generator", "[T]The answer is 6.[/T]I cannot say.", 9, "draft")
     tags = ThinkingTags(opening="[T]", closing="[/T]")
 
-    row = result_row(Result(problem, "eos", [span], (), (), duration_s=2.0, thinking=tags))
+    row = result_row(Result(problem, Ending("eos"), [span], (), (), duration_s=2.0, thinking=tags))
 
     assert (row["outcome"], row["answer"]) == ("no_answer", None)

@@ -12,7 +12,7 @@ async def change(live: LocalSession, rng: random.Random) -> None:
     """Do a few random things to a session."""
     mark = live.mark
     for _ in range(rng.randrange(1, 4)):
-        match rng.randrange(5):
+        match rng.randrange(6):
             case 0:
                 proposal = await live.generate(Until(rng.randrange(1, 9)), GREEDY)
                 live.commit(rng.randrange(len(proposal.tokens) + 1))
@@ -24,5 +24,10 @@ async def change(live: LocalSession, rng: random.Random) -> None:
                 async with live.fork() as twin:
                     twin.append(" junk")
                     await twin.generate(Until(3), GREEDY)
+            case 4:
+                async with live.fork() as twin:
+                    twin.append(rng.choice([" or", "\n"]))
+                    twin.commit(len((await twin.generate(Until(2), GREEDY)).tokens))
+                    live.adopt(twin)
             case _:
                 await live.judge("\nA or B? (", ("A", "B"))

@@ -31,6 +31,10 @@ class Scripted(Policy):
     script: dict[int, object] = {}
     stride: int = 1
 
+    @property
+    def takes_back(self) -> bool:
+        return True
+
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:
         return ScriptedSession(self.script, self.stride)
 

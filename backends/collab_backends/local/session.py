@@ -2,31 +2,35 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from collab.errors import ConfigError, ContextOverflowError, ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.seam import Meter, SessionMark
+from collab.seam import Meter, Session, SessionMark
+from collab.seam.lineage import NO_FORK, Lineage
 from collab.seam.scanning import ProposalBuilder
+from collab.seam.tail import Tail
 from collab.signals import NO_SIGNALS, Observation, Signals, Steering
-from collab_backends.local.cache import TextCache
+from collab_backends.local.cache import TextCache, common_prefix
 from collab_backends.local.draws import RandomStream
 from collab_backends.local.jobs import GenerateJob, Job, Sampler, Writing
+from collab_backends.local.last_states import with_last_states
 from collab_backends.local.prefill_jobs import JudgeJob, ObserveJob, ScoreJob
 from collab_backends.local.seat import Seat
 from collab_backends.local.steering import Steer
+from collab_backends.local.steers import Steers
 from collab_backends.tokenizing.codec import Splice, TextDecoder
-from collab_backends.tokenizing.live_ids import IdMark, LiveIds, ensure_distinct
+from collab_backends.tokenizing.live_ids import LiveIds, Place, ensure_distinct
 
 _BEFORE_TOKENS = 32
 """Context searched for the beginning of a stop string that ends in new text."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
+class _SteeredPlace:
     """A place in the text, and what was steered there."""
 
-    place: IdMark
+    text: Place
     steers: tuple[tuple[int, Steer | None], ...]
 
 
@@ -56,18 +60,17 @@ class LocalSession:
         if len(set(names)) < len(names):
             raise ConfigError(f"two observations have one name: {', '.join(names)}")
         self._text = LiveIds(seat.codec, ids)
-        self._tail: list[Token] = []
-        self._tail_has_ended = False
+        self._tail = Tail()
+        self._lineage: Lineage[_SteeredPlace] = Lineage()
         self._cache: TextCache = seat.engine.memory.new_cache()
-        self._origin: TextCache | None = None
-        # From which position on which steering holds, ascending.
-        self._steers: list[tuple[int, Steer | None]] = []
+        self._origin: LocalSession | None = None
+        self._steers = Steers()
         self._decoder: TextDecoder | None = None
 
     @property
     def mark(self) -> SessionMark:
         """A pointer to the head."""
-        return _Mark(self._text.mark, tuple(self._steers))
+        return self._lineage.mark(_SteeredPlace(self._text.place, self._steers.stretches))
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -76,19 +79,14 @@ class LocalSession:
 
     async def generate(self, until: Until, sampling: Sampling) -> Proposal:
         """Continue from the head; what was decoded before is replayed first."""
-        replayed = len(self._tail)
-        builder = ProposalBuilder(until, self._text_before(until))
-        for token in self._tail:
-            if builder.feed(token):
-                break
-        if not builder.is_done and self._tail_has_ended:
-            builder.end("eos")
-        room = self._seat.context_tokens - len(self._text.ids) - len(self._tail)
+        replayed = len(self._tail.tokens)
+        builder = self._tail.replay(until, self._text_before(until))
+        room = self._seat.context_tokens - len(self._text.ids) - replayed
         if not builder.is_done and room <= 0:
             builder.end("context")
         if not builder.is_done:
             await self._decode(builder, sampling, room)
-        return self._with_last_states(builder.build(self._author, replayed=replayed))
+        return with_last_states(builder.build(self._author, replayed=replayed), self._observers)
 
     async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
         """Return the probabilities of the labels' first tokens behind `question`."""
@@ -97,7 +95,7 @@ class LocalSession:
         label_ids = [self._label_id(asked, label) for label in labels]
         ensure_distinct(labels, label_ids, self._seat.name)
         with self._scratch() as cache:
-            job = JudgeJob(cache, self._keys(asked), label_ids, donor=self._cache)
+            job = JudgeJob(cache, self._steers.keys(asked), label_ids, donor=self._donor)
             await self._run(job)
         ends = job.likeliest in self._seat.end_ids
         likeliest = "" if ends else self._seat.codec.decode([job.likeliest])
@@ -110,7 +108,7 @@ class LocalSession:
             return ()
         scored = [*self._text.ids[: splice.kept], *splice.added[:-1]]
         with self._scratch() as cache:
-            job = ScoreJob(cache, self._keys(scored), splice.added, donor=self._cache)
+            job = ScoreJob(cache, self._steers.keys(scored), splice.added, donor=self._donor)
             await self._run(job)
         decoder = self._seat.codec.decoder(self._text.ids[: splice.kept])
         return tuple(
@@ -125,7 +123,7 @@ class LocalSession:
         splice = self._splice(text)
         asked = [*self._text.ids[: splice.kept], *splice.added]
         with self._scratch() as cache:
-            job = ObserveJob(cache, self._keys(asked), observer, donor=self._cache)
+            job = ObserveJob(cache, self._steers.keys(asked), observer, donor=self._donor)
             await self._run(job)
         return job.state
 
@@ -136,35 +134,32 @@ class LocalSession:
 
     def commit(self, tokens: int) -> None:
         """Move the head over decoded tokens."""
-        if not 0 <= tokens <= len(self._tail):
-            raise ValueError(f"{tokens} tokens to commit, {len(self._tail)} were decoded")
-        self._text.ids += [token.id for token in self._tail[:tokens]]
-        del self._tail[:tokens]
+        self._text.ids += [token.id for token in self._tail.commit(tokens)]
+        self._lineage.move()
 
     def append(self, text: str) -> int:
         """Splice foreign text in at the head."""
         self._drop_tail()
         grown = self._text.append(self._splice(text))
+        self._lineage.move()
         # A splice can shorten the text; what was to begin behind it begins at its end.
         last = len(self._text.ids) - 1
-        self._steers = [(min(start, last), steer) for start, steer in self._steers]
+        self._steers.shorten(last)
         return grown
 
     def rollback(self, mark: SessionMark) -> None:
         """Go back to `mark`, undoing what splices made since then wrote again."""
-        if not isinstance(mark, _Mark):
-            raise TypeError(f"{mark!r} is no mark of this session")
-        self._text.rollback(mark.place)
+        place = self._lineage.go_back(mark)
+        self._text.go_back(place.text)
         self._drop_tail()
-        self._steers = [*mark.steers]
+        self._steers = Steers(place.steers)
 
     def steer(self, steering: Steering | None) -> None:
         """Add a vector to hidden states from the last token before the head on."""
         self._drop_tail()
         steer = self._seat.engine.hidden.steer(steering) if steering else None
-        start = max(len(self._text.ids) - 1, 0)
-        self._steers = [(place, one) for place, one in self._steers if place < start]
-        self._steers.append((start, steer))
+        self._steers.begin(max(len(self._text.ids) - 1, 0), steer)
+        self._lineage.move()
 
     @asynccontextmanager
     async def fork(self) -> AsyncIterator["LocalSession"]:
@@ -172,26 +167,55 @@ class LocalSession:
         twin = LocalSession(
             self._seat, self._author, self._text.ids, rng=self._rng.copy(), signals=self._signals
         )
-        twin._tail = list(self._tail)
-        twin._tail_has_ended = self._tail_has_ended
+        twin._tail, twin._lineage = self._tail.copy(), self._lineage.fork()
         twin._text = self._text.copy()
-        twin._steers = list(self._steers)
+        twin._steers = Steers(self._steers.stretches)
         # Copied when the twin is first called, as far as it holds by then.
-        twin._origin = self._cache
+        twin._origin = self
         try:
             yield twin
         finally:
             twin.close()
 
+    def adopt(self, twin: Session) -> None:
+        """Take over a fork's text, tail, steering, random stream and cache."""
+        if not isinstance(twin, LocalSession) or not twin._lineage.is_fork_of(self._lineage):
+            raise ValueError(NO_FORK)
+        self._lineage.adopt(twin._lineage)
+        self._text, twin._text = twin._text, self._text
+        self._tail, twin._tail = twin._tail, self._tail
+        self._steers, twin._steers = twin._steers, self._steers
+        self._rng, self._decoder = twin._rng, twin._decoder
+        self._take_cache(twin)
+
+    def _take_cache(self, twin: "LocalSession") -> None:
+        """Keep of two caches the one that holds more of the text, and release the other."""
+        keys = self._steers.keys([*self._text.ids, *self._tail.ids])
+        mine, theirs = (
+            common_prefix(c.tokens, keys, len(keys)) for c in (self._cache, twin._cache)
+        )
+        # A fork that was not called yet has computed nothing: all there is stands in this cache.
+        if theirs >= mine:
+            self._cache, twin._cache = twin._cache, self._cache
+        self._seat.engine.memory.release(twin._cache)
+
     def close(self) -> None:
         """Let go of the cache; a fork's is freed, a text's own is kept a while for its prefix."""
+        self._lineage.close()
         memory = self._seat.engine.memory
         (memory.release if self._origin else memory.retire)(self._cache)
+
+    @property
+    def _donor(self) -> TextCache:
+        """The cache that likely holds most of this text; of a fork not called yet its origin's."""
+        if self._cache.length or self._origin is None:
+            return self._cache
+        return self._origin._donor
 
     # --- calls ------------------------------------------------------------------------------
 
     async def _decode(self, builder: ProposalBuilder, sampling: Sampling, room: int) -> None:
-        context = [*self._text.ids, *(token.id for token in self._tail)]
+        context = [*self._text.ids, *self._tail.ids]
         if self._decoder is None:
             self._decoder = self._seat.codec.decoder(context)
         writing = Writing(
@@ -200,15 +224,15 @@ class LocalSession:
             Sampler(sampling, self._rng, end_ids=self._seat.end_ids, signals=self._signals),
             room,
             self._observers,
-            self._steers[-1][1] if self._steers else None,
+            self._steers.latest,
         )
-        job = GenerateJob(self._cache, self._keys(context), writing, donor=self._origin)
+        job = GenerateJob(self._cache, self._steers.keys(context), writing, donor=self._donor)
         try:
             await self._run(job)
         finally:
             decoded = job.decoded[:-1] if job.has_ended else job.decoded
-            self._tail += decoded
-            self._tail_has_ended = job.has_ended
+            self._tail.tokens += decoded
+            self._tail.has_ended = job.has_ended
 
     async def _run(self, job: Job) -> None:
         """Have a job done and count it, also when it fails or is cancelled.
@@ -245,16 +269,6 @@ class LocalSession:
         finally:
             self._seat.engine.memory.release(cache)
 
-    def _keys(self, ids: Sequence[int]) -> list[int]:
-        """Return the cache keys of a text that begins as this session's does."""
-        if not self._steers:
-            return list(ids)
-        keys = list(ids[: self._steers[0][0]])
-        for number, (start, steer) in enumerate(self._steers):
-            end = self._steers[number + 1][0] if number + 1 < len(self._steers) else len(ids)
-            keys += [steer.key(one) if steer else one for one in ids[start:end]]
-        return keys
-
     # --- text -------------------------------------------------------------------------------
 
     def _splice(self, text: str) -> Splice:
@@ -268,28 +282,11 @@ class LocalSession:
             raise ModelCallError(f"label {label!r} has no token in {self._seat.name!r}")
         return found
 
-    def _with_last_states(self, proposal: Proposal) -> Proposal:
-        """Leave states that are wanted of the last token only at no other token."""
-        names = {observer.name for observer in self._observers if observer.only_last}
-        if not names:
-            return proposal
-        last = len(proposal.tokens) - 1
-        tokens = (
-            token
-            if place == last or not token.observed
-            else replace(
-                token, observed={n: v for n, v in token.observed.items() if n not in names}
-            )
-            for place, token in enumerate(proposal.tokens)
-        )
-        return replace(proposal, tokens=tuple(tokens))
-
     def _text_before(self, until: Until) -> str:
         if not until.stop_strings:
             return ""
         return self._seat.codec.decode(self._text.ids[-_BEFORE_TOKENS:])
 
     def _drop_tail(self) -> None:
-        self._tail.clear()
-        self._tail_has_ended = False
+        self._tail.drop()
         self._decoder = None

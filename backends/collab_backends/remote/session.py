@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 
 from collab.errors import ModelCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
-from collab.seam import Meter, SessionMark
+from collab.seam import Meter, Session, SessionMark
+from collab.seam.lineage import NO_FORK, Lineage
 from collab.seam.scanning import ProposalBuilder
+from collab.seam.tail import Tail
 from collab.signals import Signals, Steering
 from collab_backends.remote.asking import Asker, Terms
 from collab_backends.remote.contents import THINKS_APART
@@ -18,7 +20,7 @@ from collab_backends.remote.reading import tokens_of
 from collab_backends.remote.requests import Json, beyond_protocol, logprobs_of
 from collab_backends.remote.texts import IdText, LiveText
 from collab_backends.remote.wire import Answer
-from collab_backends.tokenizing.live_ids import ensure_distinct
+from collab_backends.tokenizing.live_ids import Place, ensure_distinct
 
 _WHOLE_AT_ONCE = 32
 """Up to so many tokens an answer is asked for as a whole; longer ones are streamed and left as soon
@@ -54,19 +56,19 @@ class RemoteSession:
         self._text = text
         self._seed = seed
         self._signals = signals
-        self._tail: list[Token] = []
-        self._tail_has_ended = False
+        self._tail = Tail()
+        self._lineage: Lineage[Place] = Lineage()
 
     @property
     def mark(self) -> SessionMark:
         """A pointer to the head."""
-        return self._text.mark
+        return self._lineage.mark(self._text.place)
 
     async def generate(self, until: Until, sampling: Sampling) -> Proposal:
         """Continue from the head; what was written before is replayed first."""
-        replayed = len(self._tail)
+        replayed = len(self._tail.tokens)
         builder = self._replay(until)
-        if not builder.is_done and not self._tail_has_ended:
+        if not builder.is_done:
             await self._write_on(builder, until, sampling)
         if not builder.is_done:
             builder.end("eos")
@@ -123,20 +125,19 @@ class RemoteSession:
 
     def commit(self, tokens: int) -> None:
         """Move the head over tokens that were written."""
-        if not 0 <= tokens <= len(self._tail):
-            raise ValueError(f"{tokens} tokens to commit, {len(self._tail)} were decoded")
-        self._text.commit(self._tail[:tokens])
-        del self._tail[:tokens]
+        self._text.commit(self._tail.commit(tokens))
+        self._lineage.move()
 
     def append(self, text: str) -> int:
         """Put foreign text in at the head."""
-        self._drop_tail()
+        self._tail.drop()
+        self._lineage.move()
         return self._text.append(text)
 
     def rollback(self, mark: SessionMark) -> None:
         """Move the head back to `mark`."""
-        self._text.rollback(mark)
-        self._drop_tail()
+        self._text.go_back(self._lineage.go_back(mark))
+        self._tail.drop()
 
     def steer(self, steering: Steering | None) -> None:
         """Refuse: the protocol has no hidden states."""
@@ -153,24 +154,31 @@ class RemoteSession:
             seed=self._seed,
             signals=self._signals,
         )
-        twin._tail, twin._tail_has_ended = list(self._tail), self._tail_has_ended
-        yield twin
+        twin._tail, twin._lineage = self._tail.copy(), self._lineage.fork()
+        try:
+            yield twin
+        finally:
+            twin._lineage.close()
+
+    def adopt(self, twin: Session) -> None:
+        """Take over a fork's text and tail; the server has its prefix in its cache."""
+        if not isinstance(twin, RemoteSession) or not twin._lineage.is_fork_of(self._lineage):
+            raise ValueError(NO_FORK)
+        self._lineage.adopt(twin._lineage)
+        self._text, twin._text = twin._text, self._text
+        self._tail, twin._tail = twin._tail, self._tail
 
     # --- writing ----------------------------------------------------------------------------
 
     def _replay(self, until: Until, more: Sequence[Token] = ()) -> ProposalBuilder:
-        builder = ProposalBuilder(until, self._text.answer[-_BEFORE_CHARACTERS:])
-        for token in (*self._tail, *more):
-            if builder.feed(token):
-                break
-        return builder
+        return self._tail.replay(until, self._text.answer[-_BEFORE_CHARACTERS:], more)
 
     async def _write_on(self, builder: ProposalBuilder, until: Until, sampling: Sampling) -> None:
         # In words, each request is another question, whose answer begins in another way.
         is_whole = self._terms.capabilities.prefix_mode == "quoted"
         expected = "" if is_whole else until.may_stop_behind
         first = tokens_in(expected, self._terms, self._text) + 1
-        for most in portions(self._tail, expected, first, until.max_tokens):
+        for most in portions(self._tail.tokens, expected, first, until.max_tokens):
             if await self._has_ended_within(most, builder, until, sampling):
                 return
 
@@ -178,14 +186,14 @@ class RemoteSession:
         self, most: int, builder: ProposalBuilder, until: Until, sampling: Sampling
     ) -> bool:
         """Write until the tail has `most` tokens; return whether no more is wanted or to come."""
-        room = most - len(self._tail)
+        room = most - len(self._tail.tokens)
         answer = await self._written(room, until, sampling)
         tokens = self._tokens(answer)
         if not tokens:
             self._ensure_is_end(answer)
         written = len(tokens) if answer.paid.completion is None else answer.paid.completion
-        self._tail += tokens
-        self._tail_has_ended = answer.finish not in ("length", "")
+        self._tail.tokens += tokens
+        self._tail.has_ended = answer.finish not in ("length", "")
         for token in tokens:
             if builder.feed(token):
                 return True
@@ -194,11 +202,11 @@ class RemoteSession:
                 builder.end("context")  # the server's window is full
             elif most == until.max_tokens:
                 builder.end("length")  # tokens are counted differently here
-        return builder.is_done or self._tail_has_ended
+        return builder.is_done or self._tail.has_ended
 
     async def _written(self, room: int, until: Until, sampling: Sampling) -> Answer:
         """Return an answer of up to `room` tokens, of which no more is read than is wanted."""
-        request = self._text.request(tail=self._tail)
+        request = self._text.request(tail=self._tail.tokens)
         # Two candidates at least: their difference is the margin.
         body = self._body(request, room, sampling, max(self._signals.entropy_top_k, 2))
         if self._is_streamed(room, until):
@@ -235,7 +243,7 @@ class RemoteSession:
         return until.stop_if is not None and not until.may_stop_behind and room > _READ_ON
 
     def _tokens(self, answer: Answer) -> list[Token]:
-        text, tail = self._text, self._tail
+        text, tail = self._text, self._tail.tokens
         return tokens_of(answer, self._terms, text, tail, top_k=self._signals.entropy_top_k)
 
     # --- asking -----------------------------------------------------------------------------
@@ -270,7 +278,3 @@ class RemoteSession:
         if codec is None or candidate.id == NO_ID:
             return candidate.text
         return codec.decode([candidate.id])
-
-    def _drop_tail(self) -> None:
-        self._tail.clear()
-        self._tail_has_ended = False

@@ -1,14 +1,12 @@
 """A remote model's live text: what is sent to the server to have it written on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from collab.proposals import Token
-from collab.seam import SessionMark
 from collab.views import View
 from collab_backends.remote.requests import CONTINUE_LAST, Json
-from collab_backends.tokenizing.live_ids import LiveIds
+from collab_backends.tokenizing.live_ids import LiveIds, Place
 
 QUOTED = (
     "{prompt}\n\n---\nAn answer to the above was begun. Write on from exactly where it stops, in "
@@ -26,8 +24,8 @@ class LiveText(Protocol):
         ...
 
     @property
-    def mark(self) -> SessionMark:
-        """A pointer to the head."""
+    def place(self) -> Place:
+        """Where the head is."""
         ...
 
     def request(self, extra: str = "", tail: Sequence[Token] = ()) -> Json:
@@ -42,8 +40,8 @@ class LiveText(Protocol):
         """Put foreign text in; return by how many tokens the text grew."""
         ...
 
-    def rollback(self, mark: SessionMark) -> None:
-        """Move the head back."""
+    def go_back(self, place: Place) -> None:
+        """Move the head back to an earlier place of this text."""
         ...
 
     def copy(self) -> "LiveText":
@@ -71,9 +69,9 @@ class IdText:
         return self.live.codec.decode(self.live.ids[self._prompt_length :])
 
     @property
-    def mark(self) -> SessionMark:
-        """A pointer to the head."""
-        return self.live.mark
+    def place(self) -> Place:
+        """Where the head is."""
+        return self.live.place
 
     def request(self, extra: str = "", tail: Sequence[Token] = ()) -> Json:
         """Return the ids to continue."""
@@ -91,20 +89,15 @@ class IdText:
         """Splice foreign text in."""
         return self.live.append(self.live.splice(text))
 
-    def rollback(self, mark: SessionMark) -> None:
-        """Go back to `mark`."""
-        self.live.rollback(mark)
+    def go_back(self, place: Place) -> None:
+        """Move the head back to an earlier place of this text."""
+        self.live.go_back(place)
 
     def copy(self) -> "IdText":
         """Return a copy."""
         twin = IdText(self.live.copy())
         twin._prompt_length = self._prompt_length
         return twin
-
-
-@dataclass(frozen=True, slots=True)
-class _TextMark:
-    length: int
 
 
 class PlainText:
@@ -123,9 +116,9 @@ class PlainText:
         self._rendered = rendered
 
     @property
-    def mark(self) -> SessionMark:
-        """A pointer to the head."""
-        return _TextMark(len(self.answer))
+    def place(self) -> Place:
+        """Where the head is."""
+        return Place(len(self.answer))
 
     def request(self, extra: str = "", tail: Sequence[Token] = ()) -> Json:
         """Return the text to continue, in the shape of its mode."""
@@ -156,13 +149,9 @@ class PlainText:
         self.answer += text
         return len(text.split())
 
-    def rollback(self, mark: SessionMark) -> None:
-        """Go back to `mark`."""
-        if not isinstance(mark, _TextMark):
-            raise TypeError(f"{mark!r} is no mark of this session")
-        if mark.length > len(self.answer):
-            raise ValueError(f"{mark!r} lies ahead of the head")
-        self.answer = self.answer[: mark.length]
+    def go_back(self, place: Place) -> None:
+        """Move the head back to an earlier place of this text."""
+        self.answer = self.answer[: place.length]
 
     def copy(self) -> "PlainText":
         """Return a copy."""

@@ -5,25 +5,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from collab.errors import ModelCallError
-from collab.seam import SessionMark
 
 if TYPE_CHECKING:
     from collab_backends.tokenizing.codec import Splice, TextCodec
 
 
 @dataclass(frozen=True, slots=True)
-class IdMark:
-    """A number of ids, and how many splices had been made by then."""
+class Place:
+    """A position in a live text that can be gone back to.
+
+    Attributes:
+        length: Its ids up to there; of a text kept as text, its characters.
+        splices: How many splices had been made by then.
+    """
 
     length: int
-    splices: int
+    splices: int = 0
 
 
 class LiveIds:
     """The ids of a live text up to its head; they are never rebuilt from text.
 
     Splices may write the last few ids again; what they replaced is kept, so that every earlier
-    mark can be gone back to.
+    place can be gone back to.
 
     Args:
         codec: The model's tokenizer.
@@ -40,9 +44,9 @@ class LiveIds:
         self._replaced: list[tuple[int, list[int]]] = []
 
     @property
-    def mark(self) -> IdMark:
-        """A pointer to the head."""
-        return IdMark(len(self.ids), len(self._replaced))
+    def place(self) -> Place:
+        """Where the head is."""
+        return Place(len(self.ids), len(self._replaced))
 
     def splice(self, text: str) -> "Splice":
         """Return how `text` would be put behind the head."""
@@ -56,22 +60,13 @@ class LiveIds:
         self.ids = [*self.ids[: splice.kept], *splice.added]
         return len(self.ids) - before
 
-    def rollback(self, mark: SessionMark) -> None:
-        """Go back to `mark`, undoing what splices made since then wrote again.
-
-        Raises:
-            TypeError: It is no mark of such a text.
-            ValueError: It lies ahead of the head.
-        """
-        if not isinstance(mark, IdMark):
-            raise TypeError(f"{mark!r} is no mark of this session")
+    def go_back(self, place: Place) -> None:
+        """Go back to an earlier place of this text, undoing what later splices wrote again."""
         ids = self.ids
-        for kept, replaced in reversed(self._replaced[mark.splices :]):
+        for kept, replaced in reversed(self._replaced[place.splices :]):
             ids = [*ids[:kept], *replaced]
-        if mark.splices > len(self._replaced) or mark.length > len(ids):
-            raise ValueError(f"{mark!r} lies ahead of the head")
-        del self._replaced[mark.splices :]
-        self.ids = ids[: mark.length]
+        del self._replaced[place.splices :]
+        self.ids = ids[: place.length]
 
     def copy(self) -> "LiveIds":
         """Return a copy."""

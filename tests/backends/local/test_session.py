@@ -185,7 +185,7 @@ async def test_committing_more_than_was_decoded_is_refused() -> None:
 
 async def test_what_is_no_mark_of_the_session_is_refused() -> None:
     async with serving(make_model(), TOKENIZER) as model, session(model) as live:
-        with pytest.raises(TypeError, match="is no mark of this session"):
+        with pytest.raises(ValueError, match="is no mark of this session"):
             live.rollback(object())
 
 
@@ -254,7 +254,7 @@ async def test_what_lies_ahead_of_the_head_is_not_gone_back_to() -> None:
         ahead = live.mark
         live.rollback(start)
 
-        with pytest.raises(ValueError, match="lies ahead of the head"):
+        with pytest.raises(ValueError, match="lies ahead of its head"):
             live.rollback(ahead)
         with pytest.raises(ValueError, match="-1 tokens to commit"):
             live.commit(-1)

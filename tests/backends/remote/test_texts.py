@@ -56,7 +56,7 @@ def test_a_model_that_continues_nothing_is_asked_in_words() -> None:
 def test_ids_are_kept_as_they_were_written() -> None:
     ids = CODEC.render(View("g", "So the answer is", ViewOptions(template="raw")))
     text = IdText(LiveIds(CODEC, ids))
-    start = text.mark
+    start = text.place
     # "th" and "e" apart, as a model may write them though the tokenizer would not.
     apart = [*CODEC.splice((), "th").added, *CODEC.splice((), "e").added]
     text.commit([Token(one, "") for one in apart])
@@ -64,18 +64,8 @@ def test_ids_are_kept_as_they_were_written() -> None:
     assert text.request()["prompt"] == [*ids, *apart]
     assert text.answer == "the"
     text.append(" other")
-    text.rollback(start)
+    text.go_back(start)
     assert text.live.ids == ids
-
-
-def test_a_mark_ahead_of_the_head_is_refused() -> None:
-    for text in (IdText(LiveIds(CODEC, [5, 6])), PlainText(VIEW, "text")):
-        start = text.mark
-        text.append(" and so on")
-        ahead = text.mark
-        text.rollback(start)
-        with pytest.raises(ValueError, match="lies ahead of the head"):
-            text.rollback(ahead)
 
 
 @pytest.mark.parametrize(
