@@ -1,8 +1,8 @@
 """Finding plug-ins: installed ones by name, others as `module:Class` or `file.py:Class`.
 
 Installed plug-ins are entry points of the groups `collab.policies`, `collab.verifiers`,
-`collab.steerers`, `collab.backends` and `collab.recipes`, ours and strangers' alike. Nothing is
-imported before it is named.
+`collab.steerers`, `collab.strategies`, `collab.backends` and `collab.recipes`, ours and strangers'
+alike. Nothing is imported before it is named.
 """
 
 import difflib
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -29,13 +29,14 @@ from collab.errors import (
 )
 from collab.texts import how_to_install, without_credentials
 
-Kind = Literal["policies", "verifiers", "steerers", "backends", "recipes"]
-KINDS: tuple[Kind, ...] = ("policies", "verifiers", "steerers", "backends", "recipes")
+Kind = Literal["policies", "verifiers", "steerers", "strategies", "backends", "recipes"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _SINGULAR: dict[Kind, str] = {
     "policies": "policy",
     "verifiers": "verifier",
     "steerers": "steerer",
+    "strategies": "strategy",
     "backends": "backend",
     "recipes": "recipe",
 }
@@ -43,6 +44,7 @@ _SHAPES: dict[Kind, tuple[str, ...]] = {
     "policies": ("start", "needs", "entropy_top_k", "observations", "looks_beyond"),
     "verifiers": ("start", "needs", "reads_look_ahead"),
     "steerers": ("start", "needs"),
+    "strategies": ("run", "needs"),
     "backends": ("connect", "price", "view"),
     "recipes": ("recipe",),
 }
@@ -151,6 +153,7 @@ def _load(kind: Kind, name: str) -> object:
         names = {point.name for point in _points(kind)}
         raise UnknownPluginError(
             f"no {singular} {name!r}{_did_you_mean(name, names)} installed: {_listed(names)}"
+            f"{_elsewhere(kind, name)}"
         )
     if len(points) > 1:
         owners = " and ".join(f"{_package(p)} ({p.value})" for p in points)
@@ -165,6 +168,16 @@ def _load(kind: Kind, name: str) -> object:
             f"{singular} {name!r} of {_package(points[0])} cannot be imported: "
             f"{type(error).__name__}: {error}{_install_hint(points[0], error)}"
         ) from error
+
+
+def _elsewhere(kind: Kind, name: str) -> str:
+    """Return of which other kinds there are plug-ins of that name."""
+    found = [
+        _SINGULAR[other]
+        for other in KINDS
+        if other != kind and any(point.name == name for point in _points(other))
+    ]
+    return f"; there is a {' and a '.join(found)} of that name" if found else ""
 
 
 def _as_installed(point: EntryPoint) -> InstalledPlugin:

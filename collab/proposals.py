@@ -124,11 +124,13 @@ class Proposal:
         return "".join(token.text for token in self.tokens)
 
     def part(self, start: int, end: int | None = None) -> "Proposal":
-        """Return tokens `start` to `end`, which keeps this proposal's reason to stop."""
+        """Return tokens `start` to `end`; only with the last one the proposal's end is reached."""
         end = len(self.tokens) if end is None else end
         cuts = tuple(cut - start for cut in self.cuts if start < cut <= end)
-        is_cut = self.is_cut and end == len(self.tokens)
-        return replace(self, tokens=self.tokens[start:end], cuts=cuts, replayed=0, is_cut=is_cut)
+        part = replace(self, tokens=self.tokens[start:end], cuts=cuts, replayed=0)
+        if end == len(self.tokens):
+            return part
+        return replace(part, stop="unit", stop_string="", stop_overlap=0, is_cut=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,7 @@ def validate(
 @as_command
 def ls(
     kind: Annotated[
-        Literal["policies", "verifiers", "steerers", "backends", "recipes"] | None,
+        Literal["policies", "verifiers", "steerers", "strategies", "backends", "recipes"] | None,
         typer.Argument(help="What; all kinds if not given.", show_default=False),
     ] = None,
     name: Annotated[

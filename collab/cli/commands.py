@@ -36,7 +36,18 @@ class Taking:
     names: tuple[str, ...]
 
 
-PAIR = ("config", "pair", "recipe", "policy", "verifiers", "unit", "settings", "seed", "prices")
+PAIR = (
+    "config",
+    "pair",
+    "recipe",
+    "policy",
+    "strategy",
+    "verifiers",
+    "unit",
+    "settings",
+    "seed",
+    "prices",
+)
 PROBLEMS = ("problems", "limit", "offset", "concurrency", "out")
 BOUNDS = ("max_cost", "max_mentor_tokens", "retry_errors")
 

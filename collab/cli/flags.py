@@ -35,6 +35,9 @@ class RunFlags:
     policy: Annotated[str | None, Option(help="Instead of a recipe; see `collab ls policies`.")] = (
         None
     )
+    strategy: Annotated[
+        str | None, Option(help="Instead of a recipe or policy; see `collab ls strategies`.")
+    ] = None
     verifiers: Annotated[
         list[str] | None,
         Option("--verifier", help="Repeat it for a cascade; see `collab ls verifiers`."),
@@ -111,6 +114,7 @@ class RunFlags:
             "pair": self.pair,
             "recipe": self.recipe,
             "policy": self.policy,
+            "strategy": self.strategy,
             "verifiers": self.verifiers or None,
             "unit": self.unit,
             "seed": self.seed,

@@ -20,6 +20,7 @@ _HOW_SET: Mapping[Kind, str] = {
     "policies": "--set policy.OPTION=VALUE",
     "verifiers": "--set verifier.OPTION=VALUE",
     "steerers": "a key beside `use` in a configuration",
+    "strategies": "--set strategy.OPTION=VALUE",
     "backends": "a key beside `use` in a pair, or --set generator.OPTION=VALUE",
     "recipes": "--set recipe.OPTION=VALUE",
 }

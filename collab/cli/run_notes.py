@@ -1,10 +1,11 @@
 """What is worth saying after a run: what went wrong, and what to change."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from collab.cli.terminal import harmless, listed, percent
 from collab.plugins import Kind, find
-from collab.runs.config import DEFAULT_RECIPE, PluginConfig, RunConfig
+from collab.runs.config import PluginConfig, RunConfig
 from collab.runs.runner import RunSummary
 from collab.runs.summary import Summary
 from collab.texts import shortened
@@ -59,18 +60,22 @@ def _of_answers(summary: Summary) -> Iterator[str]:
         yield f"note: the grader could not tell of {ungradable} answers; they are in no accuracy"
 
 
+_KINDS: Mapping[str, Kind] = MappingProxyType(
+    {"policy": "policies", "recipe": "recipes", "strategy": "strategies"}
+)
+
+
 def _of_the_mentor(summary: Summary, config: RunConfig) -> Iterator[str]:
     """Say that the policy never asked, with what it saw and where its thresholds are."""
     decided = summary.decisions
     if not config.pair.mentors_by_name or not decided.count or decided.asking:
         return
-    kind: Kind = "policies" if config.policy else "recipes"
-    plugin = config.policy or config.recipe or PluginConfig(use=DEFAULT_RECIPE)
+    word, plugin = config.chosen_plugin
+    kind = _KINDS[word]
     saw = "it gives no signal"
     if decided.signal:
         least, middle, most = decided.signal
         saw = f"its signal was {least:g} to {most:g}, with the median {middle:g}"
-    word = "policy" if config.policy else "recipe"
     yield (
         f"note: no mentor was asked in {decided.count:,} decisions of {plugin.use}; {saw}, and its "
         f"numbers are {_numbers(kind, plugin) or 'none'}: set another with --set "

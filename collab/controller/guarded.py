@@ -142,8 +142,9 @@ class PluginSessions:
                 f"policy {self.policy_name!r} keeps {decision.keep} tokens at unit {draft.unit}; "
                 f"the draft has {len(draft.tokens)}"
             )
-        # The text goes on, so that its end is not reached with them.
-        return replace(draft.proposal.part(0, decision.keep), stop="predicate", stop_overlap=0)
+        # Also a draft that ends the text goes on here.
+        kept = draft.proposal.part(0, decision.keep)
+        return replace(kept, stop="unit", stop_string="", stop_overlap=0)
 
     def steered_ahead(self) -> int:
         """Return how many units may be written before the steerer is asked again."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import cast
+from typing import Any, cast
 
 import anyio.to_thread
 
@@ -10,10 +10,10 @@ from collab.controller import Controller
 from collab.errors import ConfigError
 from collab.grading.math_equality import ensure_math_verify
 from collab.plugins import Kind, build
-from collab.protocols import Policy, Steerer, Verifier
+from collab.protocols import Steerer, Verifier
 from collab.recipes import Recipe, RecipeFactory, made
 from collab.roles import GENERATOR
-from collab.runs.config import DEFAULT_RECIPE, PluginConfig, RunConfig
+from collab.runs.config import PluginConfig, RunConfig
 from collab.runs.prices import prices_of
 from collab.seam import ConsultationBackend
 
@@ -41,8 +41,9 @@ def controller_of(config: RunConfig, recipe: Recipe) -> Controller:
     backends = build_backends(config)
     _ensure_priced(config, backends)
     return Controller(
-        generator=backends.pop(GENERATOR),
-        mentor=backends,
+        generator=backends[GENERATOR],
+        mentor={role: backends[role] for role in config.pair.mentors_by_name},
+        judges={role: backends[role] for role in config.pair.judges},
         recipe=recipe,
         seed=config.seed,
         budget=config.budget,
@@ -59,17 +60,21 @@ async def build_aside(config: RunConfig) -> Controller:
 
 
 def build_recipe(config: RunConfig) -> Recipe:
-    """Return the named recipe, or the one composed of the configuration's policy and verifiers.
+    """Return the named recipe, or the one composed of what the configuration says.
 
     Raises:
         PluginError: A plug-in cannot be found or does not take its options.
     """
-    if config.policy is None:
-        named = config.recipe or PluginConfig(use=DEFAULT_RECIPE)
-        return made(cast(RecipeFactory, _build("recipes", named)))
+    key, plugin = config.chosen_plugin
+    if key == "recipe":
+        return made(cast(RecipeFactory, _build("recipes", plugin)))
+    if key == "strategy":
+        who: dict[str, Any] = {"strategy": _build("strategies", plugin)}
+    else:
+        who = {"policy": _build("policies", plugin)}
     return Recipe(
-        name=config.policy.use,
-        policy=cast(Policy, _build("policies", config.policy)),
+        **who,
+        name=plugin.use,
         verifiers=tuple(cast(Verifier, _build("verifiers", one)) for one in config.verifiers),
         unit=config.unit,
         segment=config.segment,

@@ -9,14 +9,16 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     JsonValue,
+    SerializerFunctionWrapHandler,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -33,6 +35,7 @@ T = TypeVar("T")
 DEFAULT_RECIPE = "mentorcollab-free"
 COMPOSED_KEYS = (
     "policy",
+    "strategy",
     "verifiers",
     "unit",
     "segment_tokens",
@@ -88,11 +91,17 @@ class PairConfig(BaseModel):
     mentors: dict[str, PluginConfig] = Field(
         default_factory=dict, description="Backends of further mentors, by name."
     )
+    judges: dict[str, PluginConfig] = Field(
+        default_factory=dict,
+        description="Backends of models that judge, score or reward and never write, by name.",
+    )
 
     @model_validator(mode="after")
     def _name_each_once(self) -> Self:
-        if bad := {GENERATOR, ""} & set(self.mentors):
-            raise ValueError(f"a mentor cannot be named {bad.pop()!r}")
+        if bad := {GENERATOR, ""} & {*self.mentors, *self.judges}:
+            raise ValueError(f"a mentor or judge cannot be named {bad.pop()!r}")
+        if twice := set(self.mentors_by_name) & set(self.judges):
+            raise ValueError(f"{twice.pop()!r} is both a mentor and a judge")
         if self.mentor and MENTOR in self.mentors:
             raise ValueError(f"{MENTOR!r} is given twice, as `mentor` and in `mentors`")
         return self
@@ -100,7 +109,13 @@ class PairConfig(BaseModel):
     @property
     def by_role(self) -> dict[str, PluginConfig]:
         """All participants, the generator first."""
-        return {GENERATOR: self.generator, **self.mentors_by_name}
+        return {GENERATOR: self.generator, **self.mentors_by_name, **self.judges}
+
+    @model_serializer(mode="wrap")
+    def _without_no_judges(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave judges out where there are none, as runs did before there could be any."""
+        record: dict[str, object] = serialise(self)
+        return record if self.judges else {k: v for k, v in record.items() if k != "judges"}
 
     @property
     def mentors_by_name(self) -> dict[str, PluginConfig]:
@@ -133,6 +148,9 @@ class RunConfig(BaseModel):
         default=None, description=f"A named recipe; without it and a policy: {DEFAULT_RECIPE}."
     )
     policy: PluginConfig | None = Field(default=None, description="Instead of a recipe.")
+    strategy: PluginConfig | None = Field(
+        default=None, description="Instead of a recipe, and of a policy with its verifiers."
+    )
     verifiers: tuple[PluginConfig, ...] = Field(default=(), description="A cascade, in order.")
     unit: Unit = Field(default=WordUnit(), description="`token`, `word`, `step`, tokens or a map.")
     segment_tokens: int | None = Field(
@@ -190,9 +208,20 @@ class RunConfig(BaseModel):
                 f"{given} cannot stand beside a recipe, which decides it; set it as an option of "
                 "the recipe, or give a policy instead of the recipe"
             )
-        if given and not self.policy:
+        if self.policy and self.strategy:
+            raise ValueError("a policy and a strategy cannot stand side by side; give one of them")
+        if given and not (self.policy or self.strategy):
             raise ValueError(f"{given} needs a policy; a recipe takes such things as its options")
         return self
+
+    @property
+    def chosen_plugin(self) -> tuple[Literal["recipe", "policy", "strategy"], PluginConfig]:
+        """What decides how problems are worked on, and by which key it is given."""
+        if self.policy:
+            return "policy", self.policy
+        if self.strategy:
+            return "strategy", self.strategy
+        return "recipe", self.recipe or PluginConfig(use=DEFAULT_RECIPE)
 
     @property
     def segment(self) -> Until:
@@ -227,9 +256,10 @@ class RunConfig(BaseModel):
         """
         left_out = {"concurrency", "limit", "offset", "out", "run_budget", "problems", "prices"}
         record: dict[str, JsonValue] = self.model_dump(mode="json", exclude=left_out)
-        if self.recipe or not self.policy:
+        key, plugin = self.chosen_plugin
+        if key == "recipe":
             record = {key: value for key, value in record.items() if key not in COMPOSED_KEYS}
-            record["recipe"] = (self.recipe or PluginConfig(use=DEFAULT_RECIPE)).model_dump()
+            record["recipe"] = plugin.model_dump()
         record["problems_sha256"] = self.problems.digest if self.problems else None
         if self.problems and self.problems.options:
             record["problem_options"] = self.problems.options

@@ -23,7 +23,7 @@ PAIRS: dict[str, dict[str, object]] = {
 """Pairs known by name; any other name is a YAML file with `generator` and `mentor`."""
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
-_PLUGIN_KEYS = ("recipe", "policy")
+_PLUGIN_KEYS = ("recipe", "policy", "strategy")
 _SHORT_PATHS = {"generator": ("pair", "generator"), "mentor": ("pair", "mentor")}
 
 
@@ -89,7 +89,9 @@ def _lay_over(values: dict[str, object], flags: Mapping[str, object]) -> None:
     if "recipe" in flags:
         replaced = COMPOSED_KEYS
     elif "policy" in flags:
-        replaced = ("recipe",)
+        replaced = ("recipe", "strategy")
+    elif "strategy" in flags:
+        replaced = ("recipe", "policy", "verifiers", "steering")
     for key in replaced:
         values.pop(key, None)
     for key, value in flags.items():
@@ -167,7 +169,7 @@ def _full_path(path: Sequence[str], values: Mapping[str, object], setting: str) 
 
 def _step_into(place: object, part: str, setting: str) -> object:
     if isinstance(place, dict):
-        if part == "recipe" and not {"recipe", "policy"} & set(place):
+        if part == "recipe" and not set(_PLUGIN_KEYS) & set(place):
             place["recipe"] = {"use": DEFAULT_RECIPE}
         if part in _PLUGIN_KEYS and part not in place:
             raise ConfigError(f"setting {setting!r}: no {part} is given; name one first")

@@ -9,6 +9,7 @@ from collab.testing.checks import (
 from collab.testing.conformance import ConformanceError
 from collab.testing.fakes import ALL_CAPABILITIES, FakeBackend, FakeModel, FakeSession, pieces
 from collab.testing.session_checks import check_backend
+from collab.testing.strategy_checks import check_strategy
 
 __all__ = [
     "ALL_CAPABILITIES",
@@ -20,6 +21,7 @@ __all__ = [
     "check_policy",
     "check_recipe",
     "check_steerer",
+    "check_strategy",
     "check_verifier",
     "pieces",
 ]

@@ -1,7 +1,7 @@
 """Fakes: models that write what a test tells them to, through the same seam as real ones."""
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -54,6 +54,7 @@ class FakeModel:
         steered: What its sessions were steered with, if its `capabilities` say that it can be.
         fails_at: Raise `ModelCallError` at this call, counted from 0; -1 for never.
         is_stuck: Never finish a call, until cancelled.
+        stuck_at: Never finish these calls, counted from 0, until cancelled.
         capabilities: What it claims to be able to do.
         open_sessions: Sessions open now.
         calls: Calls begun.
@@ -69,6 +70,7 @@ class FakeModel:
     steered: list[Steering | None] = field(default_factory=list)
     fails_at: int = -1
     is_stuck: bool = False
+    stuck_at: Collection[int] = ()
     name: str = "fake"
     capabilities: Capabilities = ALL_CAPABILITIES
     open_sessions: int = 0
@@ -230,7 +232,7 @@ class FakeSession:
         await anyio.lowlevel.checkpoint()
         if number == model.fails_at:
             raise ModelCallError(f"call {number} of {model.name!r} failed as told")
-        if model.is_stuck:
+        if model.is_stuck or number in model.stuck_at:
             await anyio.sleep_forever()
 
     def _decode(self, builder: ProposalBuilder) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
-from collab import Budget, Controller, Finished, Problem, Recipe, Result
+from collab import Budget, Controller, Finished, Problem, Recipe, Result, Settled
 from collab.capabilities import Capabilities
 from collab.errors import (
     CapabilityError,
