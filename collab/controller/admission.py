@@ -38,17 +38,26 @@ class Admission:
         if self._limiter is None:
             yield
             return
-        if self._limiter.value == 0 and self._waiting == self._max_waiting:
+        await self._wait_for(self._limiter)
+        try:
+            yield
+        finally:
+            self._limiter.release()
+
+    async def _wait_for(self, limiter: anyio.Semaphore) -> None:
+        try:
+            limiter.acquire_nowait()
+        except anyio.WouldBlock:
+            pass
+        else:
+            return
+        if self._waiting == self._max_waiting:
             raise OverloadedError(
                 f"{self._max_requests} requests are in work and {self._waiting} wait; try again "
                 "later, or raise `max_requests` or `max_waiting` of the pair"
             )
         self._waiting += 1
         try:
-            await self._limiter.acquire()
+            await limiter.acquire()
         finally:
             self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._limiter.release()

@@ -110,7 +110,7 @@ class Committer:
     async def _commit_tokens(self, proposal: Proposal) -> None:
         if not proposal.tokens:
             return
-        calls = self._participants[proposal.author].adopt(proposal)
+        calls = self._participants[proposal.author].adopt(self.trace, proposal)
         kind: SpanKind = "draft" if proposal.author == GENERATOR else "consultation"
         span = Span(
             index=self.trace.next_index,

@@ -131,10 +131,11 @@ class Participant:
         self._session.adopt(twin._session)
         self._marks, self._at_hand = twin._marks, twin._at_hand
 
-    def adopt(self, proposal: Proposal) -> tuple[int, ...]:
+    def adopt(self, trace: Trace, proposal: Proposal) -> tuple[int, ...]:
         """Commit what this participant wrote, as the span about to be recorded.
 
         Args:
+            trace: Without that span yet.
             proposal: It starts at the end of the text.
 
         Returns:
@@ -143,6 +144,7 @@ class Participant:
         Raises:
             PluginCallError: It starts elsewhere.
         """
+        self.catch_up(trace)
         texts = [token.text for token in proposal.tokens]
         compared = len(texts) - proposal.is_cut
         if len(texts) > len(self._at_hand) or self._at_hand[:compared] != texts[:compared]:

@@ -193,6 +193,10 @@ class FakeSession:
         self._drop_tail()
         self._model.steered.append(steering)
 
+    def reseed(self, seed: int) -> None:
+        """Drop what was decoded; nothing that is written changes."""
+        self._drop_tail()
+
     @asynccontextmanager
     async def fork(self) -> AsyncIterator["FakeSession"]:
         """Return a copy."""
