@@ -14,6 +14,7 @@ from collab.seam.session import (
     ReseededSession,
     Session,
     SessionMark,
+    SteeredSession,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "Service",
     "Session",
     "SessionMark",
+    "SteeredSession",
 ]

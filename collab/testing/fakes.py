@@ -84,7 +84,8 @@ class FakeModel:
         self.capabilities.ensure_prompt_fits(len(pieces(view.prompt)), self.name)
         self.open_sessions += 1
         try:
-            yield FakeSession(self, view.participant, view.prompt, signals)
+            kind = SteeredFakeSession if self.capabilities.can_steer else FakeSession
+            yield kind(self, view.participant, view.prompt, signals)
         finally:
             self.open_sessions -= 1
 
@@ -184,17 +185,10 @@ class FakeSession:
         del self._pieces[self._lineage.go_back(mark) :]
         self._drop_tail()
 
-    def steer(self, steering: Steering | None) -> None:
-        """Take note of it; nothing that is written changes."""
-        if not self._model.capabilities.can_steer:
-            raise ModelCallError(f"{self._model.name!r} cannot be steered")
-        self._drop_tail()
-        self._model.steered.append(steering)
-
     @asynccontextmanager
     async def fork(self) -> AsyncIterator["FakeSession"]:
         """Return a copy."""
-        twin = FakeSession(self._model, self._author, self._prompt, self._signals)
+        twin = type(self)(self._model, self._author, self._prompt, self._signals)
         twin._pieces, twin._computed = list(self._pieces), self._computed
         twin._tail, twin._lineage = self._tail.copy(), self._lineage.fork()
         self._model.open_sessions += 1
@@ -270,3 +264,12 @@ class FakeSession:
     def _drop_tail(self) -> None:
         self._computed = min(self._computed, len(pieces(self._prompt)) + len(self._pieces))
         self._tail.drop()
+
+
+class SteeredFakeSession(FakeSession):
+    """A live text of a fake model that can be steered."""
+
+    def steer(self, steering: Steering | None) -> None:
+        """Take note of it; nothing that is written changes."""
+        self._drop_tail()
+        self._model.steered.append(steering)

@@ -10,7 +10,7 @@ from collab.seam import Meter, Session, SessionMark
 from collab.seam.lineage import NO_FORK, Lineage
 from collab.seam.scanning import ProposalBuilder
 from collab.seam.tail import Tail
-from collab.signals import Signals, Steering
+from collab.signals import Signals
 from collab_backends.remote.asking import Asker, Terms
 from collab_backends.remote.contents import THINKS_APART
 from collab_backends.remote.endpoint import Endpoint
@@ -138,10 +138,6 @@ class RemoteSession:
         """Move the head back to `mark`."""
         self._text.go_back(self._lineage.go_back(mark))
         self._tail.drop()
-
-    def steer(self, steering: Steering | None) -> None:
-        """Refuse: the protocol has no hidden states."""
-        raise ModelCallError(f"{self._terms.label!r} cannot be steered")
 
     @asynccontextmanager
     async def fork(self) -> AsyncIterator["RemoteSession"]:
