@@ -4,7 +4,7 @@ import hashlib
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
 from types import MappingProxyType, TracebackType
@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import ObjectReceiveStream, TaskGroup
 
-from collab.capabilities import Capabilities, inexact_modes, match_needs
+from collab.capabilities import Capabilities, inexact_modes, match_needs, needed_top_k
 from collab.concurrency import is_asked_to_stop, unwrapped
 from collab.controller.committer import Committer, Emit
 from collab.controller.connecting import Connections
@@ -34,7 +34,7 @@ from collab.problems import Problem
 from collab.recipes import Recipe, RecipeFactory, made
 from collab.roles import GENERATOR, MENTOR
 from collab.seam import ConsultationBackend, Model
-from collab.signals import NO_SIGNALS, Signals
+from collab.signals import Signals
 from collab.telemetry.events import log_event
 from collab.telemetry.spans import traced_problem
 from collab.texts import is_unicode
@@ -289,17 +289,16 @@ class Controller:
             if bound := self.budget.spent(work.ledger.usage, next_role=role):
                 raise BudgetReached(bound)
 
-        signals = {GENERATOR: self._generator_signals()}
         participants: dict[str, Participant] = {}
         trace_tags = self._backends[GENERATOR].view.thinking
         async with AsyncExitStack() as stack:
             for role, model in self._models.items():
-                backend = self._backends[role]
+                backend, signals = self._backends[role], self._signals(role)
                 session = await stack.enter_async_context(
                     model.open(
                         View(role, work.problem.prompt, backend.view),
                         seed=self._rng(work.problem, role).getrandbits(63),
-                        signals=signals.get(role, NO_SIGNALS),
+                        signals=signals,
                     )
                 )
                 metered = MeteredSession(
@@ -315,7 +314,7 @@ class Controller:
                     metered,
                     own_tags=backend.view.thinking,
                     trace_tags=trace_tags,
-                    is_observed=bool(signals.get(role, NO_SIGNALS).observations),
+                    is_observed=bool(signals.observations),
                 )
             yield participants
 
@@ -334,10 +333,14 @@ class Controller:
                 f"{generator.blocks}"
             )
 
-    def _generator_signals(self) -> Signals:
+    def _signals(self, role: str) -> Signals:
+        signals = Signals(top_k=needed_top_k(self.recipe.needs, role))
+        if role != GENERATOR:
+            return signals
         policy = self.recipe.policy
         can_observe = self._models[GENERATOR].capabilities.has_hidden_states
-        return Signals(
+        return replace(
+            signals,
             entropy_top_k=policy.entropy_top_k,
             observations=tuple(policy.observations) if can_observe else (),
         )
