@@ -14,8 +14,10 @@ Ability = Literal[
     "text",
     "logprobs",
     "entropy",
+    "top_logprobs",
     "judge",
     "score",
+    "score_top_logprobs",
     "token_ids",
     "hidden_states",
     "steering",
@@ -30,6 +32,7 @@ class Capabilities:
     Attributes:
         prefix_mode: How it continues a partial text.
         top_logprobs: Largest k of top-k log-probabilities, so of top-k entropy; 0 for none.
+        score_top_logprobs: Largest k of them at the tokens of given text; 0 for none.
         has_token_ids: Whether exact token ids are given.
         can_judge: Whether label probabilities at one position can be read.
         can_score: Whether given text can be scored.
@@ -47,6 +50,7 @@ class Capabilities:
 
     prefix_mode: PrefixMode
     top_logprobs: int = 0
+    score_top_logprobs: int = 0
     has_token_ids: bool = False
     can_judge: bool = False
     can_score: bool = False
@@ -82,12 +86,14 @@ class Capabilities:
         match ability:
             case "text":
                 return True
-            case "logprobs" | "entropy":
+            case "logprobs" | "entropy" | "top_logprobs":
                 return self.top_logprobs >= max(amount, 1)
             case "judge":
                 return self.can_judge
             case "score":
                 return self.can_score
+            case "score_top_logprobs":
+                return self.can_score and self.score_top_logprobs >= max(amount, 1)
             case "token_ids":
                 return self.has_token_ids
             case "hidden_states":
@@ -105,8 +111,8 @@ class Need:
     Attributes:
         role: The participant.
         ability: What it has to be able to do; `text` is what every model can.
-        amount: How much of it, such as the k of top-k entropy; of hidden states and of what is
-            added to them, their width.
+        amount: How much of it, such as the k of top-k entropy, or of the likeliest tokens that
+            `Token.top` names; of hidden states and of what is added to them, their width.
         degraded: Name of what the plug-in does without it; empty if it cannot do without.
         fingerprint: Of the only model that will do; empty for any.
     """
@@ -138,6 +144,25 @@ class NeedMatch:
         if not self.lack:
             return "met"
         return "degraded" if self.need.degraded else "missing"
+
+
+def needed_top_k(needs: Mapping[str, Iterable[Need]], role: str) -> int:
+    """Return how many of the likeliest tokens one participant has to name at each position.
+
+    Args:
+        needs: Needs by the plug-in's name.
+        role: The participant.
+    """
+    abilities = ("top_logprobs", "score_top_logprobs")
+    return max(
+        (
+            max(need.amount, 1)
+            for wanted in needs.values()
+            for need in wanted
+            if need.role == role and need.ability in abilities
+        ),
+        default=0,
+    )
 
 
 def compare_needs(

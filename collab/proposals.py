@@ -66,6 +66,22 @@ class Sampling(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """One of the likeliest tokens at a position, taken or not.
+
+    Attributes:
+        id: In the model's own vocabulary; -1 if its backend gives none.
+        text: Its text by itself: U+FFFD where it is part of a character. Empty where it ends the
+            text and the backend knows that it does.
+        logprob: Natural log of the probability the model gave it before temperature, at most 0.
+    """
+
+    id: int
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """One token of a proposal, with the signals measured beside its logits.
 
@@ -78,6 +94,8 @@ class Token:
         margin: Difference of the two largest log-probabilities, in nats, at least 0.
         full_entropy_nats: Entropy over the whole vocabulary, if asked for.
         observed: Hidden states read beside it, if asked for; see `collab.signals.Observation`.
+        top: The likeliest tokens at its position, the likeliest first, as many as
+            `Signals.top_k` asks for and the model gives. The token itself need not be one of them.
     """
 
     id: int
@@ -87,6 +105,7 @@ class Token:
     margin: float | None = None
     full_entropy_nats: float | None = None
     observed: Observed | None = field(default=None, repr=False)
+    top: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

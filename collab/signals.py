@@ -69,11 +69,13 @@ class Signals:
         entropy_top_k: Entropy over the k most likely tokens, renormalised; 0 for none.
         has_full_entropy: Also the entropy over the whole vocabulary.
         observations: Hidden states to hand over.
+        top_k: How many of the likeliest tokens to name at each position; see `Token.top`.
     """
 
     entropy_top_k: int = 0
     has_full_entropy: bool = False
     observations: tuple[Observation, ...] = ()
+    top_k: int = 0
 
 
 NO_SIGNALS = Signals()

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from time import perf_counter
 
 import anyio
 
+from collab.capabilities import needed_top_k
 from collab.concurrency import first_error, is_asked_to_stop
 from collab.controller.cast import Cast
 from collab.controller.committer import Committer, Emit
@@ -23,7 +25,7 @@ from collab.endings import Ending
 from collab.errors import CollabError, PluginCallError, ProblemError
 from collab.limits import BudgetReached, EndReached
 from collab.roles import GENERATOR
-from collab.signals import NO_SIGNALS, Signals
+from collab.signals import Signals
 from collab.telemetry.events import log_event
 from collab.telemetry.spans import traced_problem
 from collab.trace import Ended, Trace
@@ -145,7 +147,7 @@ class Answering:
     @asynccontextmanager
     async def _participant(self, role: str) -> AsyncIterator[Participant]:
         model, backend = self._connected.models[role], self._connected.backends[role]
-        signals = self._generator_signals() if role == GENERATOR else NO_SIGNALS
+        signals = self._signals(role)
         view = View(role, self._request.problem.prompt, backend.view)
         seed = self._request.rng(role).getrandbits(63)
         async with model.open(view, seed=seed, signals=signals) as session:
@@ -175,10 +177,14 @@ class Answering:
         tags, phases = self._connected.backends[GENERATOR].view.thinking, self._recipe.phases
         return ThinkingTags(closing=phases.thinking_end) if phases and not tags else tags
 
-    def _generator_signals(self) -> Signals:
+    def _signals(self, role: str) -> Signals:
+        signals = Signals(top_k=needed_top_k(self._recipe.needs, role))
+        if role != GENERATOR:
+            return signals
         policy = self._recipe.policy
         can_observe = self._connected.models[GENERATOR].capabilities.has_hidden_states
-        return Signals(
+        return replace(
+            signals,
             entropy_top_k=policy.entropy_top_k,
             observations=tuple(policy.observations) if can_observe else (),
         )

@@ -20,6 +20,7 @@ from collab.seam import (
     ServedModel,
     Session,
     SessionMark,
+    SteeredSession,
 )
 from collab.signals import Steering
 from collab.telemetry.spans import Asked, CallSpan, traced_call
@@ -192,7 +193,13 @@ class MeteredSession:
         return self._session.append(text)
 
     def steer(self, steering: Steering | None) -> None:
-        """Add a vector to hidden states from here on; what was decoded ahead is dropped."""
+        """Add a vector to hidden states from here on; what was decoded ahead is dropped.
+
+        Raises:
+            ModelCallError: The model cannot be steered.
+        """
+        if not isinstance(self._session, SteeredSession):
+            raise ModelCallError(f"{self._model!r} cannot be steered")
         self._forget_proposal()
         self._session.steer(steering)
 

@@ -13,6 +13,7 @@ from collab.seam.session import (
     ReseededSession,
     Session,
     SessionMark,
+    SteeredSession,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "Service",
     "Session",
     "SessionMark",
+    "SteeredSession",
 ]

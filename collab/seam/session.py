@@ -121,18 +121,6 @@ class Session(Protocol):
         """
         ...
 
-    def steer(self, steering: Steering | None) -> None:
-        """Add a vector to the hidden states from the last token before the head on.
-
-        It replaces the one before it; `None` ends it. What was decoded behind the head is dropped;
-        what stands before it stays as it was computed, also if it is computed again.
-
-        Raises:
-            ConfigError: There is no such layer, or the vector is of another width.
-            ModelCallError: The model cannot be steered.
-        """
-        ...
-
     def fork(self) -> "AbstractAsyncContextManager[Session]":
         """Return an independent session with the same text; closing it frees it.
 
@@ -179,6 +167,23 @@ class ObservedSession(Protocol):
             ConfigError: There is no such layer.
             ContextOverflowError: Both together do not fit the model's context.
             ModelCallError: The model failed.
+        """
+        ...
+
+
+@runtime_checkable
+class SteeredSession(Protocol):
+    """A live text may also have its hidden states changed; what says `can_steer` has to."""
+
+    def steer(self, steering: Steering | None) -> None:
+        """Add a vector to the hidden states from the last token before the head on.
+
+        It replaces the one before it; `None` ends it. What was decoded after the head is dropped.
+        What stands before it stays as it was computed, also if it is computed again.
+
+        Raises:
+            ConfigError: There is no such layer, or the vector is of another width.
+            ModelCallError: The model cannot be steered.
         """
         ...
 

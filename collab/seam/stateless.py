@@ -17,7 +17,7 @@ from collab.seam.lineage import NO_FORK, Lineage
 from collab.seam.scanning import ProposalBuilder
 from collab.seam.session import Meter, Session, SessionMark
 from collab.seam.tail import Tail
-from collab.signals import NO_SIGNALS, Signals, Steering
+from collab.signals import NO_SIGNALS, Signals
 from collab.views import View
 
 NO_TOKEN_ID = -1
@@ -104,10 +104,6 @@ class TextSession:
         """Move the head back to `mark`."""
         self._text = self._text[: self._lineage.go_back(mark)]
         self._tail.drop()
-
-    def steer(self, steering: Steering | None) -> None:
-        """Refuse: there are no hidden states to add to."""
-        raise ModelCallError(f"{self._model.name!r} cannot be steered")
 
     @asynccontextmanager
     async def fork(self) -> AsyncIterator[Session]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import anyio
 import anyio.lowlevel
@@ -11,7 +12,7 @@ from pydantic import ConfigDict, Field
 
 from collab.capabilities import Capabilities
 from collab.errors import ModelCallError
-from collab.proposals import Distribution, Proposal, Sampling, Token, Until
+from collab.proposals import Candidate, Distribution, Proposal, Sampling, Token, Until
 from collab.seam import Backend, Meter, Model, Session, SessionMark
 from collab.seam.lineage import NO_FORK, Lineage
 from collab.seam.scanning import ProposalBuilder
@@ -24,6 +25,7 @@ _PIECES = re.compile(r"\n\n|\s?\w+|\s?[^\w\s]|\s")
 ALL_CAPABILITIES = Capabilities(
     prefix_mode="tokens",
     top_logprobs=1_000,
+    score_top_logprobs=1_000,
     has_token_ids=True,
     can_judge=True,
     can_score=True,
@@ -48,6 +50,8 @@ class FakeModel:
         answers: Other answers by prompt.
         labels: Probabilities it gives to labels when judging; missing ones have 0.
         entropies: Entropy in nats by token text; others have 0.
+        alternatives: Log-probabilities, by text, of what else it might have written in a token's
+            place, by the token's text; they are told where `Signals.top_k` asks for them.
         states: Hidden states by the text that they are asked for behind, in any layer; of other
             texts they are zeros. Tokens carry the one of the piece before them, without a
             reduction. Its `capabilities` have to say their `hidden_size`.
@@ -66,6 +70,7 @@ class FakeModel:
     answers: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, float] = field(default_factory=dict)
     entropies: Mapping[str, float] = field(default_factory=dict)
+    alternatives: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     states: Mapping[str, Sequence[float]] = field(default_factory=dict)
     steered: list[Steering | None] = field(default_factory=list)
     fails_at: int = -1
@@ -86,7 +91,8 @@ class FakeModel:
         self.capabilities.ensure_prompt_fits(len(pieces(view.prompt)), self.name)
         self.open_sessions += 1
         try:
-            yield FakeSession(self, view.participant, view.prompt, signals)
+            kind = SteeredFakeSession if self.capabilities.can_steer else FakeSession
+            yield kind(self, view.participant, view.prompt, signals)
         finally:
             self.open_sessions -= 1
 
@@ -154,10 +160,13 @@ class FakeSession:
     async def score(self, text: str) -> tuple[Token, ...]:
         """Return log-probability 0 for what it would write itself, -1 for anything else."""
         await self._begin_call(len(pieces(text)))
-        own = self._answer()[len(self._pieces) :]
+        place = len(self._pieces)
         return tuple(
-            Token(n, piece, logprob=0.0 if own[n : n + 1] == [piece] else -1.0)
-            for n, piece in enumerate(pieces(text))
+            Token(n, piece, logprob=0.0 if own == piece else -1.0, top=self._top(own, place + n))
+            for n, (piece, own) in enumerate(
+                zip_longest(pieces(text), self._answer()[place:], fillvalue="")
+            )
+            if piece
         )
 
     async def observe(self, text: str, layer: int) -> Sequence[float]:
@@ -186,13 +195,6 @@ class FakeSession:
         del self._pieces[self._lineage.go_back(mark) :]
         self._drop_tail()
 
-    def steer(self, steering: Steering | None) -> None:
-        """Take note of it; nothing that is written changes."""
-        if not self._model.capabilities.can_steer:
-            raise ModelCallError(f"{self._model.name!r} cannot be steered")
-        self._drop_tail()
-        self._model.steered.append(steering)
-
     def reseed(self, seed: int) -> None:
         """Drop what was decoded; nothing that is written changes."""
         self._drop_tail()
@@ -200,7 +202,7 @@ class FakeSession:
     @asynccontextmanager
     async def fork(self) -> AsyncIterator["FakeSession"]:
         """Return a copy."""
-        twin = FakeSession(self._model, self._author, self._prompt, self._signals)
+        twin = type(self)(self._model, self._author, self._prompt, self._signals)
         twin._pieces, twin._computed = list(self._pieces), self._computed
         twin._tail, twin._lineage = self._tail.copy(), self._lineage.fork()
         self._model.open_sessions += 1
@@ -256,6 +258,7 @@ class FakeSession:
                 entropy_nats=entropy,
                 margin=1.0,
                 observed=self._observed_behind(answer[place - 1] if place else self._prompt),
+                top=self._top(piece, place),
             )
             self._tail.tokens.append(token)
             self._computed += 1
@@ -269,6 +272,14 @@ class FakeSession:
             if one.gate.selects(piece)
         } or None
 
+    def _top(self, piece: str, place: int) -> tuple[Candidate, ...]:
+        """Return what it writes at a place, and the likeliest alternatives to it."""
+        others = self._model.alternatives.get(piece, {})
+        likeliest = sorted(others.items(), key=lambda one: -one[1])
+        candidates = [Candidate(place, piece, 0.0)] if piece else []
+        candidates += [Candidate(-1, text, logprob) for text, logprob in likeliest]
+        return tuple(candidates[: self._signals.top_k])
+
     def _count_decoded(self) -> None:
         self._model.decoded += 1
         self.meter.completion_tokens += 1
@@ -276,3 +287,12 @@ class FakeSession:
     def _drop_tail(self) -> None:
         self._computed = min(self._computed, len(pieces(self._prompt)) + len(self._pieces))
         self._tail.drop()
+
+
+class SteeredFakeSession(FakeSession):
+    """A live text of a fake model that can be steered."""
+
+    def steer(self, steering: Steering | None) -> None:
+        """Take note of it; nothing that is written changes."""
+        self._drop_tail()
+        self._model.steered.append(steering)

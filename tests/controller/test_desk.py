@@ -342,9 +342,9 @@ async def asks_a_stranger(desk: Desk) -> object:
     return await desk.judge("oracle", "?", ("Y", "N"))
 
 
-async def takes_back(desk: Desk) -> object:
+async def takes_back(desk: Desk) -> None:
     await desk.commit(await desk.write("generator"))
-    return await desk.roll_back(Mark(0))
+    await desk.roll_back(Mark(0))
 
 
 async def adopts_late(desk: Desk) -> object:

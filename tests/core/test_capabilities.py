@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from collab.capabilities import Capabilities, Need, match_needs
+from collab.capabilities import Capabilities, Need, match_needs, needed_top_k
 from collab.errors import CapabilityError
 
 PLAIN = Capabilities(prefix_mode="text", top_logprobs=5)
@@ -77,3 +77,25 @@ def test_a_vector_is_for_one_model_and_of_its_width() -> None:
         CapabilityError, match=r"it was extracted from, of the .*'bbbb'.*`collab extract steering`"
     ):
         match_needs({"Vector": [replace(need, fingerprint="bbbb")]}, {"generator": steered})
+
+
+def test_the_likeliest_tokens_are_needed_by_their_number() -> None:
+    can = Capabilities("tokens", top_logprobs=5, can_score=True, score_top_logprobs=2)
+    need = Need("mentor", "top_logprobs", 5)
+
+    assert match_needs({"Mixing": [need]}, {"mentor": can}) == ()
+    with pytest.raises(CapabilityError, match=r"needs top_logprobs \(k=6\) of the mentor"):
+        match_needs({"Mixing": [replace(need, amount=6)]}, {"mentor": can})
+    with pytest.raises(CapabilityError, match=r"needs score_top_logprobs \(k=3\) of the mentor"):
+        match_needs({"Mixing": [Need("mentor", "score_top_logprobs", 3)]}, {"mentor": can})
+
+
+def test_a_participant_names_as_many_tokens_as_the_most_demanding_need() -> None:
+    needs = {
+        "One": [Need("mentor", "top_logprobs"), Need("mentor", "score_top_logprobs", 4)],
+        "Other": [Need("mentor", "entropy", 9), Need("generator", "top_logprobs")],
+    }
+
+    found = [needed_top_k(needs, role) for role in ("mentor", "generator", "critic")]
+
+    assert found == [4, 1, 0]

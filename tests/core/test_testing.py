@@ -8,7 +8,20 @@ from dataclasses import dataclass
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from collab import Consult, Continue, Draft, Policy, PolicySession, Problem, Verdict, Verifier
+from collab import (
+    Consult,
+    Continue,
+    Controller,
+    Draft,
+    Policy,
+    PolicySession,
+    Problem,
+    Recipe,
+    Verdict,
+    Verifier,
+)
+from collab.capabilities import Need
+from collab.proposals import Candidate, Sampling, Until
 from collab.protocols import VerifierSession
 from collab.signals import NO_SIGNALS, Signals
 from collab.testing import (
@@ -21,7 +34,9 @@ from collab.testing import (
     check_recipe,
     check_verifier,
 )
-from collab.views import View
+from collab.views import View, ViewOptions
+
+VIEW = View("generator", "?", ViewOptions())
 
 
 class Forgetful(PolicySession):
@@ -137,3 +152,38 @@ def test_a_signal_that_is_no_number_is_found_and_told_as_such() -> None:
         match=r"decide\(\) returned a decision with the signal nan, which is no number; give None",
     ):
         check_policy(Unclear())
+
+
+async def test_a_fake_names_what_else_it_might_have_written() -> None:
+    model = FakeModel("one two", alternatives={" two": {" three": -2.0, " four": -1.0}})
+
+    async with model.open(VIEW, seed=0, signals=Signals(top_k=2)) as live:
+        one, two = (await live.generate(Until(2), Sampling())).tokens
+        scored = await live.score("one six")
+
+    assert one.top == (Candidate(0, "one", 0.0),)
+    assert two.top == (Candidate(1, " two", 0.0), Candidate(-1, " four", -1.0))
+    assert [(token.logprob, token.top) for token in scored] == [(0.0, one.top), (-1.0, two.top)]
+
+
+async def test_a_policy_that_needs_the_likeliest_tokens_is_shown_them() -> None:
+    seen: list[int] = []
+
+    class Choosy(Policy):
+        @property
+        def needs(self) -> tuple[Need, ...]:
+            return (Need("generator", "top_logprobs", 2),)
+
+        def start(self, problem: Problem, rng: random.Random) -> PolicySession:
+            return ChoosySession()
+
+    class ChoosySession(PolicySession):
+        def decide(self, draft: Draft) -> Continue:
+            seen.extend(len(token.top) for token in draft.tokens)
+            return Continue()
+
+    generator = FakeBackend(model=FakeModel("one two", alternatives={" two": {" three": -2.0}}))
+    async with Controller(generator=generator, recipe=Recipe(policy=Choosy())) as controller:
+        (await controller.solve("?")).raise_for_error()
+
+    assert seen == [1, 2]

@@ -4,19 +4,19 @@ Those that write nothing are in `prefill_jobs`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
 import anyio
 
 from collab.errors import CollabError, ModelCallError
-from collab.proposals import Sampling, Token
+from collab.proposals import Candidate, Token
 from collab.seam.scanning import ProposalBuilder
-from collab.signals import Observed, Signals
+from collab.signals import Observed
 from collab_backends.local.cache import TextCache
-from collab_backends.local.draws import RandomStream
-from collab_backends.local.signals import Rows, draw
+from collab_backends.local.sampler import Drawn, Sampler
+from collab_backends.local.signals import Rows
 from collab_backends.local.steering import Observer, Steer
 from collab_backends.tokenizing.codec import TextDecoder
 
@@ -155,23 +155,13 @@ class Job(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """A decoded token and what was measured beside it, see `collab.proposals.Token`."""
-
-    id: int
-    logprob: float
-    margin: float
-    entropy: float | None = None
-    full_entropy: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Writing:
     """How one call writes.
 
     Attributes:
         builder: Says when no further token is wanted.
         decoder: Gives the tokens' texts.
+        candidates: Gives the likeliest tokens at a position their texts.
         sampler: Chooses tokens and measures their signals.
         room: How many tokens the model's context has left.
         observers: Whose hidden states are wanted beside the tokens.
@@ -180,7 +170,8 @@ class Writing:
 
     builder: ProposalBuilder
     decoder: TextDecoder
-    sampler: "Sampler"
+    candidates: "Callable[[Sequence[tuple[int, float]]], tuple[Candidate, ...]]"
+    sampler: Sampler
     room: int
     observers: Sequence[Observer] = ()
     steer: Steer | None = None
@@ -251,6 +242,7 @@ class GenerateJob(Job):
             margin=drawn.margin,
             full_entropy_nats=drawn.full_entropy,
             observed=observed if self.observers else None,
+            top=writing.candidates(drawn.top) if drawn.top else (),
         )
         self.decoded.append(token)
         self.pending = [writing.key(drawn.id)]
@@ -259,37 +251,3 @@ class GenerateJob(Job):
         elif not builder.feed(token) and len(self.decoded) >= writing.room:
             builder.end("context")
         return builder.is_done
-
-
-class Sampler:
-    """Chooses tokens for one session and measures the signals beside them."""
-
-    def __init__(
-        self,
-        sampling: Sampling,
-        stream: RandomStream,
-        *,
-        end_ids: frozenset[int],
-        signals: Signals,
-    ) -> None:
-        self.end_ids = end_ids
-        self.signals = signals
-        self.sampling = sampling
-        self.stream = stream
-
-    def choose(self, rows: Rows, row: int) -> int:
-        """Return the next token's id."""
-        if self.sampling.is_greedy:
-            return rows.most_likely(row)
-        return draw(rows.logits[row], self.sampling, self.stream)
-
-    def measured(self, rows: Rows, row: int, token_id: int) -> Drawn:
-        """Return a token with its signals."""
-        top_k = self.signals.entropy_top_k
-        return Drawn(
-            token_id,
-            rows.logprob(row, token_id),
-            rows.margin(row),
-            rows.entropy(row, top_k) if top_k else None,
-            rows.full_entropy(row) if self.signals.has_full_entropy else None,
-        )

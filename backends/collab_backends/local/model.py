@@ -66,6 +66,7 @@ class LocalModel:
         self._capabilities = Capabilities(
             prefix_mode="tokens",
             top_logprobs=loaded.vocabulary,
+            score_top_logprobs=loaded.vocabulary,
             has_token_ids=True,
             can_judge=True,
             can_score=True,

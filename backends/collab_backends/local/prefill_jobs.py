@@ -74,7 +74,12 @@ class ObserveJob(Job):
 
 
 class ScoreJob(Job):
-    """Read the log-probability of every token of a given continuation, in one prefill."""
+    """Read the log-probability of every token of a given continuation, in one prefill.
+
+    Attributes:
+        logprobs: By token; complete once the job is done.
+        tops: By token, the `top_k` likeliest ones at its place with their log-probabilities.
+    """
 
     def __init__(
         self,
@@ -82,11 +87,14 @@ class ScoreJob(Job):
         context: list[int],
         scored: Sequence[int],
         *,
+        top_k: int = 0,
         donor: TextCache | None = None,
     ) -> None:
         # Each scored token is predicted by the row before it.
         super().__init__(cache, context, wanted_rows=len(scored), donor=donor)
         self.logprobs: list[float] = []
+        self.tops: list[list[tuple[int, float]]] = []
+        self._top_k = top_k
         self._scored = list(scored)
 
     @property
@@ -104,4 +112,5 @@ class ScoreJob(Job):
         done = len(self.logprobs)
         for row, token_id in zip(range(start, end), self._scored[done:], strict=False):
             self.logprobs.append(rows.logprob(row, token_id))
+            self.tops.append(rows.top(row, self._top_k) if self._top_k else [])
         return len(self.logprobs) == len(self._scored)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from collab.errors import ModelCallError
+from collab.proposals import Candidate
 from collab_backends.local.engine import Engine
 from collab_backends.tokenizing.codec import TextCodec
 
@@ -27,6 +28,13 @@ class Seat:
     end_ids: frozenset[int]
     context_tokens: int
     embedding_rows: int
+
+    def candidates(self, likeliest: Sequence[tuple[int, float]]) -> tuple[Candidate, ...]:
+        """Return tokens with their log-probabilities as candidates; those that end have no text."""
+        return tuple(
+            Candidate(one, "" if one in self.end_ids else self.codec.piece(one), logprob)
+            for one, logprob in likeliest
+        )
 
     def ensure_known(self, ids: Sequence[int]) -> None:
         """Refuse ids that would fail inside the model, where they could harm others.

@@ -13,9 +13,10 @@ from collab.seam.tail import Tail
 from collab.signals import NO_SIGNALS, Observation, Signals, Steering
 from collab_backends.local.cache import TextCache, common_prefix
 from collab_backends.local.draws import RandomStream
-from collab_backends.local.jobs import GenerateJob, Job, Sampler, Writing
+from collab_backends.local.jobs import GenerateJob, Job, Writing
 from collab_backends.local.last_states import with_last_states
 from collab_backends.local.prefill_jobs import JudgeJob, ObserveJob, ScoreJob
+from collab_backends.local.sampler import Sampler
 from collab_backends.local.seat import Seat
 from collab_backends.local.steering import Steer
 from collab_backends.local.steers import Steers
@@ -108,12 +109,15 @@ class LocalSession:
             return ()
         scored = [*self._text.ids[: splice.kept], *splice.added[:-1]]
         with self._scratch() as cache:
-            job = ScoreJob(cache, self._steers.keys(scored), splice.added, donor=self._donor)
+            keys, top_k = self._steers.keys(scored), self._signals.top_k
+            job = ScoreJob(cache, keys, splice.added, top_k=top_k, donor=self._donor)
             await self._run(job)
         decoder = self._seat.codec.decoder(self._text.ids[: splice.kept])
         return tuple(
-            Token(token_id, decoder.feed(token_id), logprob)
-            for token_id, logprob in zip(splice.added, job.logprobs, strict=True)
+            Token(token_id, decoder.feed(token_id), logprob, top=self._seat.candidates(likeliest))
+            for token_id, logprob, likeliest in zip(
+                splice.added, job.logprobs, job.tops, strict=True
+            )
         )
 
     async def observe(self, text: str, layer: int) -> Sequence[float]:
@@ -221,6 +225,7 @@ class LocalSession:
         writing = Writing(
             builder,
             self._decoder,
+            self._seat.candidates,
             Sampler(sampling, self._rng, end_ids=self._seat.end_ids, signals=self._signals),
             room,
             self._observers,

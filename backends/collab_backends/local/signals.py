@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import torch
@@ -62,6 +62,7 @@ class Rows:
         self._readings = readings or {}
         self._asked: list[tuple[int, int]] = []
         self._entropies: dict[int, list[float]] = {}
+        self._tops: dict[int, tuple[list[list[int]], list[list[float]]]] = {}
 
     def ask(self, row: int, token_ids: Sequence[int]) -> None:
         """Say which logits of a row will be read; all are copied from the device at once."""
@@ -132,6 +133,14 @@ class Rows:
             self._entropies[top_k] = _entropies(head)
         return self._entropies[top_k][row]
 
+    def top(self, row: int, top_k: int) -> list[tuple[int, float]]:
+        """Return the `top_k` likeliest tokens of a row and their log-probabilities."""
+        if top_k not in self._tops:
+            found = self.logits.topk(min(top_k, self.logits.shape[1]))
+            self._tops[top_k] = (found.indices.tolist(), found.values.tolist())
+        ids, logits = self._tops[top_k]
+        return ranked(ids[row], logits[row], self._heads[row][1])
+
     def full_entropy(self, row: int) -> float:
         """Return the entropy in nats over the whole vocabulary."""
         if 0 not in self._entropies:
@@ -142,6 +151,18 @@ class Rows:
         """Return what an observer read at the state that a row comes from, if it did."""
         reading = self._readings.get(observer)
         return reading.at(row) if reading else None
+
+
+def ranked(ids: Iterable[int], logits: Iterable[float], log_sum: float) -> list[tuple[int, float]]:
+    """Return tokens with their log-probabilities, the likeliest first, of equals the first id.
+
+    Args:
+        ids: The tokens.
+        logits: Their logits; tokens of minus infinity are impossible and left out.
+        log_sum: The log of the sum of the exponentials of all logits.
+    """
+    possible = ((-logit, one) for one, logit in zip(ids, logits, strict=True) if logit > -math.inf)
+    return [(one, min(-cost - log_sum, 0.0)) for cost, one in sorted(possible)]
 
 
 def _entropies(logits: torch.Tensor) -> list[float]:

@@ -153,6 +153,7 @@ class OpenAIServer(Backend):
                 has_token_ids=observed.mode == "tokens",
                 can_judge=observed.top_logprobs > 0 and observed.mode != "quoted",
                 can_score=observed.can_score,
+                score_top_logprobs=observed.score_top_logprobs,
                 can_cancel=True,
                 usage=usage,
                 context_tokens=self.max_context_tokens or observed.context_tokens,

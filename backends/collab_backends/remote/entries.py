@@ -5,25 +5,20 @@ Answers hold many more candidates than are ever looked at, so these are read on 
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from collab.proposals import Token
+from collab.proposals import Candidate, Token
+from collab.signals import Signals
+
+if TYPE_CHECKING:
+    from collab_backends.tokenizing.codec import TextCodec
 
 NO_ID = -1
 _LOGPROB = itemgetter("logprob")
 _LIKELIHOOD = attrgetter("logprob")
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One of the likeliest tokens at a position."""
-
-    id: int
-    text: str
-    logprob: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +80,41 @@ def read_entries(logprobs: object) -> list[Entry]:
     ]
 
 
-def measured(entry: Entry, token_id: int, text: str, top_k: int) -> Token:
-    """Return a token with the signals that its entry allows."""
+def measured(
+    entry: Entry, token_id: int, text: str, signals: Signals, codec: "TextCodec | None" = None
+) -> Token:
+    """Return a token with the signals that are asked for and that its entry allows.
+
+    Args:
+        entry: The token as the server reports it.
+        token_id: Its id.
+        text: Its text.
+        signals: What is asked for.
+        codec: Gives candidates their texts where the server names them by id.
+    """
     logprobs = entry.logprobs
+    top_k = signals.entropy_top_k
     return Token(
         id=token_id,
         text=text,
         logprob=None if entry.logprob is None else min(entry.logprob, 0.0),
         entropy_nats=entropy(logprobs, top_k) if top_k else None,
         margin=logprobs[0] - logprobs[1] if len(logprobs) > 1 else None,
+        top=_top(entry, signals.top_k, codec) if signals.top_k else (),
     )
+
+
+def text_of(candidate: Candidate, codec: "TextCodec | None") -> str:
+    """Return a candidate's text; servers that name tokens by id give none."""
+    if codec is None or candidate.id == NO_ID:
+        return candidate.text
+    return codec.piece(candidate.id)
+
+
+def _top(entry: Entry, top_k: int, codec: "TextCodec | None") -> tuple[Candidate, ...]:
+    # Servers name the token itself too, where it is not one of the likeliest.
+    likeliest = sorted(entry.candidates, key=_LIKELIHOOD, reverse=True)[:top_k]
+    return tuple(replace(one, text=text_of(one, codec)) for one in likeliest)
 
 
 def entropy(logprobs: Sequence[float], top_k: int) -> float | None:

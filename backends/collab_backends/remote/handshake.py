@@ -29,6 +29,7 @@ class Observed:
         is_lenient: Whether it takes parameters beyond the protocol.
         top_logprobs: Most candidates per token that it gave.
         can_score: Whether it gives the log-probabilities of a given text, each at its place.
+        score_top_logprobs: Most candidates per token of a given text that it gave.
         can_stream: Whether it streams.
         can_pick_logprobs: Whether it gives those of the ids that it is asked for.
         context_tokens: Longest text, if it says.
@@ -44,6 +45,7 @@ class Observed:
     is_lenient: bool
     top_logprobs: int
     can_score: bool
+    score_top_logprobs: int
     can_pick_logprobs: bool
     can_stream: bool
     context_tokens: int | None
@@ -101,12 +103,16 @@ class Handshake:
         context = entry.get("max_model_len") or (
             meta.get("n_ctx") if isinstance(meta, Mapping) else None
         )
+        can_score = bool(mode == "tokens" and top and codec and await probes.scores(codec))
         return Observed(
             mode,
             str(entry.get("owned_by", "")),
             probes.is_lenient,
             top,
-            can_score=bool(mode == "tokens" and top and codec and await probes.scores(codec)),
+            can_score=can_score,
+            score_top_logprobs=(
+                await probes.score_top_logprobs(codec, top) if can_score and codec else 0
+            ),
             can_pick_logprobs=bool(
                 mode == "tokens" and top and codec and await probes.picks_logprobs(codec)
             ),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from collab.proposals import Token
+from collab.signals import Signals
 from collab_backends.remote.entries import NO_ID, Entry, measured
 from collab_backends.remote.wire import Answer
 
@@ -17,7 +18,11 @@ HALF_CHARACTER = "\ufffd"
 
 
 def by_ids(
-    codec: "TextCodec", before: Sequence[int], ids: Sequence[int], answer: Answer, top_k: int
+    codec: "TextCodec",
+    before: Sequence[int],
+    ids: Sequence[int],
+    answer: Answer,
+    signals: Signals,
 ) -> list[Token]:
     """Return the tokens whose texts make up the answer's text; ids of an end are left out."""
     decoder = codec.decoder(before)
@@ -30,7 +35,7 @@ def by_ids(
             break
         length += len(piece)
         entry = answer.entries[place] if matched else Entry(token_id, piece, None)
-        tokens.append(measured(entry, token_id, piece, top_k))
+        tokens.append(measured(entry, token_id, piece, signals, codec))
     return tokens
 
 
@@ -40,7 +45,7 @@ def told_ids(answer: Answer) -> tuple[int, ...]:
     return () if NO_ID in ids else ids
 
 
-def by_entries(answer: Answer, top_k: int) -> list[Token]:
+def by_entries(answer: Answer, signals: Signals) -> list[Token]:
     """Return the tokens that the server reports, or words where they do not make up the text."""
     tokens: list[Token] = []
     length = 0
@@ -50,7 +55,7 @@ def by_entries(answer: Answer, top_k: int) -> list[Token]:
         length += len(entry.text)
         # A part of a character has no text; it counts with the one that completes it.
         if entry.text:
-            tokens.append(measured(entry, entry.id, entry.text, top_k))
+            tokens.append(measured(entry, entry.id, entry.text, signals))
     return tokens if length == len(answer.text) else by_words(answer.text)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from collab.errors import ModelLoadError
+from collab.signals import NO_SIGNALS
 from collab_backends.remote.pieces import HALF_CHARACTER, by_ids, told_ids
 from collab_backends.remote.prober import ASKED, Prober, messages
 from collab_backends.remote.requests import (
@@ -61,7 +62,7 @@ class Probes(Prober):
         ids = told_ids(answer) if answer else ()
         if answer is None or len(ids) != answer.paid.completion:
             return
-        spelt = "".join(one.text for one in by_ids(codec, before, ids, answer, 0))
+        spelt = "".join(one.text for one in by_ids(codec, before, ids, answer, NO_SIGNALS))
         if spelt != answer.text.rstrip(HALF_CHARACTER):
             raise ModelLoadError(
                 f"the tokenizer {codec.name!r} is not that of {self._model!r}: what its server "
@@ -216,3 +217,11 @@ class Probes(Prober):
             self.notes.append("an echo's log-probabilities are not at their places")
             return False
         return True
+
+    async def score_top_logprobs(self, codec: "TextCodec", most: int) -> int:
+        """Return how many candidates an echo gives at a given token, `most` at most."""
+        ids = codec.splice((), SENTENCE).added
+        echoed = await self.tried({"prompt": ids, "logprobs": most, "echo": True}, is_chat=False)
+        if echoed is None or len(echoed.entries) < len(ids):
+            return 0
+        return min(len(echoed.entries[len(ids) - 1].candidates), most)

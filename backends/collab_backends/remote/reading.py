@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from collab.proposals import Token
+from collab.signals import Signals
 from collab_backends.remote.asking import Terms
 from collab_backends.remote.pieces import (
     HALF_CHARACTER,
@@ -19,7 +20,7 @@ from collab_backends.remote.wire import Answer
 
 
 def tokens_of(
-    answer: Answer, terms: Terms, text: LiveText, tail: Sequence[Token], *, top_k: int
+    answer: Answer, terms: Terms, text: LiveText, tail: Sequence[Token], *, signals: Signals
 ) -> list[Token]:
     """Return the tokens that an answer writes behind a text.
 
@@ -28,16 +29,16 @@ def tokens_of(
         terms: How it was asked for.
         text: What is committed.
         tail: What was written behind that before.
-        top_k: Of the entropies.
+        signals: What to measure beside them.
     """
     codec = terms.codec
     if codec is not None and isinstance(text, IdText):
         before = [*text.live.ids, *(token.id for token in tail)]
-        tokens = by_ids(codec, before, told_ids(answer), answer, top_k)
+        tokens = by_ids(codec, before, told_ids(answer), answer, signals)
         if len(answer.text.rstrip(HALF_CHARACTER)) > sum(len(one.text) for one in tokens):
             # Not all ids were told. What is there already stays as it was cut.
             ids = codec.splice((), answer.text).added
-            tokens = by_ids(codec, before, ids, answer, top_k)
+            tokens = by_ids(codec, before, ids, answer, signals)
         return tokens
     so_far = text.answer + "".join(token.text for token in tail)
     mode = terms.capabilities.prefix_mode
@@ -49,4 +50,4 @@ def tokens_of(
             return []  # it is still giving the begun message back
         answer = without_prefill(answer, shown)
     answer = without_blanks(answer, so_far[len(shown) :])
-    return by_entries(without_half_character(answer), top_k)
+    return by_entries(without_half_character(answer), signals)

@@ -10,11 +10,11 @@ from collab.seam import Meter, Session, SessionMark
 from collab.seam.lineage import NO_FORK, Lineage
 from collab.seam.scanning import ProposalBuilder
 from collab.seam.tail import Tail
-from collab.signals import Signals, Steering
+from collab.signals import Signals
 from collab_backends.remote.asking import Asker, Terms
 from collab_backends.remote.contents import THINKS_APART
 from collab_backends.remote.endpoint import Endpoint
-from collab_backends.remote.entries import NO_ID, Candidate, measured
+from collab_backends.remote.entries import NO_ID, measured, text_of
 from collab_backends.remote.portions import portions, tokens_in
 from collab_backends.remote.reading import tokens_of
 from collab_backends.remote.requests import Json, beyond_protocol, logprobs_of
@@ -102,7 +102,7 @@ class RemoteSession:
                 )
                 for label, number in zip(labels, ids, strict=True)
             },
-            self._text_of(answer.entries[0].likeliest),
+            text_of(answer.entries[0].likeliest, self._terms.codec),
         )
 
     async def score(self, text: str) -> tuple[Token, ...]:
@@ -114,12 +114,16 @@ class RemoteSession:
         if not splice.added:
             return ()
         ids = [*live.ids[: splice.kept], *splice.added]
-        body = self._body({"prompt": ids}, 1, Sampling(), 1) | {"echo": True}
+        top_k = self._signals.top_k
+        most = max(min(top_k, self._terms.capabilities.score_top_logprobs), 1)
+        body = self._body({"prompt": ids}, 1, Sampling(), most) | {"echo": True}
+        if top_k and self._terms.can_pick_logprobs:
+            body["return_tokens_as_token_ids"] = True
         answer = await self._asker.answer(body)
         scored = answer.entries[splice.kept : len(ids)]
         decoder = live.codec.decoder(live.ids[: splice.kept])
         return tuple(
-            measured(entry, token_id, decoder.feed(token_id), 0)
+            measured(entry, token_id, decoder.feed(token_id), Signals(top_k=top_k), live.codec)
             for entry, token_id in zip(scored, splice.added, strict=True)
         )
 
@@ -138,10 +142,6 @@ class RemoteSession:
         """Move the head back to `mark`."""
         self._text.go_back(self._lineage.go_back(mark))
         self._tail.drop()
-
-    def steer(self, steering: Steering | None) -> None:
-        """Refuse: the protocol has no hidden states."""
-        raise ModelCallError(f"{self._terms.label!r} cannot be steered")
 
     @asynccontextmanager
     async def fork(self) -> AsyncIterator["RemoteSession"]:
@@ -207,8 +207,11 @@ class RemoteSession:
     async def _written(self, room: int, until: Until, sampling: Sampling) -> Answer:
         """Return an answer of up to `room` tokens, of which no more is read than is wanted."""
         request = self._text.request(tail=self._tail.tokens)
+        signals = self._signals
         # Two candidates at least: their difference is the margin.
-        body = self._body(request, room, sampling, max(self._signals.entropy_top_k, 2))
+        body = self._body(request, room, sampling, max(signals.entropy_top_k, signals.top_k, 2))
+        if signals.top_k and self._terms.can_pick_logprobs:
+            body["return_tokens_as_token_ids"] = True
         if self._is_streamed(room, until):
 
             def is_enough(so_far: Answer) -> bool:
@@ -244,7 +247,7 @@ class RemoteSession:
 
     def _tokens(self, answer: Answer) -> list[Token]:
         text, tail = self._text, self._tail.tokens
-        return tokens_of(answer, self._terms, text, tail, top_k=self._signals.entropy_top_k)
+        return tokens_of(answer, self._terms, text, tail, signals=self._signals)
 
     # --- asking -----------------------------------------------------------------------------
 
@@ -271,10 +274,3 @@ class RemoteSession:
         ids = self._text.request(question)["prompt"]
         found = self._terms.codec.label_id(ids, label)
         return NO_ID if found is None else found
-
-    def _text_of(self, candidate: Candidate) -> str:
-        """Return a candidate's text; servers that name tokens by id give none."""
-        codec = self._terms.codec
-        if codec is None or candidate.id == NO_ID:
-            return candidate.text
-        return codec.decode([candidate.id])

@@ -48,6 +48,7 @@ class TextCodec:
         self._backend: Tokenizer = tokenizer.backend_tokenizer
         self._texts: list[str] | None = None
         self._gated: dict[Gate, frozenset[int]] = {}
+        self._pieces: dict[int, str] = {}
         self._specials = tuple(
             token.content for token in tokenizer.added_tokens_decoder.values() if token.special
         )
@@ -157,6 +158,16 @@ class TextCodec:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`, special tokens included."""
         return str(self._backend.decode(list(ids), skip_special_tokens=False))
+
+    def piece(self, token_id: int) -> str:
+        """Return the text of a token by itself, a blank at its start included."""
+        if (known := self._pieces.get(token_id)) is None:
+            # Some tokenizers take the blank off the first token of a text, so it must not be first.
+            anchor = _ANCHORS[0]
+            whole = self.decode([*self._encode(anchor), token_id])
+            alone = whole.removeprefix(anchor) if whole.startswith(anchor) else ""
+            known = self._pieces[token_id] = alone or self.decode([token_id])
+        return known
 
     def decoder(self, before: Sequence[int]) -> "TextDecoder":
         """Return a decoder of the tokens behind `before`."""

@@ -127,9 +127,10 @@ def _facts(one: ExaminedModel) -> dict[str, str]:
         "model": told.model or one.name,
         "served by": ", ".join(part for part in (told.served_by, told.place) if part) or "unknown",
         "prefix mode": can.prefix_mode,
-        "log-probabilities": f"top {can.top_logprobs}" if can.top_logprobs else "no",
+        "log-probabilities": _top(can.top_logprobs),
         "judge": _yes(can.can_judge),
         "score": _yes(can.can_score),
+        "log-probabilities of scored text": _top(can.score_top_logprobs),
         "token ids": _yes(can.has_token_ids),
         "hidden states": _yes(can.has_hidden_states),
         "steering": _yes(can.can_steer),
@@ -152,6 +153,10 @@ def _needs(needs: Sequence[FoundNeed]) -> Table:
         wanted = "to be asked" if need.ability == "text" else need.ability.replace("_", " ")
         table.add_row(found.match.plugin, wanted + amount, harmless(need.role), _cell(state))
     return table
+
+
+def _top(count: int) -> str:
+    return f"top {count}" if count else "no"
 
 
 def _yes(holds: bool) -> str:

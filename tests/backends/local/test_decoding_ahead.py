@@ -341,12 +341,12 @@ async def test_numbers_that_are_none_fail_only_their_own_text(
         decode = reading.decode
         steps = 0
 
-        def spoil(logits: torch.Tensor, *rest: Any) -> torch.Tensor:
+        def spoil(logits: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
             nonlocal steps
             steps += 1
             if steps > 5 and len(logits) > 1:
                 logits[0] = torch.nan
-            return decode(logits, *rest)
+            return decode(logits, *rest, **named)
 
         monkeypatch.setattr(launching, "decode_logits", spoil)
 

@@ -9,6 +9,7 @@ from support.models import GREEDY, make_model, make_tokenizer
 from torch import nn
 
 from collab.proposals import Proposal, Until
+from collab.seam import SteeredSession
 from collab.signals import Observation, Signals, Steering
 from collab.views import View, ViewOptions
 from collab_backends.local.backend import LocalTorch
@@ -52,6 +53,7 @@ async def write(
         async with model.open(VIEW, seed=0, signals=signals) as session:
             first = await session.generate(Until(6), GREEDY)
             session.commit(4)
+            assert isinstance(session, SteeredSession)
             session.steer(Steering(layer=2, vector=[5.0] * 64))
             async with session.fork() as twin:
                 second = await twin.generate(Until(6), GREEDY)

@@ -11,15 +11,18 @@ from support.servers import Json, Misbehaviour, Scripted, running, says, status
 
 from collab import Controller, Problem, Recipe, Result
 from collab.errors import ContextOverflowError, ModelCallError, ModelLoadError
-from collab.proposals import Sampling, Until
+from collab.proposals import Candidate, Sampling, Until
+from collab.signals import Signals
 from collab.views import View, ViewOptions
 from collab_backends.remote.backend import OpenAIServer
-from collab_backends.remote.entries import Entry
+from collab_backends.remote.entries import Entry, measured
 from collab_backends.remote.failures import fault_of_status
 from collab_backends.remote.hints import retry_after
 from collab_backends.remote.model import RemoteModel
 from collab_backends.remote.texts import cleaned
 from collab_backends.remote.wire import Answer, read_stream
+from collab_backends.tokenizing.codec import TextCodec
+from collab_backends.tokenizing.sources import load_tokenizer
 from collab_policies.never import Never
 
 ANSWER = " one two three four five six"
@@ -264,3 +267,22 @@ async def test_greedy_text_is_the_same_whoever_looks_at_it() -> None:
             streamed = await session.generate(Until(40, stop_strings=("###",)), Sampling())
 
     assert streamed.text == ANSWER
+
+
+def test_the_written_token_is_not_taken_for_one_of_the_likeliest() -> None:
+    reported = {"b": -1.0, "a": -0.5, "written": -7.0}
+    entry = Entry(3, "written", -7.0, reported)
+
+    token = measured(entry, 3, "written", Signals(top_k=2))
+
+    assert token.top == (Candidate(-1, "a", -0.5), Candidate(-1, "b", -1.0))
+
+
+def test_candidates_that_are_named_by_id_get_their_texts_from_the_tokenizer() -> None:
+    codec = TextCodec(load_tokenizer("lab/generator"), "lab/generator")
+    (number,) = codec.splice((), " the").added[:1]
+    entry = Entry(number, f"token_id:{number}", -0.5, {f"token_id:{number}": -0.5})
+
+    token = measured(entry, number, codec.piece(number), Signals(top_k=1), codec)
+
+    assert token.top == (Candidate(number, codec.piece(number), -0.5),)

@@ -9,8 +9,8 @@ from support.servers import Json, Scripted, running, sse, status
 
 from collab import Controller, Recipe
 from collab.errors import ConfigError, ModelCallError, ModelLoadError
-from collab.proposals import Sampling, Until
-from collab.seam import Session
+from collab.proposals import Candidate, Sampling, Until
+from collab.seam import Session, SteeredSession
 from collab.signals import Signals
 from collab.testing import FakeBackend, FakeModel, check_backend
 from collab.units import WordUnit
@@ -98,8 +98,7 @@ async def test_what_a_server_cannot_do_is_refused_before_anything_is_sent() -> N
                 await session.judge("A or B?", ("A", "B"))
             with pytest.raises(ModelCallError, match="cannot score given text"):
                 await session.score(" x")
-            with pytest.raises(ModelCallError, match="cannot be steered"):
-                session.steer(None)
+            assert not isinstance(session, SteeredSession)
 
     assert not model.capabilities.can_judge
     assert server.asked == []
@@ -246,3 +245,20 @@ async def test_a_server_that_does_not_stream_is_asked_for_whole_answers() -> Non
     told = "answers are not streamed, so they are asked for whole: .*no streams here"
     with pytest.raises(AssertionError, match=told):
         raise AssertionError(model.observed.notes)
+
+
+@pytest.mark.parametrize("mode", ["text", "chat-continue"])
+async def test_the_likeliest_tokens_are_named_where_they_are_asked_for(mode: str) -> None:
+    async with running(Scripted()) as server, server.backend(mode=mode).connect() as model:
+        async with model.open(VIEW, seed=0, signals=Signals(top_k=3)) as session:
+            token = (await session.generate(Until(2), GREEDY)).tokens[1]
+        async with model.open(VIEW, seed=0) as session:
+            plain = (await session.generate(Until(2), GREEDY)).tokens[1]
+
+    # As the server names them: what it writes, and others each one nat less likely.
+    assert token.top == (
+        Candidate(-1, token.text, -0.1),
+        Candidate(-1, "~1", -1.1),
+        Candidate(-1, "~2", -2.1),
+    )
+    assert plain.top == ()

@@ -16,12 +16,21 @@ import torch
 from collab.errors import ModelCallError
 from collab.signals import Observed
 from collab.telemetry.events import log_event
-from collab_backends.local.jobs import Drawn, GenerateJob, Job
+from collab_backends.local.jobs import GenerateJob, Job
 from collab_backends.local.paged.frames import MOST_TEXTS, Features
 from collab_backends.local.paged.launching import Computed, Launcher
 from collab_backends.local.paged.pages import PAGE_TOKENS, PagedCache
-from collab_backends.local.paged.reading import ENTROPY, ID, LOG_SUM, LOGIT, SECOND, TOP
+from collab_backends.local.paged.reading import (
+    ENTROPY,
+    ID,
+    LOG_SUM,
+    LOGIT,
+    SECOND,
+    TOP,
+    candidates_in,
+)
 from collab_backends.local.paged.taps import sorted_layers
+from collab_backends.local.sampler import Drawn
 from collab_backends.local.scheduler import Scheduler, Share
 from collab_backends.local.signals import NOT_NUMBERS, SignalReading
 from collab_backends.local.steering import Observer, reduced, token_id
@@ -224,6 +233,7 @@ class DecodingAhead:
             top_ks=sorted_layers(
                 top_k for job in jobs if (top_k := job.writing.sampler.signals.entropy_top_k)
             ),
+            candidates=max(job.writing.sampler.signals.top_k for job in jobs),
             samples=bool(sampled),
             filters=any(one.top_k or one.top_p < 1.0 for one in sampled),
             observed=sorted_layers(one.layer for job in jobs for one in job.observers),
@@ -294,14 +304,15 @@ def _drawn(job: GenerateJob, flight: _Flight, numbers: list[float]) -> Drawn:
     if not math.isfinite(numbers[LOG_SUM]):
         raise ModelCallError(NOT_NUMBERS)
     signals = job.writing.sampler.signals
-    top_k = signals.entropy_top_k
-    place = ENTROPY + 1 + flight.features.top_ks.index(top_k) if top_k else 0
+    top_k, top_ks = signals.entropy_top_k, flight.features.top_ks
+    place = ENTROPY + 1 + top_ks.index(top_k) if top_k else 0
     return Drawn(
         int(numbers[ID]),
         min(numbers[LOGIT] - numbers[LOG_SUM], 0.0),
         numbers[TOP] - numbers[SECOND],
         numbers[place] if top_k else None,
         numbers[ENTROPY] if signals.has_full_entropy else None,
+        candidates_in(numbers, top_ks, signals.top_k) if signals.top_k else (),
     )
 
 

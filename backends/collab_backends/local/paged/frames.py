@@ -33,6 +33,7 @@ class Features:
 
     Attributes:
         top_ks: The k of each top-k entropy.
+        candidates: How many of the likeliest tokens are named; 0 for none.
         samples: Some text is sampled.
         filters: Some text is sampled from its most likely tokens only.
         observed: Layers whose inputs somebody reads.
@@ -40,6 +41,7 @@ class Features:
     """
 
     top_ks: tuple[int, ...] = ()
+    candidates: int = 0
     samples: bool = False
     filters: bool = False
     observed: tuple[int, ...] = ()

@@ -177,7 +177,9 @@ class Launcher:
             frame.unpack()
             logits, states = self._logits(frame, features)
             sampled = frame.sampled(has_filters=features.filters) if features.samples else None
-            numbers = decode_logits(logits, features.top_ks, sampled)
+            numbers = decode_logits(
+                logits, features.top_ks, sampled, candidates=features.candidates
+            )
             frame.note(numbers[:, ID].long())
             return Computed(None, numbers, states)
 

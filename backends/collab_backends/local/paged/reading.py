@@ -1,14 +1,16 @@
 """Reading logits where they are: the next tokens and what is measured beside them."""
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from collab_backends.local.signals import Rows
+from collab_backends.local.signals import Rows, ranked
 
 ID, LOG_SUM, LOGIT, TOP, SECOND, ENTROPY = range(6)
-"""Columns of `Decoded.numbers`; the entropies over the most likely tokens come after them."""
+"""Columns of what `decode` returns. After them come the entropies over the most likely tokens, then
+the ids of the candidates, then their logits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,20 @@ def heads(logits: torch.Tensor) -> torch.Tensor:
     return torch.stack([*columns, entropy], dim=1)
 
 
-def decode(logits: torch.Tensor, top_ks: tuple[int, ...], sampled: Sampled | None) -> torch.Tensor:
-    """Return the next tokens and their signals, `(R, 6 + K)` float64; see the columns above.
+def decode(
+    logits: torch.Tensor,
+    top_ks: tuple[int, ...],
+    sampled: Sampled | None,
+    *,
+    candidates: int = 0,
+) -> torch.Tensor:
+    """Return the next tokens and their signals, `(R, 6 + K + 2C)` float64; see the columns above.
 
     Args:
         logits: `(R, V)`.
         top_ks: Over how many of the most likely tokens entropies are wanted.
         sampled: How tokens are drawn; `None` for the most likely of all.
+        candidates: How many of the most likely tokens to name; C is at most the vocabulary.
     """
     found = heads(logits).double()
     ids = found[:, 0].long()
@@ -67,7 +76,20 @@ def decode(logits: torch.Tensor, top_ks: tuple[int, ...], sampled: Sampled | Non
     logit = logits.gather(1, ids[:, None])[:, 0].double()
     columns = [ids.double(), found[:, 1], logit, *found[:, 2:].unbind(1)]
     columns += [_top_entropy(logits, top_k).double() for top_k in top_ks]
-    return torch.stack(columns, dim=1)
+    numbers = torch.stack(columns, dim=1)
+    if not candidates:
+        return numbers
+    top = logits.float().topk(min(candidates, logits.shape[1]))
+    return torch.cat([numbers, top.indices.double(), top.values.double()], dim=1)
+
+
+def candidates_in(
+    numbers: Sequence[float], top_ks: tuple[int, ...], count: int
+) -> list[tuple[int, float]]:
+    """Return the `count` likeliest tokens that a row of `decode` names, with log-probabilities."""
+    named = numbers[ENTROPY + 1 + len(top_ks) :]
+    half = len(named) // 2
+    return ranked(map(int, named[:half]), named[half:], numbers[LOG_SUM])[:count]
 
 
 def draw_rows(logits: torch.Tensor, sampled: Sampled) -> torch.Tensor:
