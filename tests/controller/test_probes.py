@@ -168,12 +168,15 @@ async def test_a_session_that_cannot_be_observed_fails_the_problem_alone() -> No
 
 
 async def test_several_samples_need_a_stream_of_their_own() -> None:
-    result = await solve(
-        Scripted(script={0: Consult(max_tokens=1)}),
-        generator=FakeModel("one two", capabilities=DEEP),
-        mentor=FakeModel("uno dos"),
-        verifiers=[Looks(rolls=True)],
+    recipe = Recipe(
+        policy=Scripted(script={0: Verify()}),
+        verifiers=(Looks(rolls=True),),
         sampling=Sampling(temperature=1.0),
     )
+    controller = Controller(
+        generator=PlainBackend(), mentor=FakeBackend(model=FakeModel("uno")), recipe=recipe
+    )
+    async with controller:
+        result = await controller.solve("q")
 
-    fails_with(ModelCallError, "'fake' cannot draw several samples of one text")(result)
+    fails_with(ModelCallError, "'plain' cannot draw several samples of one text")(result)
