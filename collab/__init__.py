@@ -1,4 +1,4 @@
-"""Collab: a small model writes, a large one speaks only where it pays."""
+"""Collab: a small model writes the answer, a large one helps only where it pays."""
 
 from collab.controller import Controller, Finished, Result
 from collab.controller.blocking import BlockingController

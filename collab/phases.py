@@ -25,7 +25,9 @@ class Phases(BaseModel):
     )
     answer_by: str = Field(default=MENTOR, description="The participant that writes the answer.")
     answer_tokens: int = Field(
-        default=2048, ge=1, description="Longest answer; these are left out of the thinking."
+        default=2048,
+        ge=1,
+        description="Most tokens of the answer; they are reserved while thinking.",
     )
 
     def closing(self, text: str) -> str:

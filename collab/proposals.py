@@ -56,7 +56,9 @@ class Sampling(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     temperature: float = Field(default=0.0, ge=0.0, description="Below 0.00001 is greedy.")
-    top_p: float = Field(default=1.0, gt=0.0, le=1.0, description="Nucleus kept when sampling.")
+    top_p: float = Field(
+        default=1.0, gt=0.0, le=1.0, description="Probability mass kept when sampling (nucleus)."
+    )
     top_k: int = Field(default=0, ge=0, description="Most likely tokens kept; 0 keeps all.")
 
     @property

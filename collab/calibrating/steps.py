@@ -122,7 +122,7 @@ def read_text(row: Mapping[str, JsonValue], folder: Path) -> SignalledText:
         steps = tuple(_step(one, place, arrays) for place, one in enumerate(listed))
     except (KeyError, ValueError, OSError) as error:
         raise TrainingError(
-            f"{folder} is no directory of `collab calibrate`, or is damaged at the problem "
+            f"{folder} is not a directory of `collab calibrate`, or is damaged at the problem "
             f"{problem!r}: {error}"
         ) from error
     outcome = row.get("outcome")

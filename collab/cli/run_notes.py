@@ -43,8 +43,8 @@ def _of_cut_off_answers(summary: Summary) -> Iterator[str]:
         )
     if by.get("repeat"):
         advice.append(
-            "repeat: the generator loops, which more tokens do not mend; the options "
-            "repeat_limit and sampling are where to look"
+            "repeat: the generator loops, and more tokens do not help; look at the "
+            "options repeat_limit and sampling"
         )
     yield f"note: {cut} of the answers were cut off ({listed(by)}): {'; '.join(advice)}"
 
@@ -52,11 +52,15 @@ def _of_cut_off_answers(summary: Summary) -> Iterator[str]:
 def _of_answers(summary: Summary) -> Iterator[str]:
     if summary.unmarked > _MUCH_UNMARKED * summary.graded:
         yield (
-            f"note: {summary.unmarked} of {summary.graded} answers hold a number and mark none as "
-            "the answer; with `--set extraction=last-number` and another --out the last one counts"
+            f"note: {summary.unmarked} of {summary.graded} answers contain a number but mark "
+            "none as the answer; with `--set extraction=last-number` and another --out, the last "
+            "one counts"
         )
     if ungradable := summary.outcomes["ungradable"]:
-        yield f"note: the grader could not tell of {ungradable} answers; they are in no accuracy"
+        yield (
+            f"note: the grader could not decide about {ungradable} answers; they do not count in "
+            "the accuracy"
+        )
 
 
 def _of_the_mentor(summary: Summary, config: RunConfig) -> Iterator[str]:

@@ -71,8 +71,8 @@ class Recorder(Policy):
     """
 
     unit: StepUnit = Field(description="What a step is.")
-    thinking_end: str | None = Field(description="Steps behind it are left out.")
-    is_verifying: bool = Field(description="Have each step verified: `Rewriter` writes it again.")
+    thinking_end: str | None = Field(description="Steps after this tag are left out.")
+    is_verifying: bool = Field(description="Verify each step: `Rewriter` writes it again.")
     _layers: tuple[int, ...] = PrivateAttr(default=())
     _kept: dict[str, Recorded] = PrivateAttr(default_factory=dict)
 

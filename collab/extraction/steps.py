@@ -132,7 +132,7 @@ def read_steps(row: Mapping[str, JsonValue], folder: Path) -> SteppedText:
         )
     except (KeyError, ValueError) as error:
         raise TrainingError(
-            f"{folder} is no directory of `collab extract`, or is damaged at the problem "
+            f"{folder} is not a directory of `collab extract`, or is damaged at the problem "
             f"{row['id']!r}: {error}"
         ) from error
 

@@ -166,7 +166,7 @@ class RunStore:
         if known is None:
             if (self.folder / "results.jsonl").exists():
                 raise RunDirectoryError(
-                    f"{self.folder} has results but no config.json, so nobody can tell what they "
+                    f"{self.folder} has results but no config.json, so it is unknown what they "
                     "belong to; restore it or use another directory"
                 )
             return

@@ -55,7 +55,7 @@ class Collector(Verifier):
         """
         if problem.answer is None:
             raise NoReferenceError(
-                f"problem {problem.id!r} has no right answer, so nobody can tell which of two ways "
+                f"problem {problem.id!r} has no right answer, so it is unknown which of two ways "
                 "leads there; give it an `answer`, or leave it out"
             )
         kept = self._kept[problem.id] = []

@@ -50,7 +50,10 @@ class Mlp(Verifier):
 
     path: Path = Field(description="A folder of `collab train verifier`, or a file of weights.")
     threshold: float | None = Field(
-        default=None, ge=0, le=1, description="Instead of the card's, or of 0.5 without a card."
+        default=None,
+        ge=0,
+        le=1,
+        description="Threshold instead of the card's, or of 0.5 without a card.",
     )
     question: str | None = Field(
         default=None, description="For weights without a card: with {a}, the generator's, and {b}."

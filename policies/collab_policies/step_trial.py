@@ -31,13 +31,13 @@ class StepTrial(Verifier):
     behind it minus the share before it.
     """
 
-    samples: int = Field(default=8, ge=1, description="Attempts from either place.")
-    drop: float = Field(default=0.25, gt=0, le=1, description="It falls from this loss on.")
+    samples: int = Field(default=8, ge=1, description="Attempts from each of the two places.")
+    drop: float = Field(default=0.25, gt=0, le=1, description="A step falls at this loss or above.")
     max_tokens: int = Field(
         default=512, ge=1, description="Longest attempt; never beyond the longest answer."
     )
-    extraction: Extraction = Field(default="marked", description="As the run's.")
-    grader: Grader = Field(default="auto", description="As the run's.")
+    extraction: Extraction = Field(default="marked", description="As in the run.")
+    grader: Grader = Field(default="auto", description="As in the run.")
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -57,7 +57,7 @@ class StepTrial(Verifier):
         """
         if problem.answer is None:
             raise NoReferenceError(
-                f"problem {problem.id!r} has no gold answer, which the verifier 'step-trial' "
+                f"problem {problem.id!r} has no reference answer, which the verifier 'step-trial' "
                 "compares with; give it an `answer`, or have a mentor judge (`step-score`)"
             )
         trial = Trial(problem.answer, self.max_tokens, self.extraction, self.grader)

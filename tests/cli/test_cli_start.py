@@ -29,7 +29,9 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", SHOW_HELP, "--help"], capture_output=True, text=True, check=True
     )
 
-    assert "A small model writes; a large one speaks only where it pays." in shown.stdout
+    assert (
+        "A small model writes the answer; a large model helps only where it pays." in shown.stdout
+    )
     assert shown.stdout.splitlines()[-1] == "imported: []"
 
 

@@ -211,7 +211,7 @@ def test_several_files_in_a_folder_have_to_be_told_apart(whole: Path, tmp_path: 
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(ModelLoadError, match=r"there is no GGUF file './nowhere.gguf'"):
+    with pytest.raises(ModelLoadError, match=r"there is not a GGUF file './nowhere.gguf'"):
         load_model("./nowhere.gguf", "cpu", "auto")
 
 
