@@ -6,15 +6,15 @@ from typing import cast
 
 import anyio.to_thread
 
-from collab.runs.config import DEFAULT_RECIPE, PluginConfig, RunConfig
 from collab.controller import Controller
 from collab.errors import ConfigError
 from collab.grading.math_equality import ensure_math_verify
 from collab.plugins import Kind, build
-from collab.runs.prices import prices_of
 from collab.protocols import Policy, Steerer, Verifier
 from collab.recipes import Recipe, RecipeFactory, made
 from collab.roles import GENERATOR
+from collab.runs.config import DEFAULT_RECIPE, PluginConfig, RunConfig
+from collab.runs.prices import prices_of
 from collab.seam import ConsultationBackend
 
 _NO_MORE: Mapping[str, object] = MappingProxyType({})

@@ -1,6 +1,7 @@
 """The configuration of a run: a frozen value, as files and flags describe it.
 
-`collab.runs.config_files` reads it, `collab.runs.assembly` builds from it, `collab.runs.store` keeps its record.
+`collab.runs.config_files` reads it, `collab.runs.assembly` builds from it, and
+`collab.runs.store` keeps its record.
 """
 
 import platform

@@ -10,8 +10,8 @@ from typing import TypeGuard, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from collab.runs.config import COMPOSED_KEYS, DEFAULT_RECIPE, RunConfig
 from collab.errors import ConfigError
+from collab.runs.config import COMPOSED_KEYS, DEFAULT_RECIPE, RunConfig
 from collab.runs.yaml_files import parse_yaml, read_yaml
 
 PAIRS: dict[str, dict[str, object]] = {

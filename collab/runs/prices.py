@@ -10,12 +10,12 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
+from collab.errors import ConfigError
 from collab.runs.config import PluginConfig, RunConfig
 from collab.runs.config_files import did_you_mean
-from collab.errors import ConfigError
+from collab.runs.yaml_files import read_yaml
 from collab.texts import how_to_install
 from collab.usage import Price
-from collab.runs.yaml_files import read_yaml
 
 GENAI_PRICES = "genai-prices"
 """Asked for by this word, the optional package says what known providers charge."""

@@ -7,12 +7,12 @@ from time import perf_counter
 
 import anyio.to_thread
 
-from collab.runs.assembly import build_aside
-from collab.runs.config import RunConfig, installed_versions
 from collab.controller import Result
 from collab.errors import ConfigError
-from collab.runs.prices import price_record
 from collab.problems import BrokenLine, Problem, read_problems
+from collab.runs.assembly import build_aside
+from collab.runs.config import RunConfig, installed_versions
+from collab.runs.prices import price_record
 from collab.runs.rows import Row, abandoned_row, broken_line_row, ledger_row, result_row, usage_of
 from collab.runs.store import RunStore
 from collab.runs.summary import Summary

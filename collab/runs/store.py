@@ -20,7 +20,6 @@ from typing import Self
 
 from pydantic import JsonValue
 
-from collab.runs.config import RunConfig
 from collab.durable_files import (
     append_line,
     cut_torn_line,
@@ -29,6 +28,7 @@ from collab.durable_files import (
     replace_file,
 )
 from collab.errors import RunDirectoryError
+from collab.runs.config import RunConfig
 from collab.runs.prices import priced_by
 from collab.runs.rows import Row
 from collab.runs.run_files import (

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from support.run_fakes import ADDER, adder_config, write_problems
 
+from collab.errors import ConfigError, PluginShapeError, ProblemFileError, UnknownPluginError
+from collab.proposals import Until
 from collab.runs.assembly import build_backends, build_controller, build_recipe
 from collab.runs.config import PluginConfig, RunConfig, installed_versions
 from collab.runs.config_files import load_config
-from collab.errors import ConfigError, PluginShapeError, ProblemFileError, UnknownPluginError
-from collab.proposals import Until
 from collab.units import StepUnit, TokenUnit, WordUnit
 
 

@@ -9,9 +9,9 @@ import yaml
 from support.cli_helpers import invoke, write_config
 from support.run_fakes import ADDER, adder_config, rows_by_id
 
+from collab.errors import ConfigError
 from collab.runs.assembly import build_controller
 from collab.runs.config_files import load_config
-from collab.errors import ConfigError
 from collab.runs.runner import run
 
 

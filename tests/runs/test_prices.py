@@ -11,10 +11,10 @@ import pytest
 import yaml
 from support.run_fakes import ADDER, adder_config, rows_by_id
 
+from collab.errors import ConfigError
 from collab.runs.assembly import build_backends, build_controller
 from collab.runs.config import RunConfig
 from collab.runs.config_files import parse_config
-from collab.errors import ConfigError
 from collab.runs.prices import prices_of
 from collab.runs.runner import run
 from collab.usage import Price

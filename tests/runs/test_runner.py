@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from support.run_fakes import ADDER, adder_config, result_lines, rows_by_id, write_problems
 
-from collab.runs.config import RunConfig
 from collab.errors import ConfigError, PluginError, ProblemFileError, RunDirectoryError
+from collab.runs.config import RunConfig
 from collab.runs.runner import Progress, RunSummary, run
 
 NEVER: dict[str, Any] = {"policy": "never", "verifiers": []}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from collab.runs.config_files import load_config
 from collab.errors import ConfigError
+from collab.runs.config_files import load_config
 from collab.runs.yaml_files import parse_yaml, read_yaml
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
