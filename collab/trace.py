@@ -130,7 +130,7 @@ class Trace:
         return self.record(Committed(span))
 
     def rollback(self, mark: Mark) -> RolledBack:
-        """Take the spans behind `mark` out of the text."""
+        """Take the spans after `mark` out of the text."""
         gone = tuple(span.index for span in self._live[mark.spans :])
         del self._live[mark.spans :]
         self.text = answer_text(self._live)

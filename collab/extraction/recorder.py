@@ -62,8 +62,8 @@ class Recorded:
 class Recorder(Policy):
     """Never ask a mentor; keep every step with the state at the delimiter that opens it.
 
-    A step begins behind each token with the delimiter in its text, wherever units are cut. Text
-    before the generator's own first delimiter is left out, and so is what stands behind the end of
+    A step begins after each token with the delimiter in its text, wherever units are cut. Text
+    before the generator's own first delimiter is left out, and so is what stands after the end of
     its thinking.
 
     References:

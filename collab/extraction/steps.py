@@ -42,7 +42,7 @@ class SteppedText:
     Attributes:
         problem: Whose.
         is_right: Whether it came to the right answer.
-        steps: What stands behind its first delimiter, as far as it thinks.
+        steps: What stands after its first delimiter, as far as it thinks.
         layers: Whose states were read.
         states_file: Where they lie; empty without steps.
         states_sha256: Of that file.

@@ -132,7 +132,7 @@ def _object_record(number: int, values: object) -> Record:
 
 
 def _csv_records(path: Path) -> Iterator[Record]:
-    """Yield the rows behind a line of column names; an empty cell is no value."""
+    """Yield the rows after a line of column names; an empty cell is no value."""
     # Bytes that are not UTF-8 spoil their row only: they are told from the surrogates they become.
     text = _content(path).removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
     csv.field_size_limit(_LONGEST_CELL)

@@ -17,7 +17,7 @@ from collab_policies.steps import StepRecipe
 class RandomSteps(Policy):
     """Have a mentor write a step with a fixed probability, one draw per step.
 
-    Decided before the step, so no draft is wasted; `random` decides behind it.
+    Decided before the step, so no draft is wasted; `random` decides after it.
     """
 
     rate: float = Field(

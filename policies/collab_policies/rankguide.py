@@ -176,7 +176,7 @@ class RankGuide(Policy):
 
     @property
     def looks_beyond(self) -> int:
-        """The token behind the step, if decided there: it carries the state at the step's end."""
+        """The token after the step, if decided there: it carries the state at the step's end."""
         return 1 if self.reading == "after" else 0
 
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:

@@ -73,7 +73,7 @@ class StepScore(Verifier):
     References:
         SpecReason, arXiv:2504.07891. The published code asks in a second turn of the chat and
         must leave the thinking open, or templates drop what is to be graded; here the question
-        stands behind the step in the mentor's own text and leaves no trace in it. The question has
+        stands after the step in the mentor's own text and leaves no trace in it. The question has
         our wording.
     """
 

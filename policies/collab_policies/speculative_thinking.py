@@ -41,7 +41,7 @@ class StepMood(Policy):
     numbers grow each time, up to a bound.
 
     References:
-        Speculative Thinking, arXiv:2504.12329: 20 tokens ahead; recap behind 15, then 20, 25 up to
+        Speculative Thinking, arXiv:2504.12329: 20 tokens ahead; recap after 15, then 20, 25 up to
         30 such steps, with 125, then 150 up to 200 tokens. Its recap branch fails in one variant of
         the published code. Words and recap are ours.
     """

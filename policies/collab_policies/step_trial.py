@@ -1,4 +1,4 @@
-"""The verifier `step-trial`: a step is bad if the right answer gets rarer behind it."""
+"""The verifier `step-trial`: a step is bad if the right answer gets rarer after it."""
 
 import random
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ _BEFORE = "before"
 class StepTrial(Verifier):
     """Let a step stand unless it costs the generator too many right answers.
 
-    The generator goes on alone `samples` times from before the step and from behind it; the step
-    falls if the share of right answers is lower behind it by `drop` or more. For labels and
+    The generator goes on alone `samples` times from before the step and from after it; the step
+    falls if the share of right answers is lower after it by `drop` or more. For labels and
     studies only: it reads the gold answer and costs many times the rest. The recipe has to sample:
     greedily, what stands before a step leads into that very step. The verdict's score is the share
-    behind it minus the share before it.
+    after it minus the share before it.
     """
 
     samples: int = Field(default=8, ge=1, description="Attempts from each of the two places.")

@@ -31,7 +31,7 @@ class TensorRank(Policy):
     References:
         RankGuide, arXiv:2604.16694: tensor rank "of consecutive hidden states" finds low-quality
         steps. Its formula is not known to us; by default the reading is D1, the effective rank of
-        steps x layers x hidden along the steps, decided behind the step.
+        steps x layers x hidden along the steps, decided after the step.
     """
 
     calibration: Path | Calibration | None = Field(
@@ -94,7 +94,7 @@ class TensorRank(Policy):
 
     @property
     def looks_beyond(self) -> int:
-        """The token behind the step: it carries the state at the step's end."""
+        """The token after the step: it carries the state at the step's end."""
         return 1
 
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:

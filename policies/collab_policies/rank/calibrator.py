@@ -271,7 +271,7 @@ def _soft_scores(
 
 
 def _ranks(text: SignalledText, calibration: Calibration) -> Iterator[float | None]:
-    """Yield the rank score at each step, as a policy behind the step would read it."""
+    """Yield the rank score at each step, as a policy after the step would read it."""
     if calibration.rank is None:
         yield from [None] * len(text.steps)
         return

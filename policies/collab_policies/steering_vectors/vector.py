@@ -29,7 +29,7 @@ class Vector(Steerer):
 
     What `collab extract steering` wrote steers only the generator that it was made of, told by
     the fingerprint of its weights. Each problem may have a vector and a scale of its own; all are
-    decoded together. It is on at the prompt's last token and at every delimiter behind it, also of
+    decoded together. It is on at the prompt's last token and at every delimiter after it, also of
     what a mentor wrote, so that a text that is computed again is the same. Which end of thinking it
     stops at is the recipe's: see `phases`.
 

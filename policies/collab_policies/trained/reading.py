@@ -19,11 +19,11 @@ Position = Literal["before-cue", "after-cue", "mark", "segments"]
 class StateReading(BaseModel):
     """Which hidden states of the generator are read at a branch.
 
-    The question that lists both segments is put behind the text, on a fork.
+    The question that lists both segments is put after the text, on a fork.
 
     References:
         MentorCollab (MLP), arXiv:2602.05307: the last element of `hidden_states`, which is
-        behind the final norm, at the last token of the question cut off before its choice cue.
+        after the final norm, at the last token of the question cut off before its choice cue.
         That is the default here. Deviations: the state comes from the generator itself with its
         cache instead of a second copy of it fed with the whole text anew; the question is cut where
         it was made, not where its marker first occurs in the text; it has our own wording.
@@ -54,7 +54,7 @@ class StateReading(BaseModel):
 
     @property
     def states(self) -> int:
-        """How many states are read, one behind the other."""
+        """How many states are read, one after the other."""
         return 2 if self.position == "segments" else 1
 
     async def read_state(self, case: Case, models: Handles) -> Sequence[float]:
