@@ -164,7 +164,7 @@ class _Recording:
             except OSError as error:
                 raise RunDirectoryError(
                     f"cannot write the states of {result.problem.id!r} in {store.folder}: "
-                    f"{error.strerror}; make room, then run the same command again to go on"
+                    f"{error.strerror}; make room, then run the same command again to continue"
                 ) from error
         store.add(row, ledger_row(result, attempt=attempt))
         return row

@@ -81,7 +81,7 @@ def solve(
     flags: Annotated[RunFlags, taking(*PAIR)],
     as_json: AsJson = False,
 ) -> int:
-    """Answer one question as you watch; what the mentor wrote stands in ⟦ ⟧ and in colour."""
+    """Answer one question as you watch; the mentor's words are in ⟦ ⟧ and in colour."""
     code: int = module("solve").execute(prompt, flags, as_json=as_json)
     return code
 

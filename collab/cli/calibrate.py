@@ -150,7 +150,7 @@ def _missed(found: CalibrationReport) -> str:
         return (
             "no threshold reaches the target with this recipe on these problems; it is the nearest"
         )
-    return f"not met in {found.aim.rounds} runs of the pair; a higher --rounds may come nearer"
+    return f"not met in {found.aim.rounds} runs of the pair; a higher --rounds may get closer"
 
 
 def _tellings(found: CalibrationReport) -> list[Table]:

@@ -94,7 +94,8 @@ def _numbers(kind: Kind, plugin: PluginConfig) -> str:
 def _of_the_end(outcome: RunSummary) -> Iterator[str]:
     if outcome.budget_reached:
         yield (
-            f"budget reached: {outcome.budget_reached}; raise it and run the same command to go on"
+            f"budget reached: {outcome.budget_reached}; raise it and run the same command to "
+            "continue"
         )
     for kind, failed in outcome.summary.failures.items():
         yield (

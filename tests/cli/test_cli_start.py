@@ -69,7 +69,7 @@ def test_help_is_shown_on_a_terminal_that_knows_ascii_alone() -> None:
     )
 
     assert (shown.returncode, shown.stderr) == (0, b"")
-    assert b"what the mentor wrote" in shown.stdout
+    assert b"the mentor's words are in" in shown.stdout
 
 
 def test_a_shell_can_complete_commands() -> None:
