@@ -1,4 +1,4 @@
-"""Collab: a small model writes, a large one speaks only where it pays.
+"""Collab: a small model writes the answer, a large one helps only where it pays.
 
 What a script or a plug-in needs is here. Machinery is in packages: `controller` works on problems,
 `seam` is what a model is, `problems` and `grading` read problems and answers, `runs` keeps runs in

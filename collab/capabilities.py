@@ -42,7 +42,7 @@ class Capabilities:
         usage: Whether token counts are the engine's own, or estimated where an answer was left
             before its end, or always.
         context_tokens: Longest text, prompt included; `None` if unknown.
-        hidden_size: Width of hidden states that can be read behind given text; `None` for none.
+        hidden_size: Width of hidden states that can be read after given text; `None` for none.
         blocks: Layers whose input can be read or steered; `None` if unknown.
         fingerprint: Of weights and configuration: equal ones are equal models; empty if unknown.
         losses: What a run asks for and its server refuses, so that it goes without.

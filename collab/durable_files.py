@@ -20,9 +20,9 @@ except ImportError as error:  # pragma: no cover  # not on POSIX
     ) from error
 
 _LINK = "it is a symbolic link; put the file itself there, or use another directory"
-_NO_FILE = "it is no regular file; remove it, or use another directory"
+_NO_FILE = "it is not a regular file; remove it, or use another directory"
 _SHARED = "it has another name elsewhere (a hard link); copy it, or use another directory"
-_NO_FOLDER = "it is no folder; remove it, or use another directory"
+_NO_FOLDER = "it is not a folder; remove it, or use another directory"
 
 
 def lock_file(path: Path) -> int:

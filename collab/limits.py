@@ -16,14 +16,20 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_tokens: int | None = Field(default=None, ge=1, description="Tokens decoded by anyone.")
-    max_mentor_tokens: int | None = Field(default=None, ge=0, description="Decoded by mentors.")
-    max_calls: int | None = Field(default=None, ge=1, description="Calls to models.")
-    max_cost_usd: float | None = Field(default=None, ge=0, description="Money, in US dollars.")
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="Most tokens decoded, by any model."
+    )
+    max_mentor_tokens: int | None = Field(
+        default=None, ge=0, description="Most tokens decoded by mentors."
+    )
+    max_calls: int | None = Field(default=None, ge=1, description="Most calls to models.")
+    max_cost_usd: float | None = Field(
+        default=None, ge=0, description="Most money spent, in US dollars."
+    )
     deadline_s: float | None = Field(
         default=None,
         gt=0,
-        description="Wall-clock seconds, also those spent waiting for a stream's reader.",
+        description="Most wall-clock seconds, including the wait for a stream's reader.",
     )
 
     def spent(self, usage: dict[str, Usage], *, next_role: str | None = None) -> str:

@@ -6,7 +6,7 @@ from collab.roles import MENTOR
 
 
 class Phases(BaseModel):
-    r"""Where thinking ends, and who writes the answer behind it.
+    r"""Where thinking ends, and who writes the answer after it.
 
     Thinking ends with the closing tag, with too many equal units in a row, or when only the
     answer's tokens are left. Then the tag is put in, and one participant writes the answer in a
@@ -25,10 +25,12 @@ class Phases(BaseModel):
     )
     answer_by: str = Field(default=MENTOR, description="The participant that writes the answer.")
     answer_tokens: int = Field(
-        default=2048, ge=1, description="Longest answer; these are left out of the thinking."
+        default=2048,
+        ge=1,
+        description="Most tokens of the answer; they are reserved while thinking.",
     )
 
     def closing(self, text: str) -> str:
-        """Return what closes the thinking behind `text`."""
+        """Return what closes the thinking after `text`."""
         newline = "" if text.endswith("\n") else "\n"
         return f"{newline}{self.thinking_end}\n\n"

@@ -27,9 +27,9 @@ class Until:
         unit: Stop as soon as `units` of these are complete, if given.
         units: How many units, at least 1.
         stop_strings: Texts that end the proposal; they are cut off, and found across tokens.
-        stop_if: Asked after every token, with all tokens so far: whether to stop behind it. Called
+        stop_if: Asked after every token, with all tokens so far: whether to stop after it. Called
             where the model runs, so quick and without waiting; the same tokens, the same answer.
-        may_stop_behind: The text behind which `stop_if` is expected to say so, if it says so at
+        may_stop_behind: The text after which `stop_if` is expected to say so, if it says so at
             all. A model that cannot be stopped at once is asked for so much first, and for the
             rest only if it writes something else.
     """
@@ -56,7 +56,9 @@ class Sampling(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     temperature: float = Field(default=0.0, ge=0.0, description="Below 0.00001 is greedy.")
-    top_p: float = Field(default=1.0, gt=0.0, le=1.0, description="Nucleus kept when sampling.")
+    top_p: float = Field(
+        default=1.0, gt=0.0, le=1.0, description="Probability mass kept when sampling (nucleus)."
+    )
     top_k: int = Field(default=0, ge=0, description="Most likely tokens kept; 0 keeps all.")
 
     @property
@@ -118,7 +120,7 @@ class Proposal:
         stop: Why it ended.
         cuts: Ends of the complete units, as token counts, ascending; a last incomplete unit
             is not among them.
-        replayed: How many of the decoded tokens behind the head stem from earlier calls and cost
+        replayed: How many of the decoded tokens after the head stem from earlier calls and cost
             nothing now; can exceed the proposal's length.
         stop_string: The stop string that ended it, if one did.
         stop_overlap: How many characters of the stop string stand in front of the proposal.

@@ -1,7 +1,7 @@
 """What is measured beside a model's tokens, and what is added to its hidden states.
 
 Layers are numbered as transformers numbers hidden states: layer `l` is the input of block `l`,
-and the number of blocks itself names the state behind the final norm. The state at a token's row is
+and the number of blocks itself names the state after the final norm. The state at a token's row is
 the one from which that token was drawn: it stands at the position of the token before it.
 """
 
@@ -47,7 +47,7 @@ class Observation:
 
     Attributes:
         name: Its key in `Token.observed`.
-        layer: Whose input is observed, after steering; the number of blocks is behind the norm.
+        layer: Whose input is observed, after steering; the number of blocks is after the norm.
         gate: Observe only where this selects the position of the state.
         only_last: Hand over only the state of the last token of each call.
         reduction: Computed on the device, so that only its result is copied; `None` copies the

@@ -20,13 +20,15 @@ class Price(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    prompt: float = Field(ge=0, description="Prompt tokens that were not cached.")
+    prompt: float = Field(ge=0, description="Price of prompt tokens that were not cached.")
     cached: float | None = Field(
         default=None,
         ge=0,
-        description="Prompt tokens read from a cache; as the others if not given.",
+        description="Price of cached prompt tokens; by default that of the others.",
     )
-    completion: float = Field(ge=0, description="Tokens written, kept or not, reasoning included.")
+    completion: float = Field(
+        ge=0, description="Price of decoded tokens, kept or not, with reasoning."
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -17,7 +17,7 @@ class Verdict:
         stands: The author whose proposal stands, or `NOBODY`.
         upto: How many of its tokens stand, at least 1; `None` for all. Of a draft that was to be
             verified, a mentor redoes the rest.
-        score: The number behind it, if there is one.
+        score: The number that it is based on, if there is one.
         why: Short reason for the record.
         choice: Which of the author's proposals stands, in their order, from 0.
     """

@@ -12,8 +12,12 @@ class ThinkingTags(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    opening: str = Field(default="<think>", min_length=1, description="Starts thinking.")
-    closing: str = Field(default="</think>", min_length=1, description="Ends thinking.")
+    opening: str = Field(
+        default="<think>", min_length=1, description="The tag that starts thinking."
+    )
+    closing: str = Field(
+        default="</think>", min_length=1, description="The tag that ends thinking."
+    )
 
 
 class ViewOptions(BaseModel):
@@ -28,7 +32,7 @@ class ViewOptions(BaseModel):
     )
     system: str = Field(default="", description="System message of the chat template.")
     thinking: ThinkingTags | None = Field(
-        default=None, description="This model's thinking tags, translated at hand-over."
+        default=None, description="This model's thinking tags; translated for other models."
     )
     is_thinking_enabled: bool | None = Field(
         default=None, description="Passed to the template as `enable_thinking` unless null."

@@ -51,7 +51,7 @@ class Recorder(Policy):
 
     @property
     def looks_beyond(self) -> int:
-        """The token behind a step: it carries the state at the step's end."""
+        """The token after a step: it carries the state at the step's end."""
         return 1
 
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:

@@ -115,7 +115,7 @@ def read_recorded(folder: Path, problems_sha256: str) -> Recorded:
     models = {_told(row["model"]) for row in done}
     if len(models) > 1:
         raise TrainingError(
-            f"{folder} holds signals of {len(models)} generators: its model was exchanged while "
+            f"{folder} holds signals of {len(models)} generators: its model was replaced while "
             "they were recorded; begin in another directory"
         )
     if not any(text.steps for text in texts):
@@ -164,7 +164,7 @@ class _Recording:
             except OSError as error:
                 raise RunDirectoryError(
                     f"cannot write the states of {result.problem.id!r} in {store.folder}: "
-                    f"{error.strerror}; make room, then run the same command again to go on"
+                    f"{error.strerror}; make room, then run the same command again to continue"
                 ) from error
         store.add(row, ledger_row(result, attempt=attempt))
         return row

@@ -32,7 +32,7 @@ def replay(policy: Policy, texts: Sequence[SignalledText]) -> Shares:
     """Return what `policy` would have given to a mentor.
 
     The texts stay as the generator wrote them, and a mentor's step is taken to be as long as the
-    generator's. So it is an estimate: what a mentor writes changes the text behind it.
+    generator's. So it is an estimate: what a mentor writes changes the text after it.
     """
     tokens = asked_tokens = steps = asked_steps = 0
     for text in texts:

@@ -29,7 +29,7 @@ class SignalledStep:
         entropies: Of its tokens, in nats; `None` where the model gave none.
         logprobs: Of its tokens.
         opening: States that came with its first token, by observation.
-        closing: States that came with the token behind it.
+        closing: States that came with the token after it.
         is_last: Whether the text ends with it.
         is_bad: Whether it is a bad one, if somebody has judged it.
     """
@@ -48,7 +48,7 @@ class SignalledStep:
         return len(self.entropies)
 
     def draft(self, unit: int, answer: str) -> Draft:
-        """Return the draft that a policy would be asked about behind it."""
+        """Return the draft that a policy would be asked about after it."""
         pairs = zip(self.entropies, self.logprobs, strict=True)
         tokens = tuple(
             Token(
@@ -122,7 +122,7 @@ def read_text(row: Mapping[str, JsonValue], folder: Path) -> SignalledText:
         steps = tuple(_step(one, place, arrays) for place, one in enumerate(listed))
     except (KeyError, ValueError, OSError) as error:
         raise TrainingError(
-            f"{folder} is no directory of `collab calibrate`, or is damaged at the problem "
+            f"{folder} is not a directory of `collab calibrate`, or is damaged at the problem "
             f"{problem!r}: {error}"
         ) from error
     outcome = row.get("outcome")

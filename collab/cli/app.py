@@ -14,17 +14,17 @@ from collab.cli.flags import CalibrateFlags, ExtractFlags, RunFlags, TrainFlags
 
 app = typer.Typer(
     name="collab",
-    help="A small model writes; a large one speaks only where it pays.",
+    help="A small model writes the answer; a large model helps only where it pays.",
     epilog="Exit codes: 0 all done, 1 some failed, 2 cannot be done as asked, 3 budget reached, "
     "130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
-train = typer.Typer(no_args_is_help=True, help="Train a plug-in on what a pair does.")
+train = typer.Typer(no_args_is_help=True, help="Train a plug-in on the behaviour of a pair.")
 app.add_typer(train, name="train")
 
-extract = typer.Typer(no_args_is_help=True, help="Extract from a model what steers it.")
+extract = typer.Typer(no_args_is_help=True, help="Extract a steering vector from a model.")
 app.add_typer(extract, name="extract")
 
 
@@ -64,8 +64,8 @@ def root(
 @app.command()
 @as_command
 def demo(
-    limit: Annotated[int, typer.Option(min=1, max=400, help="Problems.")] = 100,
-    concurrency: Annotated[int, typer.Option(min=1, help="Problems in work at a time.")] = 8,
+    limit: Annotated[int, typer.Option(min=1, max=400, help="Number of problems.")] = 100,
+    concurrency: Annotated[int, typer.Option(min=1, help="Problems in progress at a time.")] = 8,
     out: Annotated[Path | None, typer.Option(help="Keep the run directories here.")] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -81,7 +81,7 @@ def solve(
     flags: Annotated[RunFlags, taking(*PAIR)],
     as_json: AsJson = False,
 ) -> int:
-    """Answer one question as you watch; what the mentor wrote stands in ⟦ ⟧ and in colour."""
+    """Answer one question as you watch; the mentor's words are in ⟦ ⟧ and in colour."""
     code: int = module("solve").execute(prompt, flags, as_json=as_json)
     return code
 
@@ -104,14 +104,18 @@ def verifier(
     flags: Annotated[RunFlags, taking(*PAIR, *PROBLEMS, without=("verifiers", "prices"))],
     name: Annotated[str, typer.Argument(help="A verifier that can be trained.")] = "mlp",
     samples: Annotated[
-        int, typer.Option(min=1, help="Roll-outs of each way, where the recipe samples.")
+        int, typer.Option(min=1, help="Roll-outs of each continuation, if the recipe samples.")
     ] = 1,
     held_out: Annotated[
-        float, typer.Option(min=0.05, max=0.9, help="Share of the problems only measured on.")
+        float, typer.Option(min=0.05, max=0.9, help="Share of the problems held out for measuring.")
     ] = 0.25,
     tie_weight: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Weight of branches where both ways are as good; 0 drops."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Weight of branches whose continuations are equally good; 0 drops them.",
+        ),
     ] = 0.0,
     as_json: AsJson = False,
 ) -> int:
@@ -130,14 +134,14 @@ def steering(
     ],
     name: Annotated[str, typer.Argument(help="A steerer with an extractor.")] = "vector",
     texts: Annotated[
-        int, typer.Option(min=1, help="Right texts, and as many wrong ones, to make it of.")
+        int, typer.Option(min=1, help="Number of right texts, and of wrong ones, to make it from.")
     ] = 500,
     select: Annotated[
         str | None,
         typer.Option(help="`all`, `rank`, `rank-texts`, `rank-contrast` or `stable` steps."),
     ] = None,
     percentile: Annotated[
-        float | None, typer.Option(help="Of the rank below which steps are left out.")
+        float | None, typer.Option(help="Percentile of the rank below which steps are left out.")
     ] = None,
     layer: Annotated[int | None, typer.Option(help="The block that is steered.")] = None,
     as_json: AsJson = False,
@@ -153,7 +157,7 @@ def steering(
 def calibrate(
     flags: Annotated[RunFlags, taking(*PAIR, *PROBLEMS, without=("policy", "verifiers", "unit"))],
     target: Annotated[
-        str, typer.Option(help="How much of the mentor: 10%, 0.1, or dollars.")
+        str, typer.Option(help="The wanted amount of the mentor: 10%, 0.1, or dollars.")
     ] = "10%",
     by: Annotated[
         Literal["share", "steps", "cost"],
@@ -163,7 +167,7 @@ def calibrate(
         str | None,
         typer.Option(help="A verifier that says which steps are bad: step-score, step-trial."),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Most runs of the pair.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Maximum number of runs of the pair.")] = 4,
     as_json: AsJson = False,
 ) -> int:
     """Set a recipe's thresholds for a wanted mentor share, on held-out problems."""
@@ -188,7 +192,7 @@ def validate(
             help="Also measure on a few problems whether the recipe pays; connects the models.",
         ),
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Problems of the estimate.")] = 8,
+    limit: Annotated[int, typer.Option(min=1, help="Number of problems for the estimate.")] = 8,
     as_json: AsJson = False,
 ) -> int:
     """Check a configuration: its keys, plug-ins, options, problems file, and models."""
@@ -206,7 +210,7 @@ def validate(
 def ls(
     kind: Annotated[
         Literal["policies", "verifiers", "steerers", "strategies", "backends", "recipes"] | None,
-        typer.Argument(help="What; all kinds if not given.", show_default=False),
+        typer.Argument(help="The kind to list; all kinds by default.", show_default=False),
     ] = None,
     name: Annotated[
         str | None,

@@ -106,7 +106,9 @@ def _target(flags: CalibrateFlags) -> Target:
     try:
         value = float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
     except ValueError as error:
-        raise ConfigError(f"the target {text!r} is no number; such as 10% or 0.1") from error
+        raise ConfigError(
+            f"the target {text!r} is not a number; write one such as 10% or 0.1"
+        ) from error
     if flags.by == "cost":
         if value <= 0 or text.endswith("%"):
             raise ConfigError(f"a cost of {text!r}: give US dollars per problem, above 0")
@@ -148,7 +150,7 @@ def _missed(found: CalibrationReport) -> str:
         return (
             "no threshold reaches the target with this recipe on these problems; it is the nearest"
         )
-    return f"not met in {found.aim.rounds} runs of the pair; a higher --rounds may come nearer"
+    return f"not met in {found.aim.rounds} runs of the pair; a higher --rounds may get closer"
 
 
 def _tellings(found: CalibrationReport) -> list[Table]:

@@ -181,7 +181,7 @@ def _print(measured: Sequence[MeasuredWay], shown: Shown, lab: Path) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     print(_table(measured))
     print()
-    print(f"{shown.problem.id}, {shown.way.label}; the mentor's words stand in ⟦ ⟧:")
+    print(f"{shown.problem.id}, {shown.way.label}; the mentor's words are in ⟦ ⟧:")
     print()
     print(harmless(shown.problem.prompt.strip()))
     for span in _spans(shown.row):

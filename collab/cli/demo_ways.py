@@ -53,7 +53,7 @@ WAYS = (
     # The threshold gives the mentor about as many steps; set on other held-out problems.
     Way(
         "doubtful-steps",
-        "doubtful steps to the mentor",
+        "uncertain steps to the mentor",
         {
             **_MENTOR_STANDS,
             **_BY_STEPS,

@@ -91,7 +91,7 @@ def _build_extractor(name: str, settings: Sequence[str], extracting: ExtractFlag
 def _interruption(latest: Progress, config: RunConfig) -> str:
     return (
         f"interrupted; the steps of {latest.done} of at most {latest.total} problems are on disk "
-        f"in {config.out}; run the same command again to go on"
+        f"in {config.out}; run the same command again to continue"
     )
 
 

@@ -24,7 +24,7 @@ class RunFlags:
         Path | None,
         Option(
             "--config",
-            help="A YAML file; flags override it. Its `out` and `run_budget` hold for `run` alone.",
+            help="A YAML file; flags override it. Only `run` uses its `out` and `run_budget`.",
         ),
     ] = None
     pair: Annotated[
@@ -55,7 +55,7 @@ class RunFlags:
             "`collab ls recipes NAME` lists the options of a recipe.",
         ),
     ] = None
-    seed: Annotated[int | None, Option(help="Of every random choice; 0 if not given.")] = None
+    seed: Annotated[int | None, Option(help="Seed of every random choice; 0 by default.")] = None
     prices: Annotated[
         str | None,
         Option(help="A price file, or `genai-prices`; a backend's own `price` wins."),
@@ -70,20 +70,20 @@ class RunFlags:
     limit: Annotated[int | None, Option(min=1, help="Take only the first N problems.")] = None
     offset: Annotated[int | None, Option(min=0, help="Skip N problems before them.")] = None
     concurrency: Annotated[
-        int | None, Option(min=1, help="Problems in work at a time; 8 if not given.")
+        int | None, Option(min=1, help="Problems in progress at a time; 8 by default.")
     ] = None
     out: Annotated[
-        Path | None, Option(help="The folder of what is made; the same command there goes on.")
+        Path | None, Option(help="The output folder; the same command continues there.")
     ] = None
     max_cost: Annotated[
-        float | None, Option(min=0, help="Begin no problem once this many dollars are spent.")
+        float | None, Option(min=0, help="Begin no new problem once this many dollars are spent.")
     ] = None
     max_mentor_tokens: Annotated[
-        int | None, Option(min=0, help="Start no problem after mentors wrote N tokens.")
+        int | None, Option(min=0, help="Begin no new problem once mentors have written N tokens.")
     ] = None
-    retry_errors: Annotated[
-        bool, Option("--retry-errors", help="Work on failed problems again.")
-    ] = False
+    retry_errors: Annotated[bool, Option("--retry-errors", help="Try failed problems again.")] = (
+        False
+    )
 
     @property
     def given_settings(self) -> Sequence[str]:

@@ -54,7 +54,7 @@ def _option(made: type[BaseModel], part: str, setting: str) -> tuple[str, object
     key, equals, text = setting.removeprefix(f"{part}.").partition("=")
     if not equals or key not in made.model_fields:
         raise ConfigError(
-            f"setting {setting!r} is no option of the {part}; write {part}.KEY=VALUE with one "
+            f"setting {setting!r} is not an option of the {part}; write {part}.KEY=VALUE with one "
             f"of: {', '.join(sorted(made.model_fields))}"
         )
     return key, parse_yaml(text, f"setting {setting!r}: {text!r}")

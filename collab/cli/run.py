@@ -62,7 +62,7 @@ def _exit_code(outcome: RunSummary) -> int:
 def _interruption(latest: Progress, config: RunConfig) -> str:
     return (
         f"interrupted; {latest.done} of {latest.total} problems are finished and on disk in "
-        f"{config.out}; run the same command again to go on"
+        f"{config.out}; run the same command again to continue"
     )
 
 

@@ -44,8 +44,8 @@ def _of_cut_off_answers(summary: Summary) -> Iterator[str]:
         )
     if by.get("repeat"):
         advice.append(
-            "repeat: the generator loops, which more tokens do not mend; the options "
-            "repeat_limit and sampling are where to look"
+            "repeat: the generator loops, and more tokens do not help; look at the "
+            "options repeat_limit and sampling"
         )
     yield f"note: {cut} of the answers were cut off ({listed(by)}): {'; '.join(advice)}"
 
@@ -53,11 +53,15 @@ def _of_cut_off_answers(summary: Summary) -> Iterator[str]:
 def _of_answers(summary: Summary) -> Iterator[str]:
     if summary.unmarked > _MUCH_UNMARKED * summary.graded:
         yield (
-            f"note: {summary.unmarked} of {summary.graded} answers hold a number and mark none as "
-            "the answer; with `--set extraction=last-number` and another --out the last one counts"
+            f"note: {summary.unmarked} of {summary.graded} answers contain a number but mark "
+            "none as the answer; with `--set extraction=last-number` and another --out, the last "
+            "one counts"
         )
     if ungradable := summary.outcomes["ungradable"]:
-        yield f"note: the grader could not tell of {ungradable} answers; they are in no accuracy"
+        yield (
+            f"note: the grader could not decide about {ungradable} answers; they do not count in "
+            "the accuracy"
+        )
 
 
 _KINDS: Mapping[str, Kind] = MappingProxyType(
@@ -95,7 +99,8 @@ def _numbers(kind: Kind, plugin: PluginConfig) -> str:
 def _of_the_end(outcome: RunSummary) -> Iterator[str]:
     if outcome.budget_reached:
         yield (
-            f"budget reached: {outcome.budget_reached}; raise it and run the same command to go on"
+            f"budget reached: {outcome.budget_reached}; raise it and run the same command to "
+            "continue"
         )
     for kind, failed in outcome.summary.failures.items():
         yield (

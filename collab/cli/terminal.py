@@ -24,7 +24,7 @@ def harmless(text: str) -> str:
 
 
 def authored(text: str, author: str) -> Text:
-    """Return what a participant wrote; a mentor's words stand in ⟦ ⟧ and in colour."""
+    """Return what a participant wrote; a mentor's words are in ⟦ ⟧ and in colour."""
     text = harmless(text)
     words = text.strip()
     if author == GENERATOR or author.startswith("policy:") or not words:

@@ -76,7 +76,7 @@ def _build_trainer(name: str, settings: Sequence[str]) -> Trainer:
 def _interruption(latest: Progress, config: RunConfig) -> str:
     return (
         f"interrupted; the branches of {latest.done} of {latest.total} problems are on disk in "
-        f"{config.out}; run the same command again to go on"
+        f"{config.out}; run the same command again to continue"
     )
 
 
@@ -104,13 +104,13 @@ def _as_text(card: Card, path: Path) -> str:
         (
             "held out",
             f"{metrics['branches']} branches of {metrics['problems']} problems, "
-            f"{metrics['ties']} ties; right is the generator at {metrics['generator_is_right']}, "
+            f"{metrics['ties']} ties; the generator is right at {metrics['generator_is_right']}, "
             f"the mentor at {metrics['mentor_is_right']}",
         ),
         ("AUROC", _number(metrics["auroc"]) + _interval(metrics["auroc_interval"])),
         (
             "accuracy",
-            f"{_share(metrics, 'accuracy')}; of the commoner class "
+            f"{_share(metrics, 'accuracy')}; of the more frequent class "
             f"{percent(_float(metrics['accuracy_of_the_commoner_class']))}",
         ),
         (

@@ -31,7 +31,7 @@ _HELP: Mapping[Term, str] = {
     "draws its positions ahead",
     "drafting": "take a smaller or faster generator, or a larger mentor",
     "mentor calls": "ask less often (a lower rate, a higher threshold), ask for more at a time "
-    "(longer segments), or bring the mentor nearer",
+    "(longer segments), or move the mentor closer",
     "mentor tokens": "let the mentor write less: a lower rate, a higher threshold or shorter "
     "segments",
     "looking ahead": "use a verifier that reads no look-ahead, such as always-mentor, or shorter "
@@ -211,7 +211,7 @@ class Forecast:
         seconds = self.seconds_by_term[term]
         told = (
             f"the recipe is expected to take {self.seconds / self.alone_s:.2g} times as long as "
-            f"the mentor alone; to blame is above all {_NAMES[term]} ({seconds / self.seconds:.0%} "
+            f"the mentor alone; the main cause is {_NAMES[term]} ({seconds / self.seconds:.0%} "
             f"of the time): {_HELP[term]}"
         )
         if term == "mentor calls" and self.most_calls is not None:

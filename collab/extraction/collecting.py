@@ -89,7 +89,7 @@ async def collect_steps(
     if config.problems is None or out is None:
         missing = "problems" if config.problems is None else "out"
         raise ConfigError(f"extraction needs {missing}; give --{missing}")
-    why = "so nobody can tell which texts are right"
+    why = "so it is unknown which texts are right"
     problems = problems_with_answers(config, config.problems, why)
     config = config.model_copy(update={"pair": PairConfig(generator=config.pair.generator)})
     collection = await anyio.to_thread.run_sync(_Collection.of, config, extractor)
@@ -127,17 +127,16 @@ def read_collected_steps(folder: Path, *, texts: int = TEXTS) -> CollectedSteps:
         prints = ", ".join(sorted(fingerprint for _, fingerprint, *_ in models))
         raise TrainingError(
             f"{folder} holds states of {len(models)} generators (fingerprints {prints}): its model "
-            "was exchanged while steps were collected; begin in another directory"
+            "was replaced while steps were collected; begin in another directory"
         )
     if not any(text.steps for text in found):
         errors = [row["error"] for row in rows if isinstance(row["error"], dict)]
         first = errors[0] if errors else None
         why = f"; {failed} problems failed, the first: {first['message']}" if first else ""
         raise TrainingError(
-            f"no step was found in {len(done)} texts{why}. A step stands behind a blank line that "
-            "the generator wrote, in a token of its own vocabulary with that blank line in it, and "
-            "before the end of its thinking (texts of one phase: --set extractor.thinking_end=null)"
-            "; "
+            f"no step was found in {len(done)} texts{why}. A step follows a blank line that the "
+            "generator wrote, in a token of its own vocabulary that contains it, and comes before "
+            "the end of its thinking (texts of one phase: --set extractor.thinking_end=null); "
             f"what was collected is kept in {folder}"
         )
     name, fingerprint, blocks, hidden_size = models.pop()

@@ -53,7 +53,7 @@ class Extractor(BaseModel):
 
     layers: tuple[int, ...] = Field(
         default=(),
-        description="Whose states are read, from 0; if none is named, the steered one.",
+        description="Layers whose states are read, from 0; by default the steered one.",
     )
     layer: int | None = Field(
         default=None,
@@ -64,7 +64,7 @@ class Extractor(BaseModel):
     thinking_end: str | None = Field(
         default="</think>",
         min_length=1,
-        description="Only steps before it are taken; null for texts of one phase.",
+        description="Only steps before this tag are used; null for texts of one phase.",
     )
 
     @field_validator("layers")

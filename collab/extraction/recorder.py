@@ -62,8 +62,8 @@ class Recorded:
 class Recorder(Policy):
     """Never ask a mentor; keep every step with the state at the delimiter that opens it.
 
-    A step begins behind each token with the delimiter in its text, wherever units are cut. Text
-    before the generator's own first delimiter is left out, and so is what stands behind the end of
+    A step begins after each token with the delimiter in its text, wherever units are cut. Text
+    before the generator's own first delimiter is left out, and so is what stands after the end of
     its thinking.
 
     References:
@@ -71,8 +71,8 @@ class Recorder(Policy):
     """
 
     unit: StepUnit = Field(description="What a step is.")
-    thinking_end: str | None = Field(description="Steps behind it are left out.")
-    is_verifying: bool = Field(description="Have each step verified: `Rewriter` writes it again.")
+    thinking_end: str | None = Field(description="Steps after this tag are left out.")
+    is_verifying: bool = Field(description="Verify each step: `Rewriter` writes it again.")
     _layers: tuple[int, ...] = PrivateAttr(default=())
     _kept: dict[str, Recorded] = PrivateAttr(default_factory=dict)
 

@@ -42,7 +42,7 @@ class SteppedText:
     Attributes:
         problem: Whose.
         is_right: Whether it came to the right answer.
-        steps: What stands behind its first delimiter, as far as it thinks.
+        steps: What stands after its first delimiter, as far as it thinks.
         layers: Whose states were read.
         states_file: Where they lie; empty without steps.
         states_sha256: Of that file.
@@ -132,7 +132,7 @@ def read_steps(row: Mapping[str, JsonValue], folder: Path) -> SteppedText:
         )
     except (KeyError, ValueError) as error:
         raise TrainingError(
-            f"{folder} is no directory of `collab extract`, or is damaged at the problem "
+            f"{folder} is not a directory of `collab extract`, or is damaged at the problem "
             f"{row['id']!r}: {error}"
         ) from error
 

@@ -55,7 +55,7 @@ def read_factor(found: Sequence[Token], place: int) -> tuple[Fraction, int, bool
     """Read what multiplies the number before a token: percent, degrees, a scale or several.
 
     Returns:
-        The factor, the index behind its last token, and whether degrees were read.
+        The factor, the index after its last token, and whether degrees were read.
     """
     factor, is_wrapped = Fraction(1), _is_wrapped(found, place)
     start = place
@@ -93,7 +93,7 @@ def _eastern_scale(text: str) -> int:
 
 
 def _end_of_percent(found: Sequence[Token], place: int) -> int:
-    """Return the index behind a percent sign or word; 0 if there is none."""
+    """Return the index after a percent sign or word; 0 if there is none."""
     if place >= len(found):
         return 0
     if found[place].kind == "percent" or found[place].text.casefold() in _PERCENT_WORDS:
@@ -103,7 +103,7 @@ def _end_of_percent(found: Sequence[Token], place: int) -> int:
 
 
 def _end_of_degrees(found: Sequence[Token], place: int) -> int:
-    """Return the index behind a sign of degrees and its scale; 0 if there is none."""
+    """Return the index after a sign of degrees and its scale; 0 if there is none."""
     kinds = [token.kind for token in found[place : place + 4]]
     is_raised = kinds[:1] == ["power"]
     kinds, place = kinds[is_raised:], place + is_raised
@@ -118,7 +118,7 @@ def _end_of_degrees(found: Sequence[Token], place: int) -> int:
 
 
 def is_unit(word: Token) -> bool:
-    """Whether a word behind a number only names what is counted, and is no variable."""
+    """Whether a word after a number only names what is counted, and is no variable."""
     name = word.text
     if word.is_eastern:
         return True

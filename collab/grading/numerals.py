@@ -26,7 +26,7 @@ class Amount:
         written: The number without what multiplies it.
         factor: What multiplies it: 1/100 of a percent sign, 1000 of "thousand".
         start: Index of its first token.
-        end: Index behind its last token.
+        end: Index after its last token.
         is_ordinal: It is a place in a row, such as `6th`.
         has_unit: A word or a sign of degrees follows it at once.
     """

@@ -170,7 +170,7 @@ class Side:
         return place < len(self.found) and self.found[place].kind == "subscript"
 
     def _after_exponent(self, place: int) -> int:
-        """Return the index behind the exponent of a unit, or the index of a variable."""
+        """Return the index after the exponent of a unit, or the index of a variable."""
         is_closed = place < len(self.found) and self.found[place].kind == "end"
         place += is_closed  # `\\text{cm}^2`
         kinds = [token.kind for token in self.found[place : place + 5]]

@@ -24,7 +24,7 @@ class Problem(BaseModel):
     id: str = Field(default="", max_length=200, description="Unique within a run.")
     prompt: str = Field(description="The text shown to the models.")
     answer: str | None = Field(
-        default=None, description="The right answer, for grading; blank is none."
+        default=None, description="The right answer, for grading; a blank one counts as none."
     )
 
     @model_validator(mode="before")

@@ -49,12 +49,12 @@ def read_records(source: str) -> Iterator[Record]:
     path = Path(source).expanduser()
     if path.exists() and not path.is_file():
         raise ProblemFileError(
-            f"cannot read problems from {source!r}: it is no regular file. A run reads its "
+            f"cannot read problems from {source!r}: it is not a regular file. A run reads its "
             "problems again when it goes on, so save what comes through a pipe first"
         )
     if (suffix := path.suffix.lower()) in _PACKED:
         raise ProblemFileError(
-            f"{source!r} is packed; unpack it first, as with `{_PACKED[suffix]} {source}`"
+            f"{source!r} is compressed; unpack it first, such as with `{_PACKED[suffix]} {source}`"
         )
     readers = {".csv": _csv_records, ".tsv": _csv_records, ".parquet": _parquet_records}
     yield from readers.get(suffix, _json_records)(path)
@@ -132,7 +132,7 @@ def _object_record(number: int, values: object) -> Record:
 
 
 def _csv_records(path: Path) -> Iterator[Record]:
-    """Yield the rows behind a line of column names; an empty cell is no value."""
+    """Yield the rows after a line of column names; an empty cell is no value."""
     # Bytes that are not UTF-8 spoil their row only: they are told from the surrogates they become.
     text = _content(path).removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
     csv.field_size_limit(_LONGEST_CELL)

@@ -53,7 +53,7 @@ class ProblemSource(BaseModel):
     )
     template: str = Field(default="", description="The text shown to the models.")
     shuffle_seed: int | None = Field(
-        default=None, description="Put every problem's options in an order of its own."
+        default=None, description="Shuffle the options of each problem, in its own order."
     )
 
     @model_validator(mode="before")
@@ -71,8 +71,8 @@ class ProblemSource(BaseModel):
         for _, name, spec, conversion in fields:
             if name is not None and (not name or spec or conversion or set(name) & set(".[")):
                 raise ValueError(
-                    f"{{{name}}} is no column; name one alone in braces, and write a brace that is "
-                    "text twice"
+                    f"{{{name}}} is not a column; name one alone in braces, and write a brace that "
+                    "is text twice"
                 )
         return template
 

@@ -1,7 +1,7 @@
 """The configuration of a run: a frozen value, as files and flags describe it.
 
-`collab.runs.config_files` reads it, `collab.runs.assembly` builds from it, and `collab.runs.store`
-keeps its record.
+`collab.runs.config_files` reads it, `collab.runs.assembly` builds from it, and
+`collab.runs.store` keeps its record.
 """
 
 import platform
@@ -128,9 +128,15 @@ class RunBudget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_tokens: int | None = Field(default=None, ge=1, description="Tokens decoded by anyone.")
-    max_mentor_tokens: int | None = Field(default=None, ge=0, description="Decoded by mentors.")
-    max_cost_usd: float | None = Field(default=None, ge=0, description="Money, in US dollars.")
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="Most tokens decoded, by any model."
+    )
+    max_mentor_tokens: int | None = Field(
+        default=None, ge=0, description="Most tokens decoded by mentors."
+    )
+    max_cost_usd: float | None = Field(
+        default=None, ge=0, description="Most money spent, in US dollars."
+    )
 
     @property
     def as_budget(self) -> Budget:
@@ -145,13 +151,16 @@ class RunConfig(BaseModel):
 
     pair: PairConfig = Field(description="The models.")
     recipe: PluginConfig | None = Field(
-        default=None, description=f"A named recipe; without it and a policy: {DEFAULT_RECIPE}."
+        default=None,
+        description=f"A named recipe; {DEFAULT_RECIPE} if neither it nor a policy is given.",
     )
-    policy: PluginConfig | None = Field(default=None, description="Instead of a recipe.")
+    policy: PluginConfig | None = Field(default=None, description="A policy, instead of a recipe.")
     strategy: PluginConfig | None = Field(
-        default=None, description="Instead of a recipe, and of a policy with its verifiers."
+        default=None, description="A strategy, instead of a recipe or of a policy with verifiers."
     )
-    verifiers: tuple[PluginConfig, ...] = Field(default=(), description="A cascade, in order.")
+    verifiers: tuple[PluginConfig, ...] = Field(
+        default=(), description="Verifiers, asked in this order."
+    )
     unit: Unit = Field(default=WordUnit(), description="`token`, `word`, `step`, tokens or a map.")
     segment_tokens: int | None = Field(
         default=None,
@@ -163,25 +172,31 @@ class RunConfig(BaseModel):
     )
     max_answer_tokens: int = Field(default=512, ge=1, description="Longest answer.")
     stop_strings: tuple[str, ...] = Field(default=(), description="Texts that end an answer.")
-    repeat_limit: int = Field(default=0, ge=0, description="End at so many equal units; 0 never.")
-    sampling: Sampling = Field(default=Sampling(), description="Greedy unless asked otherwise.")
+    repeat_limit: int = Field(
+        default=0, ge=0, description="End after this many equal units in a row; 0 for never."
+    )
+    sampling: Sampling = Field(
+        default=Sampling(), description="How tokens are drawn; greedy by default."
+    )
     phases: Phases | None = Field(
-        default=None, description="Where thinking ends and who answers; one phase without."
+        default=None, description="Where thinking ends and who answers; null for one phase."
     )
     steering: PluginConfig | None = Field(
-        default=None, description="Added to the generator's hidden states while it thinks."
+        default=None, description="The steerer of the generator while it thinks."
     )
     problems: ProblemSource | None = Field(
         default=None, description="A file, a data set, or {source: PLACE, option: value, ...}."
     )
-    limit: int | None = Field(default=None, ge=1, description="Only the first so many problems.")
-    offset: int = Field(default=0, ge=0, description="Leave out so many problems before them.")
-    concurrency: int = Field(default=8, ge=1, description="Problems in work at a time.")
-    seed: int = Field(default=0, description="Of every random choice.")
-    extraction: Extraction = Field(default="marked", description="Where answers are looked for.")
+    limit: int | None = Field(default=None, ge=1, description="Take only this many problems.")
+    offset: int = Field(default=0, ge=0, description="Skip this many problems first.")
+    concurrency: int = Field(default=8, ge=1, description="Problems in progress at a time.")
+    seed: int = Field(default=0, description="Seed of every random choice.")
+    extraction: Extraction = Field(
+        default="marked", description="Where answers are looked for in a text."
+    )
     grader: Grader = Field(default="auto", description="How answers are compared.")
-    budget: Budget = Field(default=_NO_BUDGET, description="Of each problem.")
-    run_budget: RunBudget = Field(default=RunBudget(), description="Of the whole run.")
+    budget: Budget = Field(default=_NO_BUDGET, description="Limits of each problem.")
+    run_budget: RunBudget = Field(default=RunBudget(), description="Limits of the whole run.")
     prices: str | None = Field(
         default=None, description="A price file, or `genai-prices`; a backend's own price wins."
     )

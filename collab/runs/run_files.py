@@ -183,4 +183,4 @@ def _parse_row(path: Path, number: int, line: bytes, shape: type[BaseModel]) -> 
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")

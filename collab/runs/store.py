@@ -166,7 +166,7 @@ class RunStore:
         if known is None:
             if (self.folder / "results.jsonl").exists():
                 raise RunDirectoryError(
-                    f"{self.folder} has results but no config.json, so nobody can tell what they "
+                    f"{self.folder} has results but no config.json, so it is unknown what they "
                     "belong to; restore it or use another directory"
                 )
             return
@@ -246,7 +246,7 @@ class RunStore:
     def _unwritable(self, path: Path, error: OSError) -> RunDirectoryError:
         return RunDirectoryError(
             f"cannot write {path}: {error.strerror}; {len(self.rows)} finished problems are safely "
-            "on disk. Make room or writable what is not, then run the same command again to go on"
+            "on disk. Make room or make it writable, then run the same command again to continue"
         )
 
     def _unlock(self) -> None:

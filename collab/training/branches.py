@@ -18,9 +18,9 @@ class Branch:
         unit: The unit at which the policy asked.
         own: The generator's segment.
         offered: The mentor's.
-        own_right: Share of the roll-outs behind the generator's that came to the right answer.
+        own_right: Share of the roll-outs after the generator's that came to the right answer.
         offered_right: The same of the mentor's.
-        samples: Roll-outs behind each of both.
+        samples: Roll-outs after each of both.
         state: What a verifier would have seen there.
     """
 

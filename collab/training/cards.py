@@ -13,8 +13,10 @@ class TrainedOn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(description="As the run called it.")
-    fingerprint: str = Field(description="Of its weights; empty if its backend tells none.")
+    name: str = Field(description="The name used in the run.")
+    fingerprint: str = Field(
+        description="Fingerprint of its weights; empty if its backend gives none."
+    )
 
 
 class Card(BaseModel):
@@ -23,11 +25,13 @@ class Card(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = FORMAT
-    verifier: str = Field(description="The plug-in that it is for.")
-    generator: TrainedOn = Field(description="It refuses to run on another.")
+    verifier: str = Field(description="The plug-in it was made for.")
+    generator: TrainedOn = Field(description="The only generator on which it runs.")
     mentors: dict[str, str] = Field(description="Names of the models that proposed, by role.")
-    threshold: float = Field(ge=0, le=1, description="The generator's stands above it.")
+    threshold: float = Field(
+        ge=0, le=1, description="The generator's segment stands above this score."
+    )
     trainer: dict[str, JsonValue] = Field(description="The trainer's options.")
     data: dict[str, JsonValue] = Field(description="What it was trained and measured on.")
-    metrics: dict[str, JsonValue] = Field(description="On the problems held out.")
-    training: dict[str, JsonValue] = Field(description="How it was learnt.")
+    metrics: dict[str, JsonValue] = Field(description="Measures on the problems held out.")
+    training: dict[str, JsonValue] = Field(description="How it was trained.")

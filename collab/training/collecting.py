@@ -60,7 +60,7 @@ async def collect(
     """Work on every problem whose branches are not on disk yet, or that failed.
 
     The recipe's policy, units, lengths and sampling are kept; its verifiers are not asked:
-    where the mentor's first word is another one than the draft, `Collector` takes the branch and a
+    where the mentor's first word differs from the draft, `Collector` takes the branch and a
     fair coin says which way the run goes on.
 
     Args:
@@ -77,7 +77,7 @@ async def collect(
     if config.problems is None or config.out is None:
         missing = "problems" if config.problems is None else "out"
         raise ConfigError(f"training needs {missing}; give --{missing}")
-    why = "so nobody can tell which of two ways leads there"
+    why = "so it is unknown which of two ways leads there"
     problems = problems_with_answers(config, config.problems, why)
     controller, collector = await anyio.to_thread.run_sync(_build, config, trainer, samples)
     compared = config.compared_record() | {
@@ -121,7 +121,7 @@ def read_collected(folder: Path) -> Collected:
         why = f"; {len(errors)} problems failed, the first: {first_error}" if errors else ""
         raise TrainingError(
             f"no branch was found in {len(rows)} problems{why}. A branch is where the mentor's "
-            "first word is another one than the generator's: ask more often (--set "
+            "first word differs from the generator's: ask more often (--set "
             "recipe.rate=1), or take more problems; what was collected is kept in "
             f"{folder}"
         )
@@ -207,7 +207,7 @@ def _branches(row: Row, folder: Path) -> Iterator[Branch]:
             yield read_branch(one)
     except ValueError as error:
         raise TrainingError(
-            f"{folder} is no directory of `collab train`, or is damaged at the problem "
+            f"{folder} is not a directory of `collab train`, or is damaged at the problem "
             f"{row['id']!r}: {error}"
         ) from error
 

@@ -27,7 +27,7 @@ class Collector(Verifier):
     Behind either segment the generator writes alone to the end of its answer, as
     `collab.protocols.VerifierDesk.roll_out` says; the right answers are counted. The run itself
     then goes on with one of both, by a fair coin of the problem's own stream, so that further
-    branches are met behind the generator's words and behind the mentor's. Where the mentor's first
+    branches are met after the generator's words and after the mentor's. Where the mentor's first
     unit equals the draft, the draft stands. Branches without room in the context are not taken, nor
     those of which the grader cannot tell where they lead.
     """
@@ -55,7 +55,7 @@ class Collector(Verifier):
         """
         if problem.answer is None:
             raise NoReferenceError(
-                f"problem {problem.id!r} has no right answer, so nobody can tell which of two ways "
+                f"problem {problem.id!r} has no right answer, so it is unknown which of two ways "
                 "leads there; give it an `answer`, or leave it out"
             )
         kept = self._kept[problem.id] = []
@@ -111,7 +111,7 @@ class _CollectorSession(VerifierSession):
         return end is not None and "".join(texts[:end]) == draft.text
 
     async def _follow(self, case: Case, desk: VerifierDesk) -> tuple[float, float] | None:
-        """Return the shares of right answers behind both; `None` if one cannot be told."""
+        """Return the shares of right answers after both; `None` if one cannot be told."""
         rights = [0, 0]
         samples = self._collector.samples
         for _ in range(samples):

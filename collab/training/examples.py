@@ -109,7 +109,7 @@ def ensure_enough(
         f"both sides. What was collected is kept in {folder}{more}; in another directory, "
         f"{'more problems, ' if are_all_taken else ''}a higher rate (--set recipe.rate=1) or "
         "several roll-outs (--set recipe.sampling.temperature=0.8 --samples 2) find more branches "
-        "that are no ties"
+        "that are not ties"
     )
 
 

@@ -33,7 +33,7 @@ def auroc(
         below += false
         trues += true
     if not trues or not below:
-        raise ValueError("an AUROC needs true and false ones")
+        raise ValueError("an AUROC needs both true and false labels")
     return area / (trues * below)
 
 

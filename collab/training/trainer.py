@@ -42,7 +42,7 @@ class Trainer(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     threshold: float = Field(
-        default=0.5, ge=0, le=1, description="The generator's stands above it, at first."
+        default=0.5, ge=0, le=1, description="The generator's segment stands above this score."
     )
 
     @property

@@ -15,7 +15,7 @@ from collab.roles import MENTOR
 class Always(Policy):
     """Ask a mentor at every unit."""
 
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:

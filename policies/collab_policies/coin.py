@@ -17,7 +17,9 @@ class Coin(Verifier):
     stream. Without a proposal, the same draw says whether a mentor redoes the draft.
     """
 
-    probability: float = Field(default=0.5, ge=0, le=1, description="Of the mentor's to stand.")
+    probability: float = Field(
+        default=0.5, ge=0, le=1, description="Probability that the mentor's proposal stands."
+    )
 
     def start(self, problem: Problem, rng: random.Random) -> VerifierSession:
         """Return a session with its own stream of draws."""

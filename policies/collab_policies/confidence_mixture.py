@@ -24,11 +24,11 @@ class Mixture(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    weight: float = Field(gt=0, lt=1, description="Share of the upper one.")
-    low: float = Field(description="Mean of the lower one.")
-    high: float = Field(description="Mean of the upper one.")
-    low_variance: float = Field(gt=0, description="Of the lower one.")
-    high_variance: float = Field(gt=0, description="Of the upper one.")
+    weight: float = Field(gt=0, lt=1, description="Share of the upper distribution.")
+    low: float = Field(description="Mean of the lower distribution.")
+    high: float = Field(description="Mean of the upper distribution.")
+    low_variance: float = Field(gt=0, description="Variance of the lower distribution.")
+    high_variance: float = Field(gt=0, description="Variance of the upper distribution.")
 
     def is_reliable(self, confidence: float) -> float:
         """Return the posterior probability of the upper one, in `[0, 1]`.
@@ -91,11 +91,17 @@ class ConfidenceMixture(Policy):
         warm-up and threshold are not known to us.
     """
 
-    threshold: float = Field(default=0.5, ge=0, le=1, description="A mentor writes below it.")
-    look_ahead: int = Field(default=1, ge=1, description="Tokens of a step that are read.")
-    warm_up: int = Field(default=6, ge=2, description="Steps before a mixture is fitted.")
-    mixture: Mixture | None = Field(default=None, description="Given; else fitted on the way.")
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+    threshold: float = Field(
+        default=0.5, ge=0, le=1, description="A mentor writes below this reliability."
+    )
+    look_ahead: int = Field(
+        default=1, ge=1, description="Number of a step's first tokens that are read."
+    )
+    warm_up: int = Field(default=6, ge=2, description="Number of steps before a mixture is fitted.")
+    mixture: Mixture | None = Field(
+        default=None, description="A given mixture; fitted along the way by default."
+    )
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -141,10 +147,16 @@ class Steer(StepRecipe):
         STEER, arXiv:2511.06190; see `ConfidenceMixture`.
     """
 
-    threshold: float = Field(default=0.5, ge=0, le=1, description="The mentor writes below it.")
-    look_ahead: int = Field(default=1, ge=1, description="Tokens of a step that are read.")
-    warm_up: int = Field(default=6, ge=2, description="Steps before a mixture is fitted.")
-    mixture: Mixture | None = Field(default=None, description="Given; else fitted on the way.")
+    threshold: float = Field(
+        default=0.5, ge=0, le=1, description="The mentor writes below this reliability."
+    )
+    look_ahead: int = Field(
+        default=1, ge=1, description="Number of a step's first tokens that are read."
+    )
+    warm_up: int = Field(default=6, ge=2, description="Number of steps before a mixture is fitted.")
+    mixture: Mixture | None = Field(
+        default=None, description="A given mixture; fitted along the way by default."
+    )
 
     def recipe(self) -> Recipe:
         """Return the recipe."""

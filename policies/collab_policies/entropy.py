@@ -28,10 +28,16 @@ class Entropy(Policy):
         chosen, but after the step instead of before it.
     """
 
-    threshold_nats: float = Field(default=1.0, ge=0, description="Ask from this entropy on.")
-    top_k: int = Field(default=20, ge=2, description="Most likely tokens it is taken over.")
-    reduction: Reduction = Field(default="max", description="Over the tokens of a unit.")
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+    threshold_nats: float = Field(
+        default=1.0, ge=0, description="Ask if the entropy is at least this."
+    )
+    top_k: int = Field(
+        default=20, ge=2, description="Number of likeliest tokens the entropy is taken over."
+    )
+    reduction: Reduction = Field(
+        default="max", description="How the entropies of a unit's tokens are reduced."
+    )
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:

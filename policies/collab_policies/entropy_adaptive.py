@@ -31,11 +31,17 @@ class EntropyBand(Policy):
         is that of the model at work, here of the generator, as a mentor may be remote.
     """
 
-    window: int = Field(default=8, ge=1, description="Tokens in the mean.")
-    high_nats: float = Field(default=1.0, ge=0, description="A mentor takes over from it on.")
-    low_nats: float = Field(default=0.5, ge=0, description="The generator, below it.")
-    top_k: int = Field(default=20, ge=2, description="Most likely tokens an entropy is over.")
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+    window: int = Field(default=8, ge=1, description="Number of tokens in the mean.")
+    high_nats: float = Field(
+        default=1.0, ge=0, description="A mentor takes over at this mean entropy or above."
+    )
+    low_nats: float = Field(
+        default=0.5, ge=0, description="The generator takes over below this mean entropy."
+    )
+    top_k: int = Field(
+        default=20, ge=2, description="Number of likeliest tokens the entropy is taken over."
+    )
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @model_validator(mode="after")
     def _is_a_band(self) -> Self:
@@ -89,13 +95,19 @@ class EntropyAdaptive(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    piece_tokens: int = Field(default=8, ge=1, description="Tokens between two looks.")
-    window: int = Field(default=8, ge=1, description="Tokens in the mean.")
-    high_nats: float = Field(default=1.0, ge=0, description="The mentor takes over from it on.")
-    low_nats: float = Field(default=0.5, ge=0, description="The generator, below it.")
+    piece_tokens: int = Field(default=8, ge=1, description="Tokens between two decisions.")
+    window: int = Field(default=8, ge=1, description="Number of tokens in the mean.")
+    high_nats: float = Field(
+        default=1.0, ge=0, description="The mentor takes over at this mean entropy or above."
+    )
+    low_nats: float = Field(
+        default=0.5, ge=0, description="The generator takes over below this mean entropy."
+    )
     max_answer_tokens: int = Field(default=8192, ge=1, description="Longest answer.")
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
-    sampling: Sampling = Field(default=Sampling(), description="Greedy unless asked otherwise.")
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
+    sampling: Sampling = Field(
+        default=Sampling(), description="How tokens are drawn; greedy by default."
+    )
 
     def recipe(self) -> Recipe:
         """Return the recipe."""

@@ -16,7 +16,9 @@ from collab_policies.rank.calibrator import FittedRank, RankCalibrator, from_top
 class EntropyCalibrator(Calibrator):
     """Learn how the entropy of first tokens is spread; no hidden states are read."""
 
-    top_k: int = Field(default=20, ge=2, description="Most likely tokens an entropy is over.")
+    top_k: int = Field(
+        default=20, ge=2, description="Number of likeliest tokens the entropy is taken over."
+    )
 
     @property
     def placeholder(self) -> dict[str, object]:

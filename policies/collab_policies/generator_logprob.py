@@ -23,7 +23,9 @@ class GeneratorLogprob(Verifier):
     """
 
     margin_nats: float = Field(
-        default=0.0, allow_inf_nan=False, description="By how much the mentor's has to lead."
+        default=0.0,
+        allow_inf_nan=False,
+        description="Lead that the mentor's proposal needs, in nats per token.",
     )
 
     @property

@@ -27,10 +27,16 @@ class FirstTokenEntropy(Policy):
         together; here they are told apart by id.
     """
 
-    threshold_nats: float = Field(default=1.0, ge=0, description="A mentor writes from it on.")
-    top_k: int = Field(default=20, ge=2, description="Most likely tokens it is taken over.")
-    first_steps: int = Field(default=0, ge=0, description="So many steps are always a mentor's.")
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+    threshold_nats: float = Field(
+        default=1.0, ge=0, description="A mentor writes at this entropy or above."
+    )
+    top_k: int = Field(
+        default=20, ge=2, description="Number of likeliest tokens the entropy is taken over."
+    )
+    first_steps: int = Field(
+        default=0, ge=0, description="Number of first steps that a mentor always writes."
+    )
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -76,9 +82,15 @@ class GlimpRouter(StepRecipe):
 
     calibrator: ClassVar[type[EntropyCalibrator]] = EntropyCalibrator
 
-    threshold_nats: float = Field(default=1.0, ge=0, description="The mentor writes from it on.")
-    top_k: int = Field(default=20, ge=2, description="Most likely tokens it is taken over.")
-    first_steps: int = Field(default=0, ge=0, description="So many steps are the mentor's.")
+    threshold_nats: float = Field(
+        default=1.0, ge=0, description="The mentor writes at this entropy or above."
+    )
+    top_k: int = Field(
+        default=20, ge=2, description="Number of likeliest tokens the entropy is taken over."
+    )
+    first_steps: int = Field(
+        default=0, ge=0, description="Number of first steps that the mentor always writes."
+    )
 
     def recipe(self) -> Recipe:
         """Return the recipe."""

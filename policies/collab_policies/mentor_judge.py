@@ -12,7 +12,7 @@ class MentorJudge(SelfJudge):
     It costs the mentor a second call per consultation, of the question's length and one token.
     """
 
-    mentor: str = Field(default=MENTOR, description="Who judges, where there are several.")
+    mentor: str = Field(default=MENTOR, description="The mentor that judges, if there are several.")
 
     @property
     def judge(self) -> str:

@@ -22,9 +22,11 @@ class MentorLogprob(Verifier):
     """
 
     margin_nats: float = Field(
-        default=0.0, allow_inf_nan=False, description="By how much the mentor's has to lead."
+        default=0.0,
+        allow_inf_nan=False,
+        description="Lead that the mentor's proposal needs, in nats per token.",
     )
-    mentor: str = Field(default=MENTOR, description="Who scores, where there are several.")
+    mentor: str = Field(default=MENTOR, description="The mentor that scores, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:

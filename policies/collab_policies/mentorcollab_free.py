@@ -43,7 +43,7 @@ class MentorCollabFree(BaseModel):
         - the budget counts tokens of whoever wrote them and is kept exactly, where the published
           code counts turns and may overshoot by a segment;
         - stop strings are told apart by case and cut off, where the published code keeps them;
-        - the cue is worded anew.
+        - the cue has our own wording.
 
         Like the published code, the judge's one likeliest token is read, and anything but B leaves
         the generator's segment. The reading `share` compares the probabilities of both labels
@@ -53,21 +53,26 @@ class MentorCollabFree(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rate: float = Field(default=0.24, ge=0, le=1, description="Probability of asking, per word.")
+    rate: float = Field(default=0.24, ge=0, le=1, description="Probability of asking at each word.")
     segment_tokens: int = Field(default=16, ge=1, description="Length of both segments.")
     word_tokens: int = Field(default=12, ge=1, description="Longest word.")
     max_answer_tokens: int = Field(default=512, ge=1, description="Longest answer.")
-    repeat_limit: int = Field(default=3, ge=0, description="End at so many equal pieces; 0 never.")
+    repeat_limit: int = Field(
+        default=3, ge=0, description="End after this many equal pieces in a row; 0 for never."
+    )
     stop_strings: tuple[str, ...] = Field(
         default=("\n\nPremises:", "\n\nProblem:", "\n\nQuestion:"),
-        description="End of the answer in few-shot prompts.",
+        description="Texts that end the answer, as in few-shot prompts.",
     )
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
-    order: Order = Field(default="fixed", description="Of the two segments in the question.")
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
+    order: Order = Field(default="fixed", description="Order of the two segments in the question.")
     reading: AnswerReading = Field(
-        default="likeliest", description="Of the judge's answer: its likeliest token, or the share."
+        default="likeliest",
+        description="Reading of the judge's answer: its likeliest token, or the share.",
     )
-    sampling: Sampling = Field(default=Sampling(), description="Greedy unless asked otherwise.")
+    sampling: Sampling = Field(
+        default=Sampling(), description="How tokens are drawn; greedy by default."
+    )
 
     def recipe(self) -> Recipe:
         """Return the recipe."""

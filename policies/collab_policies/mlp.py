@@ -32,7 +32,7 @@ DEFAULT_THRESHOLD = 0.5
 class Mlp(Verifier):
     """Let the generator's segment stand where a trained network scores it above the threshold.
 
-    The network reads a hidden state of the generator behind both segments, on a fork of its cached
+    The network reads a hidden state of the generator after both segments, on a fork of its cached
     text (`collab_policies.trained.reading.StateReading` says where), so the generator has to hand
     them over: `local` does. What `collab train verifier` wrote runs only on the generator that it
     was trained on, told by the fingerprint of its weights. Weights in the published layout have no
@@ -50,7 +50,10 @@ class Mlp(Verifier):
 
     path: Path = Field(description="A folder of `collab train verifier`, or a file of weights.")
     threshold: float | None = Field(
-        default=None, ge=0, le=1, description="Instead of the card's, or of 0.5 without a card."
+        default=None,
+        ge=0,
+        le=1,
+        description="Threshold instead of the card's, or of 0.5 without a card.",
     )
     question: str | None = Field(
         default=None, description="For weights without a card: with {a}, the generator's, and {b}."

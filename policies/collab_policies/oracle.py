@@ -29,8 +29,8 @@ class Oracle(Verifier):
     max_tokens: int = Field(
         default=512, ge=1, description="Longest attempt; never beyond the longest answer."
     )
-    extraction: Extraction = Field(default="marked", description="As the run's.")
-    grader: Grader = Field(default="auto", description="As the run's.")
+    extraction: Extraction = Field(default="marked", description="As in the run.")
+    grader: Grader = Field(default="auto", description="As in the run.")
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -45,8 +45,9 @@ class Oracle(Verifier):
         """
         if problem.answer is None:
             raise NoReferenceError(
-                f"problem {problem.id!r} has no gold answer, which the verifier 'oracle' compares "
-                "with; give every problem an `answer`, or take a verifier for use outside studies"
+                f"problem {problem.id!r} has no reference answer, which the verifier 'oracle' "
+                "compares with; give every problem an `answer`, or take a verifier for use outside "
+                "studies"
             )
         trial = Trial(problem.answer, self.max_tokens, self.extraction, self.grader)
         return _OracleSession(trial)

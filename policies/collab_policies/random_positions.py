@@ -25,8 +25,8 @@ class RandomPositions(Policy):
         `[0, 1]`; the published integer D consults with probability (D - 1) / 100.
     """
 
-    rate: float = Field(default=0.24, ge=0, le=1, description="Probability of asking, per unit.")
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+    rate: float = Field(default=0.24, ge=0, le=1, description="Probability of asking at each unit.")
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:

@@ -17,11 +17,13 @@ from collab_policies.steps import StepRecipe
 class RandomSteps(Policy):
     """Have a mentor write a step with a fixed probability, one draw per step.
 
-    Decided before the step, so no draft is wasted; `random` decides behind it.
+    Decided before the step, so no draft is wasted; `random` decides after it.
     """
 
-    rate: float = Field(default=0.24, ge=0, le=1, description="Probability per step.")
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+    rate: float = Field(
+        default=0.24, ge=0, le=1, description="Probability that the mentor writes a step."
+    )
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -52,7 +54,9 @@ class _RandomSession(PolicySession):
 class RandomStepsRecipe(StepRecipe):
     """The mentor writes steps at random: what a router's gain has to be measured against."""
 
-    rate: float = Field(default=0.24, ge=0, le=1, description="Probability per step.")
+    rate: float = Field(
+        default=0.24, ge=0, le=1, description="Probability that the mentor writes a step."
+    )
 
     def recipe(self) -> Recipe:
         """Return the recipe."""

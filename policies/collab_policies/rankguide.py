@@ -61,29 +61,41 @@ class RankGuide(Policy):
     """
 
     calibration: Path | Calibration | None = Field(
-        default=None, description="From `collab calibrate`: layers, means, scales, thresholds."
+        default=None, description="A file of `collab calibrate`: layers, means, scales, thresholds."
     )
     rank: RankOptions | None = Field(
-        default=None, description="Which reading of the rank, instead of the calibration's."
+        default=None, description="Reading of the rank, instead of the calibration's."
     )
     reading: DecisionTime = Field(
-        default="after", description="Decided behind a step or before it."
+        default="after", description="Whether to decide after a step or before it."
     )
     rule: Rule = Field(default="hard", description="Three triggers, or one weighted sum.")
     entropy: Uncertainty = Field(
-        default="first", description="Of the step's first token, or the mean over the step."
+        default="first", description="Entropy of the step's first token, or the mean over the step."
     )
-    top_k: int = Field(default=20, ge=2, description="Most likely tokens it is taken over.")
-    uncertainty_nats: float | None = Field(default=None, ge=0, description="Asked from it on.")
-    overconfidence: float | None = Field(default=None, ge=0, le=1, description="Asked up to it.")
+    top_k: int = Field(
+        default=20, ge=2, description="Number of likeliest tokens the entropy is taken over."
+    )
+    uncertainty_nats: float | None = Field(
+        default=None, ge=0, description="Ask if the entropy is at least this."
+    )
+    overconfidence: float | None = Field(
+        default=None, ge=0, le=1, description="Ask if the rank score is at most this."
+    )
     revalidation: float | None = Field(
-        default=None, ge=0, le=1, description="A rank up to it is one of going in circles."
+        default=None, ge=0, le=1, description="A rank score up to this counts as going in circles."
     )
-    patience: int = Field(default=3, ge=1, description="Such steps in a row.")
-    rescue_steps: int = Field(default=1, ge=1, description="A mentor's steps to get out.")
-    weight: float | None = Field(default=None, ge=0, description="Of the rank in the soft rule.")
-    soft_threshold: float | None = Field(default=None, description="Of the soft rule.")
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+    patience: int = Field(
+        default=3, ge=1, description="Number of such steps in a row before a mentor is asked."
+    )
+    rescue_steps: int = Field(
+        default=1, ge=1, description="Number of steps that a mentor then writes."
+    )
+    weight: float | None = Field(
+        default=None, ge=0, description="Weight of the rank in the soft rule."
+    )
+    soft_threshold: float | None = Field(default=None, description="Threshold of the soft rule.")
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
@@ -164,7 +176,7 @@ class RankGuide(Policy):
 
     @property
     def looks_beyond(self) -> int:
-        """The token behind the step, if decided there: it carries the state at the step's end."""
+        """The token after the step, if decided there: it carries the state at the step's end."""
         return 1 if self.reading == "after" else 0
 
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:

@@ -26,27 +26,46 @@ class RankGuideRecipe(StepRecipe):
     calibrator: ClassVar[type[RankCalibrator]] = RankCalibrator
 
     calibration: Path | Calibration | None = Field(
-        default=None, description="From `collab calibrate`."
+        default=None, description="A file of `collab calibrate`."
     )
-    rank: RankOptions | None = Field(default=None, description="Instead of the calibration's.")
+    rank: RankOptions | None = Field(
+        default=None, description="Reading of the rank, instead of the calibration's."
+    )
     reading: DecisionTime = Field(
-        default="after", description="Decided behind a step or before it."
+        default="after", description="Whether to decide after a step or before it."
     )
     rule: Rule = Field(default="hard", description="Three triggers, or one weighted sum.")
-    entropy: Uncertainty = Field(default="first", description="Of the first token, or the mean.")
-    top_k: int = Field(default=20, ge=2, description="Most likely tokens it is taken over.")
-    uncertainty_nats: float | None = Field(default=None, ge=0, description="Asked from it on.")
-    overconfidence: float | None = Field(default=None, ge=0, le=1, description="Asked up to it.")
-    revalidation: float | None = Field(default=None, ge=0, le=1, description="Going in circles.")
-    patience: int = Field(default=3, ge=1, description="Steps in circles before it is asked.")
-    rescue_steps: int = Field(default=1, ge=1, description="The mentor's steps to get out.")
-    weight: float | None = Field(default=None, ge=0, description="Of the rank in the soft rule.")
-    soft_threshold: float | None = Field(default=None, description="Of the soft rule.")
+    entropy: Uncertainty = Field(
+        default="first", description="Entropy of the first token, or the mean over the step."
+    )
+    top_k: int = Field(
+        default=20, ge=2, description="Number of likeliest tokens the entropy is taken over."
+    )
+    uncertainty_nats: float | None = Field(
+        default=None, ge=0, description="Ask if the entropy is at least this."
+    )
+    overconfidence: float | None = Field(
+        default=None, ge=0, le=1, description="Ask if the rank score is at most this."
+    )
+    revalidation: float | None = Field(
+        default=None, ge=0, le=1, description="A rank score up to this counts as going in circles."
+    )
+    patience: int = Field(
+        default=3, ge=1, description="Number of such steps in a row before the mentor is asked."
+    )
+    rescue_steps: int = Field(
+        default=1, ge=1, description="Number of steps that the mentor then writes."
+    )
+    weight: float | None = Field(
+        default=None, ge=0, description="Weight of the rank in the soft rule."
+    )
+    soft_threshold: float | None = Field(default=None, description="Threshold of the soft rule.")
     vector: Path | None = Field(
-        default=None, description="From `collab extract steering`: steers the thinking as well."
+        default=None,
+        description="A vector of `collab extract steering`, which steers the thinking.",
     )
     vector_scale: float | None = Field(
-        default=None, allow_inf_nan=False, description="Instead of the card's, with its sign."
+        default=None, allow_inf_nan=False, description="Scale with its sign, instead of the card's."
     )
 
     def recipe(self) -> Recipe:

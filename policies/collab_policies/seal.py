@@ -34,24 +34,36 @@ class Seal(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Path = Field(description="A folder of `collab extract steering`, or the file in it.")
-    scale: float | None = Field(default=None, description="Instead of the card's, with its sign.")
-    decay: float = Field(default=0.0, description="See the steerer `vector`.")
-    layer: int | None = Field(default=None, ge=0, description="Instead of the card's block.")
-    token_texts: tuple[str, ...] = Field(
-        default=("\n\n",), description="On at tokens that contain one of these; all if none."
+    scale: float | None = Field(
+        default=None, description="Scale with its sign, instead of the card's."
     )
-    is_exact: bool = Field(default=False, description="Only at tokens that are one of these.")
+    decay: float = Field(default=0.0, description="See the steerer `vector`.")
+    layer: int | None = Field(default=None, ge=0, description="Block, instead of the card's.")
+    token_texts: tuple[str, ...] = Field(
+        default=("\n\n",), description="Steer at tokens that contain one of these; at all if empty."
+    )
+    is_exact: bool = Field(
+        default=False, description="Steer only at tokens that equal one of these."
+    )
     thinking_end: str | None = Field(
-        default="</think>", min_length=1, description="The closing tag; null for one phase."
+        default="</think>",
+        min_length=1,
+        description="The tag that ends thinking; null for texts of one phase.",
     )
     answer_tokens: int = Field(
-        default=2000, ge=1, description="Of the longest answer, left for behind the thinking."
+        default=2000,
+        ge=1,
+        description="Tokens of the longest text that are reserved for the answer.",
     )
     max_answer_tokens: int = Field(default=10000, ge=1, description="Longest answer.")
     step_tokens: int = Field(default=512, ge=1, description="Longest step.")
-    repeat_limit: int = Field(default=0, ge=0, description="End at so many equal steps; 0 never.")
-    stop_strings: tuple[str, ...] = Field(default=(), description="End of the answer.")
-    sampling: Sampling = Field(default=Sampling(), description="Greedy unless asked otherwise.")
+    repeat_limit: int = Field(
+        default=0, ge=0, description="End after this many equal steps in a row; 0 for never."
+    )
+    stop_strings: tuple[str, ...] = Field(default=(), description="Texts that end the answer.")
+    sampling: Sampling = Field(
+        default=Sampling(), description="How tokens are drawn; greedy by default."
+    )
 
     def recipe(self) -> Recipe:
         """Return the recipe."""

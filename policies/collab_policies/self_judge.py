@@ -49,7 +49,8 @@ class SelfJudge(Verifier):
         MentorCollab (FREE), arXiv:2602.05307. The published code always shows the generator's
         continuation as A and takes the mentor's only if the likeliest token is "B", blanks aside:
         order `fixed`, reading `likeliest`. The reading `share` also hears a judge that would write
-        neither letter. Other orders answer its preference for one position. The cue is worded anew.
+        neither letter. Other orders answer its preference for one position. The cue has our
+        wording.
     """
 
     order: Order = Field(
@@ -62,11 +63,12 @@ class SelfJudge(Verifier):
         description="`share`: of the labels' probability; `likeliest`: the likeliest token of all.",
     )
     threshold: float = Field(
-        default=_HALF, ge=0, le=1, description="Share above which the mentor's stands."
+        default=_HALF, ge=0, le=1, description="Share above which the mentor's proposal stands."
     )
     cue: str = Field(default=CUE, description="The question, with {a} and {b}.")
     labels: tuple[str, str] = Field(
-        default=("A", "B"), description="What the cue calls the two; other first tokens."
+        default=("A", "B"),
+        description="Names of the two in the cue; their first tokens must differ.",
     )
 
     @field_validator("cue")

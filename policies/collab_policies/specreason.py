@@ -40,8 +40,10 @@ class EveryStep(Policy):
         SpecReason, arXiv:2504.07891.
     """
 
-    first_steps: int = Field(default=0, ge=0, description="So many steps are always a mentor's.")
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+    first_steps: int = Field(
+        default=0, ge=0, description="Number of first steps that a mentor always writes."
+    )
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -79,17 +81,19 @@ class StepScore(Verifier):
     References:
         SpecReason, arXiv:2504.07891. The published code asks in a second turn of the chat and
         must leave the thinking open, or templates drop what is to be graded; here the question
-        stands behind the step in the mentor's own text and leaves no trace in it. The question is
-        worded anew.
+        stands after the step in the mentor's own text and leaves no trace in it. The question has
+        our wording.
     """
 
-    threshold: float = Field(default=7.0, ge=0, le=10, description="It stands from here on.")
-    scoring: Scoring = Field(default="greedy", description="The likeliest digit, or the mean.")
-    cue: str = Field(default=CUE, min_length=1, description="The question, behind the step.")
-    labels: tuple[str, ...] = Field(
-        default=LABELS, description="What 0 to 9 look like behind the cue; other first tokens."
+    threshold: float = Field(
+        default=7.0, ge=0, le=10, description="Lowest score with which a step stands."
     )
-    mentor: str = Field(default=MENTOR, description="Who grades.")
+    scoring: Scoring = Field(default="greedy", description="Take the likeliest digit, or the mean.")
+    cue: str = Field(default=CUE, min_length=1, description="The question after the step.")
+    labels: tuple[str, ...] = Field(
+        default=LABELS, description="0 to 9 as they follow the cue; their first tokens must differ."
+    )
+    mentor: str = Field(default=MENTOR, description="The mentor that grades.")
 
     @field_validator("labels")
     @classmethod
@@ -148,11 +152,15 @@ class SpecReason(StepRecipe):
         called finished.
     """
 
-    threshold: float = Field(default=7.0, ge=0, le=10, description="A step stands from here on.")
-    scoring: Scoring = Field(default="greedy", description="The likeliest digit, or the mean.")
-    first_steps: int = Field(default=0, ge=0, description="So many steps are the mentor's.")
-    cue: str = Field(default=CUE, min_length=1, description="The question, behind the step.")
-    labels: tuple[str, ...] = Field(default=LABELS, description="0 to 9 behind the cue.")
+    threshold: float = Field(
+        default=7.0, ge=0, le=10, description="Lowest score with which a step stands."
+    )
+    scoring: Scoring = Field(default="greedy", description="Take the likeliest digit, or the mean.")
+    first_steps: int = Field(
+        default=0, ge=0, description="Number of first steps that the mentor always writes."
+    )
+    cue: str = Field(default=CUE, min_length=1, description="The question after the step.")
+    labels: tuple[str, ...] = Field(default=LABELS, description="0 to 9 as they follow the cue.")
 
     def recipe(self) -> Recipe:
         """Return the recipe."""

@@ -49,16 +49,22 @@ class StepMood(Policy):
     numbers grow each time, up to a bound.
 
     References:
-        Speculative Thinking, arXiv:2504.12329: 20 tokens ahead; recap behind 15, then 20, 25 up to
+        Speculative Thinking, arXiv:2504.12329: 20 tokens ahead; recap after 15, then 20, 25 up to
         30 such steps, with 125, then 150 up to 200 tokens. Its recap branch fails in one variant of
-        the published code. Words and recap are worded anew.
+        the published code. Words and recap are ours.
     """
 
-    look_ahead: int = Field(default=20, ge=1, description="Tokens of a step that are read.")
-    patience: int = Field(default=15, ge=1, description="Steps that look back before a recap.")
-    rescue_tokens: int = Field(default=125, ge=1, description="A mentor's tokens behind it.")
-    recap: str = Field(default=RECAP, min_length=1, description="What is put in.")
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+    look_ahead: int = Field(
+        default=20, ge=1, description="Number of a step's first tokens that are read."
+    )
+    patience: int = Field(
+        default=15, ge=1, description="Number of steps that look back before a recap."
+    )
+    rescue_tokens: int = Field(
+        default=125, ge=1, description="Tokens that a mentor writes after the recap."
+    )
+    recap: str = Field(default=RECAP, min_length=1, description="The recap that is put in.")
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -108,7 +114,7 @@ class Moods(Verifier):
     """
 
     is_mentor_preferred: bool = Field(
-        default=False, description="Take the mentor's whatever it says."
+        default=False, description="Always take the mentor's beginning."
     )
 
     def start(self, problem: Problem, rng: random.Random) -> VerifierSession:
@@ -137,10 +143,18 @@ class SpeculativeThinking(StepRecipe):
         Speculative Thinking, arXiv:2504.12329; see `StepMood` and `Moods`.
     """
 
-    look_ahead: int = Field(default=20, ge=1, description="Tokens of a step that are read.")
-    patience: int = Field(default=15, ge=1, description="Steps that look back before a recap.")
-    rescue_tokens: int = Field(default=125, ge=1, description="The mentor's tokens behind it.")
-    is_mentor_preferred: bool = Field(default=False, description="Take the mentor's always.")
+    look_ahead: int = Field(
+        default=20, ge=1, description="Number of a step's first tokens that are read."
+    )
+    patience: int = Field(
+        default=15, ge=1, description="Number of steps that look back before a recap."
+    )
+    rescue_tokens: int = Field(
+        default=125, ge=1, description="Tokens that the mentor writes after the recap."
+    )
+    is_mentor_preferred: bool = Field(
+        default=False, description="Always take the mentor's beginning."
+    )
 
     def recipe(self) -> Recipe:
         """Return the recipe."""

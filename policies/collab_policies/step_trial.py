@@ -1,4 +1,4 @@
-"""The verifier `step-trial`: a step is bad if the right answer gets rarer behind it."""
+"""The verifier `step-trial`: a step is bad if the right answer gets rarer after it."""
 
 import random
 from collections.abc import Sequence
@@ -23,20 +23,20 @@ _BEFORE = "before"
 class StepTrial(Verifier):
     """Let a step stand unless it costs the generator too many right answers.
 
-    The generator goes on alone `samples` times from before the step and from behind it; the step
-    falls if the share of right answers is lower behind it by `drop` or more. For labels and
+    The generator goes on alone `samples` times from before the step and from after it; the step
+    falls if the share of right answers is lower after it by `drop` or more. For labels and
     studies only: it reads the gold answer and costs many times the rest. The recipe has to sample:
     greedily, what stands before a step leads into that very step. The verdict's score is the share
-    behind it minus the share before it.
+    after it minus the share before it.
     """
 
-    samples: int = Field(default=8, ge=1, description="Attempts from either place.")
-    drop: float = Field(default=0.25, gt=0, le=1, description="It falls from this loss on.")
+    samples: int = Field(default=8, ge=1, description="Attempts from each of the two places.")
+    drop: float = Field(default=0.25, gt=0, le=1, description="A step falls at this loss or above.")
     max_tokens: int = Field(
         default=512, ge=1, description="Longest attempt; never beyond the longest answer."
     )
-    extraction: Extraction = Field(default="marked", description="As the run's.")
-    grader: Grader = Field(default="auto", description="As the run's.")
+    extraction: Extraction = Field(default="marked", description="As in the run.")
+    grader: Grader = Field(default="auto", description="As in the run.")
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -56,7 +56,7 @@ class StepTrial(Verifier):
         """
         if problem.answer is None:
             raise NoReferenceError(
-                f"problem {problem.id!r} has no gold answer, which the verifier 'step-trial' "
+                f"problem {problem.id!r} has no reference answer, which the verifier 'step-trial' "
                 "compares with; give it an `answer`, or have a mentor judge (`step-score`)"
             )
         trial = Trial(problem.answer, self.max_tokens, self.extraction, self.grader)

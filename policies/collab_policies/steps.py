@@ -27,17 +27,23 @@ class StepRecipe(BaseModel):
 
     step_tokens: int = Field(default=512, ge=1, description="Longest step.")
     thinking_tokens: int = Field(default=8192, ge=1, description="Longest thinking.")
-    answer_tokens: int = Field(default=2048, ge=1, description="Longest answer behind it.")
+    answer_tokens: int = Field(default=2048, ge=1, description="Longest answer after the thinking.")
     thinking_end: str | None = Field(
         default="</think>",
         min_length=1,
-        description="What closes the thinking; null where a text has one phase.",
+        description="The tag that ends thinking; null for texts of one phase.",
     )
-    answer_by: str = Field(default=MENTOR, description="Who writes the answer behind it.")
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
-    repeat_limit: int = Field(default=2, ge=0, description="End at so many equal steps; 0 never.")
+    answer_by: str = Field(
+        default=MENTOR, description="The participant that writes the answer after the thinking."
+    )
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
+    repeat_limit: int = Field(
+        default=2, ge=0, description="End after this many equal steps in a row; 0 for never."
+    )
     stop_strings: tuple[str, ...] = Field(default=(), description="Texts that end the answer.")
-    sampling: Sampling = Field(default=Sampling(), description="Greedy unless asked otherwise.")
+    sampling: Sampling = Field(
+        default=Sampling(), description="How tokens are drawn; greedy by default."
+    )
 
     def composed(
         self,

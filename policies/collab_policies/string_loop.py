@@ -22,8 +22,8 @@ class StringLoop(Policy):
     Needs nothing of the generator: the cheapest loop detector, which a rank has to beat.
     """
 
-    window: int = Field(default=8, ge=1, description="Steps before that are compared.")
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+    window: int = Field(default=8, ge=1, description="Number of previous steps that are compared.")
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -50,7 +50,7 @@ class _LoopSession(PolicySession):
 class StringLoopRecipe(StepRecipe):
     """The mentor redoes exact repetitions, and nothing else."""
 
-    window: int = Field(default=8, ge=1, description="Steps before that are compared.")
+    window: int = Field(default=8, ge=1, description="Number of previous steps that are compared.")
 
     def recipe(self) -> Recipe:
         """Return the recipe."""

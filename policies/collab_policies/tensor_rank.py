@@ -31,19 +31,23 @@ class TensorRank(Policy):
     References:
         RankGuide, arXiv:2604.16694: tensor rank "of consecutive hidden states" finds low-quality
         steps. Its formula is not known to us; by default the reading is D1, the effective rank of
-        steps x layers x hidden along the steps, decided behind the step.
+        steps x layers x hidden along the steps, decided after the step.
     """
 
     calibration: Path | Calibration | None = Field(
-        default=None, description="From `collab calibrate`: layers, means and threshold."
+        default=None, description="A file of `collab calibrate`: layers, means and threshold."
     )
     rank: RankOptions | None = Field(
-        default=None, description="Which reading, instead of the calibration's; of which layers."
+        default=None,
+        description="Reading of the rank and its layers, instead of the calibration's.",
     )
     threshold: float | None = Field(
-        default=None, ge=0, le=1, description="Asked up to it, instead of the calibration's."
+        default=None,
+        ge=0,
+        le=1,
+        description="Ask if the rank score is at most this; by default the calibration's.",
     )
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
@@ -90,7 +94,7 @@ class TensorRank(Policy):
 
     @property
     def looks_beyond(self) -> int:
-        """The token behind the step: it carries the state at the step's end."""
+        """The token after the step: it carries the state at the step's end."""
         return 1
 
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:
@@ -163,10 +167,14 @@ class TensorRankRecipe(StepRecipe):
     calibrator: ClassVar[type[RankCalibrator]] = RankCalibrator
 
     calibration: Path | Calibration | None = Field(
-        default=None, description="From `collab calibrate`."
+        default=None, description="A file of `collab calibrate`."
     )
-    rank: RankOptions | None = Field(default=None, description="Instead of the calibration's.")
-    threshold: float | None = Field(default=None, ge=0, le=1, description="Asked up to it.")
+    rank: RankOptions | None = Field(
+        default=None, description="Reading of the rank, instead of the calibration's."
+    )
+    threshold: float | None = Field(
+        default=None, ge=0, le=1, description="Ask if the rank score is at most this."
+    )
 
     def recipe(self) -> Recipe:
         """Return the recipe."""

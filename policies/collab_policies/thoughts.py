@@ -23,7 +23,7 @@ class Keywords(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     reflection_starts: tuple[str, ...] = Field(
-        default=("wait",), description="A step that starts so looks back."
+        default=("wait",), description="A step that starts with one of these looks back."
     )
     reflection_words: tuple[str, ...] = Field(
         default=(
@@ -36,10 +36,11 @@ class Keywords(BaseModel):
             "let me check",
             "seems right",
         ),
-        description="So does one with these anywhere.",
+        description="So does a step that contains one of these.",
     )
     transition_starts: tuple[str, ...] = Field(
-        default=("alternatively",), description="A step that starts so tries something else."
+        default=("alternatively",),
+        description="A step that starts with one of these tries something else.",
     )
     transition_words: tuple[str, ...] = Field(
         default=(
@@ -51,7 +52,7 @@ class Keywords(BaseModel):
             "another strategy",
             "another technique",
         ),
-        description="So does one with these anywhere.",
+        description="So does a step that contains one of these.",
     )
 
 

@@ -29,12 +29,22 @@ class Triggers(Policy):
         theirs, the numbers of steps are tuned there and guesses here.
     """
 
-    plan_steps: int = Field(default=1, ge=0, description="First steps, a mentor's.")
-    perplexity: float = Field(default=1.05, ge=1, description="Below it a token is overconfident.")
-    confident_share: float = Field(default=0.8, ge=0, description="Redone from here; over 1 never.")
-    hesitant_steps: int = Field(default=3, ge=1, description="In a row, then a mentor writes.")
-    rescue_steps: int = Field(default=1, ge=1, description="How many it writes then.")
-    mentor: str = Field(default=MENTOR, description="Whom to ask, where there are several.")
+    plan_steps: int = Field(
+        default=1, ge=0, description="Number of first steps that a mentor writes."
+    )
+    perplexity: float = Field(
+        default=1.05, ge=1, description="A token with a perplexity below this is overconfident."
+    )
+    confident_share: float = Field(
+        default=0.8,
+        ge=0,
+        description="Share of such tokens at which a step is redone; over 1 for never.",
+    )
+    hesitant_steps: int = Field(
+        default=3, ge=1, description="Hesitant steps in a row before a mentor writes."
+    )
+    rescue_steps: int = Field(default=1, ge=1, description="Number of steps that it then writes.")
+    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -85,11 +95,21 @@ class TrigReason(StepRecipe):
         TrigReason, arXiv:2604.14847; see `Triggers`.
     """
 
-    plan_steps: int = Field(default=1, ge=0, description="First steps, the mentor's.")
-    perplexity: float = Field(default=1.05, ge=1, description="Below it a token is overconfident.")
-    confident_share: float = Field(default=0.8, ge=0, description="Redone from here; over 1 never.")
-    hesitant_steps: int = Field(default=3, ge=1, description="In a row, then the mentor writes.")
-    rescue_steps: int = Field(default=1, ge=1, description="How many it writes then.")
+    plan_steps: int = Field(
+        default=1, ge=0, description="Number of first steps that the mentor writes."
+    )
+    perplexity: float = Field(
+        default=1.05, ge=1, description="A token with a perplexity below this is overconfident."
+    )
+    confident_share: float = Field(
+        default=0.8,
+        ge=0,
+        description="Share of such tokens at which a step is redone; over 1 for never.",
+    )
+    hesitant_steps: int = Field(
+        default=3, ge=1, description="Hesitant steps in a row before the mentor writes."
+    )
+    rescue_steps: int = Field(default=1, ge=1, description="Number of steps that it then writes.")
 
     def recipe(self) -> Recipe:
         """Return the recipe."""

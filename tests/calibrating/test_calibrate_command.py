@@ -102,13 +102,13 @@ def test_a_threshold_of_entropy_is_one_option(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "recipe", "match"),
     [
-        (["--target", "much"], "rankguide", "the target 'much' is no number"),
+        (["--target", "much"], "rankguide", "the target 'much' is not a number"),
         (["--target", "120%"], "rankguide", "a share of '120%': give one from 0% to 100%"),
         (["--by", "cost", "--target", "0"], "rankguide", "a cost of '0'"),
         ([], "specreason", "the recipe 'specreason' cannot be calibrated; those that can: glimp"),
         (["--labels", "nobody"], "rankguide", "no verifier 'nobody'"),
         (["--set", "labels.threshold=3"], "rankguide", "needs --labels"),
-        (["--set", "calibrator.depth=3"], "rankguide", "no option of the calibrator"),
+        (["--set", "calibrator.depth=3"], "rankguide", "not an option of the calibrator"),
         (["--set", "calibrator.layers=[7]"], "rankguide", "layer 7 is out of range"),
         (["--set", "calibrator.layers=[-1]"], "rankguide", "layers are counted from 0"),
         (["--set", "recipe.bogus=1"], "glimprouter", "bogus: Extra inputs are not permitted"),

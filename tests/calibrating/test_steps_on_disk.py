@@ -49,5 +49,5 @@ def test_other_states_than_were_written_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_row_of_another_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="is no directory of `collab calibrate`"):
+    with pytest.raises(TrainingError, match="is not a directory of `collab calibrate`"):
         read_text({"id": "p", "outcome": "wrong"}, tmp_path)

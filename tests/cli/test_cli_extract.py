@@ -110,7 +110,7 @@ def test_too_few_steps_are_refused_and_kept(tmp_path: Path) -> None:
         (("--percentile", 100), "percentile: Input should be less than 100"),
         (("--layer", 9), "layer 9 is out of range; this model has 4 blocks"),
         (("--select", "stable"), "written again without sampling, every step is the same"),
-        (("--set", "extractor.lyer=1"), "is no option of the extractor; write extractor.KEY="),
+        (("--set", "extractor.lyer=1"), "is not an option of the extractor; write extractor.KEY="),
         (("--unit", "word"), "extraction reads steps, not units of the kind 'word'"),
     ],
 )

@@ -78,7 +78,7 @@ def test_a_recipe_is_shown_with_its_source_and_all_options() -> None:
     assert shown.exit_code == 0
     assert "GlimpRouter, arXiv:2601.05110." in shown.stdout
     assert "Options, each set by --set recipe.OPTION=VALUE:" in lines
-    assert "threshold_nats float, at least 0 1.0 The mentor writes from" in lines
+    assert "threshold_nats float, at least 0 1.0 The mentor writes at" in lines
     assert "sampling.top_k int, at least 0 0 Most likely tokens" in lines
 
 

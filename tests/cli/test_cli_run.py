@@ -190,7 +190,7 @@ def test_an_interrupted_run_says_what_is_safe_and_goes_on(tmp_path: Path) -> Non
     assert messages == (
         "ending; interrupt again to end at once\n"
         f"interrupted; 5 of 12 problems are finished and on disk in {tmp_path / 'out'}; "
-        "run the same command again to go on\n"
+        "run the same command again to continue\n"
     )
     assert (resumed.exit_code, undisturbed.exit_code) == (0, 0)
     assert rows_by_id(tmp_path / "out") == rows_by_id(tmp_path / "undisturbed")

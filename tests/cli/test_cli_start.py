@@ -29,7 +29,9 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", SHOW_HELP, "--help"], capture_output=True, text=True, check=True
     )
 
-    assert "A small model writes; a large one speaks only where it pays." in shown.stdout
+    assert (
+        "A small model writes the answer; a large model helps only where it pays." in shown.stdout
+    )
     assert shown.stdout.splitlines()[-1] == "imported: []"
 
 
@@ -67,7 +69,7 @@ def test_help_is_shown_on_a_terminal_that_knows_ascii_alone() -> None:
     )
 
     assert (shown.returncode, shown.stderr) == (0, b"")
-    assert b"what the mentor wrote" in shown.stdout
+    assert b"the mentor's words are in" in shown.stdout
 
 
 def test_a_shell_can_complete_commands() -> None:

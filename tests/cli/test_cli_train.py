@@ -76,7 +76,7 @@ def test_a_verifier_that_cannot_be_trained_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("trainer.lyer=1", "is no option of the trainer; write trainer.KEY=VALUE with one of"),
+        ("trainer.lyer=1", "is not an option of the trainer; write trainer.KEY=VALUE with one of"),
         ("trainer.position=top", "trainer of 'mlp': position: Input should be 'before-cue'"),
         ("trainer.epochs=0", "trainer of 'mlp': epochs: Input should be greater than or equal"),
         ("trainer.epochs=[", "'[' is not YAML"),

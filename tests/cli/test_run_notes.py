@@ -84,8 +84,7 @@ def test_answers_that_end_by_repetition_are_not_told_to_be_longer(tmp_path: Path
     shown = invoke("run", config)
 
     assert (
-        "note: 100.0 % of the answers were cut off (2 repeat): repeat: the generator loops, which "
-        "more tokens do not mend; the options repeat_limit and sampling are where to look\n"
-        in shown.stdout
+        "note: 100.0 % of the answers were cut off (2 repeat): repeat: the generator loops, and "
+        "more tokens do not help; look at the options repeat_limit and sampling\n" in shown.stdout
     )
     assert "max_answer_tokens" not in shown.stdout

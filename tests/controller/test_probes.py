@@ -18,6 +18,7 @@ from collab import (
     Verdict,
     Verifier,
     VerifierSession,
+    Verify,
 )
 from collab.capabilities import Need
 from collab.errors import CapabilityError, ModelCallError

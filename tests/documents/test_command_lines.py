@@ -1,39 +1,48 @@
-"""Every `collab ...` of the documents is a command there is; those on what ships are run."""
+"""Every command of the documents is one there is; those on what ships are run."""
 
+import json
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import typer.main
 from support.commands import run
+from support.documents import DOCUMENTS, ROOT, Block, blocks_of, write_named_files
 from typer.core import TyperGroup
 
 from collab.cli.app import app
 
-ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted(
-    path.relative_to(ROOT)
-    for pattern in ("*.md", "policies/*.md", "backends/*.md", "examples/**/*.md")
-    for path in ROOT.glob(pattern)
-)
-BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
-COMMAND = re.compile(r"^(?:\.venv/bin/)?collab ")
+BLOCKS = blocks_of(DOCUMENTS, "sh", "bash")
+COLLAB = re.compile(r"^(?:\.venv/bin/)?collab ")
+SCRIPT = re.compile(r"^python (\S+\.py)", re.MULTILINE)
+TARGET = re.compile(r"^make (?!\w+=)(\w+)", re.MULTILINE)
 ASSIGNMENT = re.compile(r"^(\w+)=(\S+)")
-NEEDS_MORE = re.compile(r"pair\.yaml|hybrid\.yaml|every-nth|gemma|CONFIG")
-"""Of a user: models, servers, a package that a test of its own installs."""
+
+IN_TURN = """
+import json, sys
+from collab.cli.app import app
+for words in json.loads(sys.argv[1]):
+    try:
+        app(words)
+    except SystemExit as ended:
+        if ended.code:
+            sys.exit(f"collab {words}: exit code {ended.code}")
+"""
+"""One process for all commands of a page, so that model libraries are imported once."""
 
 
-def command_lines(document: Path) -> list[list[str]]:
+def command_lines(blocks: list[Block]) -> list[list[str]]:
     """Return the words of every `collab ...` in a document's shell blocks, variables filled in."""
     found = []
     variables: dict[str, str] = {}
-    for block in BLOCK.findall((ROOT / document).read_text()):
-        for line in block.replace("\\\n", " ").splitlines():
+    for block in blocks:
+        for line in block.code.replace("\\\n", " ").splitlines():
             if assignment := ASSIGNMENT.match(line):
                 variables[assignment[1]] = assignment[2]
-            if COMMAND.match(line):
+            if COLLAB.match(line):
                 words = shlex.split(line, comments=True)
                 found.append([_filled(word, variables) for word in words[1:]])
     return found
@@ -45,16 +54,24 @@ def _filled(word: str, variables: dict[str, str]) -> str:
     return word
 
 
+RUN = [
+    document
+    for document in DOCUMENTS
+    if document.startswith(("docs/", "README"))
+    and command_lines([b for b in BLOCKS if b.document == document and not b.why_not_run])
+]
 ALL = [
     pytest.param(words, id=f"{document}-{number}")
     for document in DOCUMENTS
-    for number, words in enumerate(command_lines(document))
+    for number, words in enumerate(command_lines([b for b in BLOCKS if b.document == document]))
 ]
 
 
 @pytest.mark.parametrize("words", ALL)
 def test_the_command_and_its_options_exist(words: list[str]) -> None:
     command = typer.main.get_command(app)
+    if set(words) & {"--help", "--install-completion"}:
+        return  # of every command line; they would print and leave
     while isinstance(command, TyperGroup):
         name, *words = words
         command = command.commands[name]
@@ -62,25 +79,31 @@ def test_the_command_and_its_options_exist(words: list[str]) -> None:
     command.make_context("collab", words)
 
 
+@pytest.mark.parametrize("block", [pytest.param(block, id=block.id) for block in BLOCKS])
+def test_the_block_is_shell_with_files_and_targets_that_exist(block: Block) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+
+    parsed = subprocess.run(["bash", "-n"], input=block.code, text=True, capture_output=True)
+
+    assert parsed.returncode == 0, parsed.stderr
+    assert [name for name in SCRIPT.findall(block.code) if not (ROOT / name).is_file()] == []
+    assert [name for name in TARGET.findall(block.code) if f"\n{name}: " not in makefile] == []
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("document", ["README.md", "policies/README.md", "examples/README.md"])
+@pytest.mark.parametrize("document", RUN)
 def test_the_commands_on_what_ships_run_in_their_order(document: str, tmp_path: Path) -> None:
     for folder in ("examples", "backends"):
         (tmp_path / folder).symlink_to(ROOT / folder)
-    ready = [
-        words for words in command_lines(Path(document)) if not NEEDS_MORE.search(" ".join(words))
-    ]
+    write_named_files(document, tmp_path)
+    ready = [one for one in BLOCKS if one.document == document and not one.why_not_run]
 
-    printed = [run(sys.executable, "-m", "collab", *words, cwd=tmp_path) for words in ready]
-
-    assert all(printed)
+    run(sys.executable, "-c", IN_TURN, json.dumps(command_lines(ready)), cwd=tmp_path)
 
 
-def test_the_guides_have_commands_on_what_ships() -> None:
-    ready = [
-        words[0]
-        for words in command_lines(Path("policies/README.md"))
-        if not NEEDS_MORE.search(" ".join(words))
-    ]
+def test_every_command_is_run_from_some_document() -> None:
+    ready = [block for block in BLOCKS if block.document in RUN and not block.why_not_run]
 
-    assert {"train", "extract", "calibrate", "run"} <= set(ready)
+    names = {words[0] for words in command_lines(ready)}
+
+    assert {"solve", "run", "validate", "ls", "train", "extract", "calibrate"} <= names

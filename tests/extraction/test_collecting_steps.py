@@ -246,7 +246,7 @@ def _rename(folder: Path) -> None:
         (_exchange, r"states of 2 generators \(fingerprints f, g\)"),
         (_lose, "the states of the problem 'p1' cannot be read"),
         (_spoil, "does not hold the states of the problem 'p1' that were written there"),
-        (_rename, "is no directory of `collab extract`, or is damaged"),
+        (_rename, "is not a directory of `collab extract`, or is damaged"),
     ],
 )
 async def test_damage_is_found(
@@ -262,7 +262,7 @@ async def test_damage_is_found(
 async def test_without_a_step_nothing_can_be_made(tmp_path: Path) -> None:
     await collect_steps(stepper_config(tmp_path, max_answer_tokens=2), ALL)
 
-    with pytest.raises(TrainingError, match=r"no step was found in 8 texts\. A step stands behind"):
+    with pytest.raises(TrainingError, match=r"no step was found in 8 texts\. A step follows a"):
         read_collected_steps(tmp_path / "out")
 
 

@@ -127,7 +127,7 @@ async def test_a_model_without_room_for_an_attempt_abstains() -> None:
 
 
 def test_a_problem_without_a_gold_answer_is_refused() -> None:
-    with pytest.raises(NoReferenceError, match="'p' has no gold answer.*give every problem"):
+    with pytest.raises(NoReferenceError, match="'p' has no reference answer.*give every problem"):
         Oracle().start(Problem(id="p", prompt="q"), random.Random(0))
 
 
@@ -150,7 +150,7 @@ async def solve(problem: Problem, **options: object) -> Result:
 async def test_nothing_is_spent_on_a_problem_without_a_gold_answer() -> None:
     result = await solve(Problem(id="p", prompt="q"))
 
-    fails_with(NoReferenceError, "'p' has no gold answer")(result)
+    fails_with(NoReferenceError, "'p' has no reference answer")(result)
     assert result.calls == ()
 
 

@@ -332,9 +332,9 @@ def test_a_calibration_of_another_reading_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        ("{", "is no calibration"),
-        ('{"generator": 3}', "is no calibration"),
-        ('{"kind": "else"}', "is no calibration"),
+        ("{", "is not a calibration"),
+        ('{"generator": 3}', "is not a calibration"),
+        ('{"kind": "else"}', "is not a calibration"),
     ],
 )
 def test_a_file_that_is_no_calibration_is_refused(tmp_path: Path, content: str, match: str) -> None:

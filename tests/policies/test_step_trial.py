@@ -79,5 +79,5 @@ async def test_both_places_are_tried_with_one_seed() -> None:
 
 
 def test_a_problem_without_an_answer_is_refused() -> None:
-    with pytest.raises(NoReferenceError, match="no gold answer"):
+    with pytest.raises(NoReferenceError, match="no reference answer"):
         StepTrial().start(PROBLEM, random.Random(0))

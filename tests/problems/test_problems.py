@@ -92,7 +92,9 @@ def test_cells_are_parted_by_what_parts_the_column_names(
 def test_a_packed_file_is_told_to_be_unpacked(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl.gz").write_bytes(b"\x1f\x8b")
 
-    with pytest.raises(ProblemFileError, match=r"is packed; unpack it first, as with `gunzip"):
+    with pytest.raises(
+        ProblemFileError, match=r"is compressed; unpack it first, such as with `gunzip"
+    ):
         list(read_problems(tmp_path / "p.jsonl.gz"))
 
 
@@ -170,7 +172,7 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
-    with pytest.raises(ProblemFileError, match="is no regular file.* save what comes through"):
+    with pytest.raises(ProblemFileError, match="is not a regular file.* save what comes through"):
         list(read_problems(pipe))
 
 

@@ -197,7 +197,7 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_at_once(folder: Path) -> None:
     (folder / "results.jsonl").unlink()
     os.mkfifo(folder / "results.jsonl")
 
-    with pytest.raises(RunDirectoryError, match="it is no regular file; remove it"):
+    with pytest.raises(RunDirectoryError, match="it is not a regular file; remove it"):
         opened(folder)
 
 
@@ -205,7 +205,7 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "states").symlink_to(tmp_path / "elsewhere")
 
-    with pytest.raises(NotADirectoryError, match="it is no folder"):
+    with pytest.raises(NotADirectoryError, match="it is not a folder"):
         make_folder(tmp_path / "states")
 
 

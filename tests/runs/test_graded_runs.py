@@ -68,7 +68,10 @@ def test_the_summary_shows_what_could_not_be_told(tmp_path: Path) -> None:
     shown = invoke("run", config, "--set", "extraction=last-number")
 
     assert "outcomes      2 ungradable" in shown.stdout
-    assert "the grader could not tell of 2 answers; they are in no accuracy" in shown.stdout
+    assert (
+        "the grader could not decide about 2 answers; they do not count in the accuracy"
+        in shown.stdout
+    )
 
 
 def test_the_summary_names_the_way_to_numbers_that_nothing_marks(tmp_path: Path) -> None:
@@ -79,8 +82,8 @@ def test_the_summary_names_the_way_to_numbers_that_nothing_marks(tmp_path: Path)
 
     assert "outcomes      3 no answer" in shown.stdout
     assert (
-        "note: 3 of 3 answers hold a number and mark none as the answer; with `--set "
-        "extraction=last-number` and another --out the last one counts" in shown.stdout
+        "note: 3 of 3 answers contain a number but mark none as the answer; with `--set "
+        "extraction=last-number` and another --out, the last one counts" in shown.stdout
     )
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["unmarked"] == 3
     assert "outcomes      3 correct" in taken.stdout

@@ -208,7 +208,7 @@ async def test_another_run_directory_is_no_collection(tmp_path: Path) -> None:
     path = tmp_path / "out/results.jsonl"
     path.write_text(path.read_text().replace('"branches": [', '"twigs": ['))
 
-    with pytest.raises(TrainingError, match=r"is no directory of `collab train`, or is damaged"):
+    with pytest.raises(TrainingError, match=r"is not a directory of `collab train`, or is damaged"):
         read_collected(tmp_path / "out")
 
 

@@ -42,7 +42,7 @@ def test_perfect_and_reversed_scores() -> None:
 
 
 def test_one_class_has_no_auroc() -> None:
-    with pytest.raises(ValueError, match="an AUROC needs true and false ones"):
+    with pytest.raises(ValueError, match="an AUROC needs both true and false labels"):
         auroc([0.1, 0.9], [True, True])
 
 

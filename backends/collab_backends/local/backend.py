@@ -29,8 +29,8 @@ class LocalTorch(Backend):
     tokenizer: str | None = Field(
         default=None, description="Folder, GGUF file or hub id, if it is not with the model."
     )
-    name: str = Field(default="", description="Name in ledgers; the model's own by default.")
-    device: str = Field(default="auto", description="`auto` is cuda where there is one, else cpu.")
+    name: str = Field(default="", description="Name in ledgers; by default the model's own.")
+    device: str = Field(default="auto", description="`auto` is cuda if there is one, else cpu.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="`auto`: the checkpoint's own on cuda, float32 on cpu."
     )

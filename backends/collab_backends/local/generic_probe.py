@@ -80,9 +80,9 @@ def probe_own_cache(model: PreTrainedModel, reference: str) -> OwnCacheFacts:
             fixed = max(few - growth * _CUT, 0)
             return OwnCacheFacts(arguments, takes_pieces, unit, -(-fixed // unit))
     raise ModelLoadError(
-        f"{reference!r} ({type(model).__name__}) gives other logits when it goes on with its own "
-        f"cache than for the whole text: they differ by {astray:.2g} of their spread. It keeps "
-        "something of a text elsewhere; serve it remotely instead"
+        f"{reference!r} ({type(model).__name__}) gives different logits when it continues with "
+        f"its own cache than for the whole text: they differ by {astray:.2g} of their spread. It "
+        "keeps something of a text elsewhere; serve it remotely instead"
     )
 
 

@@ -93,7 +93,7 @@ def read_gguf(path: Path) -> GgufFile:
     """Read the head of a GGUF file; its weights are not read.
 
     Raises:
-        ModelLoadError: The package gguf is missing, or the file is no GGUF file, damaged,
+        ModelLoadError: The package gguf is missing, or the file is not a GGUF file, damaged,
             shorter than it says, or one part of several.
     """
     sizes = _quantised_sizes(path)
@@ -104,8 +104,8 @@ def read_gguf(path: Path) -> GgufFile:
         raise ModelLoadError(f"cannot read {str(path)!r}: {error.strerror}") from error
     except (KeyError, ValueError, struct.error) as error:
         raise ModelLoadError(
-            f"{str(path)!r} is no GGUF file of version 2 or 3, or its head is damaged ({error}); "
-            "get it again"
+            f"{str(path)!r} is not a GGUF file of version 2 or 3, or its head is damaged "
+            f"({error}); get it again"
         ) from error
     _ensure_whole(found)
     return found

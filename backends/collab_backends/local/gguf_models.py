@@ -163,7 +163,7 @@ def _ensure_all_taken(found: GgufFile, model: PreTrainedModel, reference: str) -
     if left_out > 0:
         raise ModelLoadError(
             f"{reference!r} holds {left_out:,} numbers that transformers' {type(model).__name__} "
-            f"has no place for; it would write something else than the file's model. Serve it "
+            f"has no place for; it would write other texts than the file's model. Serve it "
             f"with {served(found.path)}"
         )
 

@@ -57,9 +57,9 @@ def probe(model: PreTrainedModel, reference: str) -> int:
     astray = (torch.cat([first, second]) - plain).abs().mean() / plain.std().clamp(min=1e-6)
     if not float(astray) <= most_astray(model):
         raise ModelLoadError(
-            f"{reference!r} ({type(model).__name__}) gives other logits through the local engine "
-            f"than by itself: they differ by {float(astray):.2g} of their spread. Its layers use "
-            f"more than the tokens and positions of one text; {INSTEAD}"
+            f"{reference!r} ({type(model).__name__}) gives different logits through the local "
+            f"engine than by itself: they differ by {float(astray):.2g} of their spread. Its "
+            f"layers use more than the tokens and positions of one text; {INSTEAD}"
         )
     return cache.nbytes // cache.capacity
 
@@ -72,7 +72,7 @@ def ensure_numbers(logits: torch.Tensor, model: PreTrainedModel, reference: str)
     """
     if not bool(logits.isfinite().all()):
         raise ModelLoadError(
-            f"{reference!r} gives logits that are no numbers, also by itself: its weights are "
+            f"{reference!r} gives logits that are not numbers, even by itself: its weights are "
             f"damaged, or too large for {str(model.dtype).removeprefix('torch.')}; load it with "
             "dtype float32, or get the files again"
         )

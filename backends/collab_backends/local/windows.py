@@ -54,9 +54,9 @@ def ensure_windows_are_handed_over(model: PreTrainedModel, reference: str) -> No
         if not is_told:
             told = ", ".join(f"{name} {bound:,}" for name, bound in bounds.items()) or "no bound"
             raise ModelLoadError(
-                f"{reference!r} ({type(model).__name__}) bounds how far back its tokens see "
-                f"({told}), but layer {layer} tells its attention another bound than its mask has; "
-                "in shared passes it would write something else in long texts. To run it, "
+                f"{reference!r} ({type(model).__name__}) limits how far back its tokens see "
+                f"({told}), but layer {layer} gives its attention a different limit than its mask; "
+                "in shared passes its long texts would be different. To run it, "
                 f"{INSTEAD}"
             )
 

@@ -51,7 +51,7 @@ class OpenAIServer(Backend):
 
     model: str = Field(min_length=1, description="The model, as the server calls it.")
     base_url: tuple[str, ...] = Field(
-        description="With version path, such as http://127.0.0.1:8000/v1; several are one model's."
+        description="With its version path: http://127.0.0.1:8000/v1; several serve one model."
     )
     name: str = Field(default="", description="Name in ledgers; the model's by default.")
     api_key_env: str = Field(
@@ -71,7 +71,7 @@ class OpenAIServer(Backend):
     max_context_tokens: int | None = Field(
         default=None, ge=2, description="Longest text; what the server says by default."
     )
-    patience: Patience = Field(default=_NO_PATIENCE, description="Tries and waits.")
+    patience: Patience = Field(default=_NO_PATIENCE, description="Limits on tries and waits.")
     extra_body: dict[str, JsonValue] = Field(
         default_factory=dict, description="Added to the body of every request."
     )
@@ -79,7 +79,7 @@ class OpenAIServer(Backend):
         default_factory=dict, description="Sent with every request; no secrets."
     )
     extra_query: dict[str, str] = Field(
-        default_factory=dict, description="Put behind every URL; no secrets."
+        default_factory=dict, description="Added to every URL; no secrets."
     )
     key_header: str = Field(
         default=BEARER,
@@ -88,11 +88,11 @@ class OpenAIServer(Backend):
     )
     omit: tuple[str, ...] = Field(
         default=(),
-        description="Fields of requests that the server refuses. What it refuses by name is found "
+        description="Fields that are not sent. Those that the server refuses by name are found "
         "out anyway.",
     )
     rename: dict[str, str] = Field(
-        default_factory=dict, description="Fields that it takes by another name."
+        default_factory=dict, description="Fields that the server takes by another name."
     )
 
     @field_validator("base_url", mode="before")
@@ -104,7 +104,7 @@ class OpenAIServer(Backend):
     @classmethod
     def _can_be_called(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         if not urls:
-            raise ValueError("there is no base URL")
+            raise ValueError("there is not a base URL")
         try:
             return tuple(check_base_url(url) for url in urls)
         except ConfigError as error:

@@ -73,7 +73,7 @@ def check_base_url(base_url: str) -> str:
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigError(
-            f"{without_credentials(base_url)!r} is no base URL; write it with its scheme "
+            f"{without_credentials(base_url)!r} is not a base URL; write it with its scheme "
             "and version path, such as http://127.0.0.1:8000/v1"
         )
     if parts.fragment or parts.password or parts.username or parts.query:

@@ -147,7 +147,7 @@ class Handshake:
         if answer is None:
             said = self._probes.refusal
             if listing.lack:
-                raise ModelLoadError(f"{listing.lack}. Asked all the same, it says: {said}")
+                raise ModelLoadError(f"{listing.lack}. A call was tried anyway; it says: {said}")
             raise ModelLoadError(f"{self._endpoint.base_url} does not answer: {said}")
         if listing.lack:
             name = f" as {answer.model!r}" if answer.model else ""

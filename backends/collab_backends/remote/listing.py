@@ -43,8 +43,8 @@ async def read_listing(endpoint: Endpoint, model: str) -> Listing:
     if not isinstance(listed, list):
         told = endpoint.scrubbed(quoted(body))
         return Listing(
-            lack=f"{url} is no OpenAI-compatible server; /models answers: {told}. Does the base "
-            "URL end with the version path, such as /v1?"
+            lack=f"{url} is not an OpenAI-compatible server; /models answers: {told}. Does the "
+            "base URL end with the version path, such as /v1?"
         )
     entries = {str(one.get("id")): one for one in listed if isinstance(one, Mapping)}
     for name in (model, f"{model}:latest", f"models/{model}"):

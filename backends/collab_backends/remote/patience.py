@@ -39,7 +39,7 @@ class Patience(BaseModel):
     call_s: float = Field(
         default=300.0,
         gt=0,
-        description="For all tries and waits of a call, since it was last given a word.",
+        description="For all tries and waits of a call, since its last word arrived.",
     )
     hedge_after_s: float | None = Field(
         default=None,

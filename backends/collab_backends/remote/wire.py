@@ -171,7 +171,7 @@ def _said(body: Mapping[str, Any], name: str) -> str:
 
 def _choice(body: object) -> Mapping[str, Any]:
     if not isinstance(body, Mapping):
-        what = f"this is no OpenAI-compatible server; it answers: {quoted(body)}"
+        what = f"this is not an OpenAI-compatible server; it answers: {quoted(body)}"
         raise AttemptFailed(Fault(what, is_retried=True, is_outage=True))
     choices = body.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):

@@ -56,7 +56,7 @@ def find_gguf(reference: str, files: tuple[str, ...] = _MODEL_FILES) -> Path | N
     path = Path(reference).expanduser()
     if path.suffix == ".gguf":
         if not path.is_file():
-            raise ModelLoadError(f"there is no GGUF file {reference!r}")
+            raise ModelLoadError(f"there is not a GGUF file {reference!r}")
         return path
     if not path.is_dir() or any((path / name).is_file() for name in files):
         return None

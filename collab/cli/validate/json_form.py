@@ -1,4 +1,4 @@
-"""`collab validate --json`: one object with stable keys, described in the README."""
+"""`collab validate --json`: one object with stable keys, described in `docs/command-line.md`."""
 
 from dataclasses import asdict
 

@@ -122,11 +122,11 @@ def _load(path: Path, modified_ns: int) -> Calibration:
         calibration = Calibration.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise ConfigError(
-            f"{str(path)!r} is no calibration: {explain(error)[0]}; `collab calibrate` makes one"
+            f"{str(path)!r} is not a calibration: {explain(error)[0]}; `collab calibrate` makes one"
         ) from error
     if calibration.version != VERSION:
         raise ConfigError(
             f"the calibration {str(path)!r} is of version {calibration.version} of the signals, "
-            f"this is version {VERSION}; calibrate anew"
+            f"this is version {VERSION}; calibrate again"
         )
     return calibration

@@ -45,16 +45,19 @@ class RankCalibrator(Calibrator):
     """
 
     layers: tuple[int, ...] = Field(
-        default=(), description="Whose states; if none is named, one at three quarters of them."
+        default=(),
+        description="Layers whose states are read; by default one at three quarters of them.",
     )
-    window: int = Field(default=8, ge=2, description="Steps that are looked at.")
-    notion: Notion = Field(default="effective", description="Of rank.")
-    modes: Modes = Field(default="step", description="Of the rank.")
-    top_k: int = Field(default=20, ge=2, description="Most likely tokens an entropy is over.")
+    window: int = Field(default=8, ge=2, description="Number of last steps that are used.")
+    notion: Notion = Field(default="effective", description="Notion of rank.")
+    modes: Modes = Field(default="step", description="Modes of the rank.")
+    top_k: int = Field(
+        default=20, ge=2, description="Number of likeliest tokens the entropy is taken over."
+    )
     rank_part: float = Field(
         default=0.5, ge=0, le=1, description="How much of the asking is the rank's."
     )
-    weight: float = Field(default=1.0, ge=0, description="Of the rank in the soft rule.")
+    weight: float = Field(default=1.0, ge=0, description="Weight of the rank in the soft rule.")
 
     @field_validator("layers")
     @classmethod
@@ -268,7 +271,7 @@ def _soft_scores(
 
 
 def _ranks(text: SignalledText, calibration: Calibration) -> Iterator[float | None]:
-    """Yield the rank score at each step, as a policy behind the step would read it."""
+    """Yield the rank score at each step, as a policy after the step would read it."""
     if calibration.rank is None:
         yield from [None] * len(text.steps)
         return

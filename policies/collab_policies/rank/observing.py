@@ -33,7 +33,7 @@ def opening_states(
     """Return the states of the step that `tokens` are, `(L, d)`, for `Trajectory.push`.
 
     They stand at the token before it and come with its first token. `None` where a layer was not
-    handed over: behind a prompt that does not end with the delimiter, say.
+    handed over: after a prompt that does not end with the delimiter, say.
     """
     observed = (tokens[0].observed if tokens else None) or {}
     states = tuple(observed[name] for name in map(_name, options.layers) if name in observed)

@@ -55,7 +55,7 @@ class RankOptions(BaseModel):
         description="Of `trajectory`: the rank of the steps, or the geometric mean over steps, "
         "layers and hidden.",
     )
-    window: int = Field(default=8, ge=2, description="Steps that are looked at.")
+    window: int = Field(default=8, ge=2, description="Number of last steps that are used.")
     tolerance: float = Field(
         default=0.1, gt=0, lt=1, description="Relative error that a numerical rank may leave."
     )

@@ -62,7 +62,7 @@ def effective_rank(eigenvalues: Spectrum) -> float:
 
 
 def numerical_rank(eigenvalues: Spectrum, tolerance: float = 0.1) -> int:
-    """Return the least r so that all eigenvalues behind the r largest are `tolerance**2` of all.
+    """Return the least r so that all eigenvalues after the r largest are `tolerance**2` of all.
 
     That is the rank of the best approximation whose relative error is at most `tolerance`; it
     keeps the share `1 - tolerance**2` of the energy. 0 if all eigenvalues are 0.

@@ -46,21 +46,30 @@ class VectorExtractor(Extractor):
 
     steerer: ClassVar[str] = STEERER
 
-    select: Select = Field(default="all", description="What the vector is made of.")
+    select: Select = Field(default="all", description="Which steps the vector is made from.")
     percentile: float = Field(
-        default=60, ge=0, lt=100, description="Of rank scores; below it is low."
+        default=60, ge=0, lt=100, description="Percentile of rank scores; ranks below it are low."
     )
-    window: int = Field(default=8, ge=2, description="Steps whose rank is taken.")
-    notion: Notion = Field(default="effective", description="Of rank.")
+    window: int = Field(default=8, ge=2, description="Number of last steps whose rank is taken.")
+    notion: Notion = Field(default="effective", description="Notion of rank.")
     rank_layers: tuple[int, ...] = Field(
-        default=(), description="Of `layers`, those whose rank is taken; the steered one if none."
+        default=(), description="Layers whose rank is taken; by default the steered one."
     )
-    rewrites: int = Field(default=8, ge=1, description="Of `stable`: each step, written again.")
-    rewrite_tokens: int = Field(default=64, ge=1, description="Of `stable`: how long, at most.")
+    rewrites: int = Field(
+        default=8, ge=1, description="For `stable`: how often each step is written again."
+    )
+    rewrite_tokens: int = Field(
+        default=64, ge=1, description="For `stable`: most tokens of a rewrite."
+    )
     stable_share: float = Field(
-        default=0.5, gt=0, le=1, description="Of `stable`: how many of them have to do the same."
+        default=0.5,
+        gt=0,
+        le=1,
+        description="For `stable`: share of rewrites that must do the same.",
     )
-    keywords: Keywords = Field(default=SEAL_KEYWORDS, description="What tells a step's class.")
+    keywords: Keywords = Field(
+        default=SEAL_KEYWORDS, description="Words that decide a step's class."
+    )
 
     @model_validator(mode="after")
     def _has_what_is_ranked(self) -> Self:

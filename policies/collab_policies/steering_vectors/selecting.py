@@ -18,7 +18,7 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What is known of all steps, one behind the other.
+    """What is known of all steps, one after the other.
 
     Attributes:
         thoughts: What each does.

@@ -29,7 +29,7 @@ class Vector(Steerer):
 
     What `collab extract steering` wrote steers only the generator that it was made of, told by
     the fingerprint of its weights. Each problem may have a vector and a scale of its own; all are
-    decoded together. It is on at the prompt's last token and at every delimiter behind it, also of
+    decoded together. It is on at the prompt's last token and at every delimiter after it, also of
     what a mentor wrote, so that a text that is computed again is the same. Which end of thinking it
     stops at is the recipe's: see `phases`.
 
@@ -45,19 +45,20 @@ class Vector(Steerer):
 
     path: Path = Field(description="A folder of `collab extract steering`, or the file in it.")
     scale: float | None = Field(
-        default=None, allow_inf_nan=False, description="Instead of the card's, with its sign."
+        default=None, allow_inf_nan=False, description="Scale with its sign, instead of the card's."
     )
     decay: float = Field(
         default=0.0,
         allow_inf_nan=False,
-        description="Taken from the scale for every step that reflects.",
+        description="Subtracted from the scale for each step that reflects.",
     )
-    layer: int | None = Field(default=None, ge=0, description="Instead of the card's block.")
+    layer: int | None = Field(default=None, ge=0, description="Block, instead of the card's.")
     token_texts: tuple[str, ...] = Field(
-        default=(_DELIMITER,), description="On at tokens that contain one of these; all if none."
+        default=(_DELIMITER,),
+        description="Steer at tokens that contain one of these; at all if empty.",
     )
     is_exact: bool = Field(
-        default=False, description="Only at tokens whose text is one of `token_texts`."
+        default=False, description="Steer only at tokens that equal one of `token_texts`."
     )
 
     @field_validator("path")

@@ -60,11 +60,11 @@ def _load(file: Path, _changed: int, _size: int) -> LoadedVector:
             names = sorted(opened.keys())
             vector = opened.get_tensor(_KEY) if _KEY in names else None
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{str(file)!r} is no safetensors file: {error}") from error
+        raise ValueError(f"{str(file)!r} is not a safetensors file: {error}") from error
     if _CARD_KEY not in metadata:
         raise ValueError(
-            f"{str(file)!r} has no card inside, so nobody can tell which model and which block it "
-            "is for; make one with `collab extract steering`"
+            f"{str(file)!r} has no card inside, so it is unknown for which model and block it "
+            "was made; make one with `collab extract steering`"
         )
     try:
         card = VectorCard.model_validate(json.loads(metadata[_CARD_KEY]))
@@ -73,9 +73,9 @@ def _load(file: Path, _changed: int, _size: int) -> LoadedVector:
     if vector is None or vector.shape != (card.hidden_size,):
         found = f"{_KEY} of the shape {vector.shape}" if vector is not None else ", ".join(names)
         raise ValueError(
-            f"{str(file)!r} holds {found or 'nothing'}; its card tells of {_KEY!r} with "
+            f"{str(file)!r} holds {found or 'nothing'}; its card names {_KEY!r} with "
             f"{card.hidden_size} numbers"
         )
     if not np.isfinite(vector).all():
-        raise ValueError(f"{str(file)!r} holds what is no number (NaN or infinity)")
+        raise ValueError(f"{str(file)!r} holds values that are not numbers (NaN or infinity)")
     return LoadedVector(tuple(vector.astype(np.float32).tolist()), card)

@@ -28,20 +28,24 @@ class MlpTrainer(StateReading, Trainer):
         they were trained; all of this is ours.
     """
 
-    epochs: int = Field(default=100, ge=1, description="At most.")
-    patience: int = Field(default=10, ge=0, description="Epochs without a better one; 0 for all.")
-    set_aside: float = Field(
-        default=0.2, gt=0, lt=1, description="Share of the problems that says when to stop."
+    epochs: int = Field(default=100, ge=1, description="Most epochs.")
+    patience: int = Field(
+        default=10, ge=0, description="Epochs without improvement before it stops; 0 for never."
     )
-    batch_size: int = Field(default=64, ge=2, description="Branches of one step.")
+    set_aside: float = Field(
+        default=0.2, gt=0, lt=1, description="Share of the problems that decides when to stop."
+    )
+    batch_size: int = Field(default=64, ge=2, description="Branches in a batch.")
     learning_rate: float = Field(default=1e-3, gt=0, description="Of AdamW.")
     weight_decay: float = Field(default=0.01, ge=0, description="Of AdamW.")
     is_balanced: bool = Field(
         default=False,
-        description="Both classes count the same, however rare one is; scores are then no "
+        description="Weigh both classes equally, however rare one is; scores are then no "
         "probabilities.",
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where it learns.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Device on which it is trained."
+    )
 
     @property
     def needs(self) -> Sequence[Need]:

@@ -19,29 +19,31 @@ Position = Literal["before-cue", "after-cue", "mark", "segments"]
 class StateReading(BaseModel):
     """Which hidden states of the generator are read at a branch.
 
-    The question that lists both segments is put behind the text, on a fork.
+    The question that lists both segments is put after the text, on a fork.
 
     References:
         MentorCollab (MLP), arXiv:2602.05307: the last element of `hidden_states`, which is
-        behind the final norm, at the last token of the question cut off before its choice cue.
+        after the final norm, at the last token of the question cut off before its choice cue.
         That is the default here. Deviations: the state comes from the generator itself with its
         cache instead of a second copy of it fed with the whole text anew; the question is cut where
-        it was made, not where its marker first occurs in the text; it is worded anew.
+        it was made, not where its marker first occurs in the text; it has our own wording.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     layer: int = Field(
-        default=-1, description="As `hidden_states` counts; -1 is behind the final norm."
+        default=-1, description="As `hidden_states` counts; -1 is after the final norm."
     )
     position: Position = Field(
         default="before-cue",
-        description="`before-cue`: behind the question without its choice cue; `after-cue`: "
-        "behind all of it; `mark`: before both segments; `segments`: behind either segment, both "
+        description="`before-cue`: after the question without its choice cue; `after-cue`: "
+        "after all of it; `mark`: before both segments; `segments`: after each segment, both "
         "states side by side.",
     )
-    question: str = Field(default=QUESTION, description="With {a}, the generator's, and {b}.")
-    cue: str = Field(default=CHOICE, description="The choice cue behind the question.")
+    question: str = Field(
+        default=QUESTION, description="The question with {a}, the generator's segment, and {b}."
+    )
+    cue: str = Field(default=CHOICE, description="The choice cue after the question.")
 
     @field_validator("question")
     @classmethod
@@ -52,7 +54,7 @@ class StateReading(BaseModel):
 
     @property
     def states(self) -> int:
-        """How many states are read, one behind the other."""
+        """How many states are read, one after the other."""
         return 2 if self.position == "segments" else 1
 
     async def read_state(self, case: Case, desk: VerifierDesk) -> Sequence[float]:

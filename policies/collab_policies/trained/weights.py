@@ -70,7 +70,7 @@ def _load(file: Path, _changed: int, _size: int) -> LoadedWeights:
         tensors, card = _read_pickled(file), None
     else:
         raise ValueError(
-            f"{str(file)!r} is no file of weights: its name has to end with .safetensors, "
+            f"{str(file)!r} is not a file of weights: its name has to end with .safetensors, "
             f"{', '.join(_PICKLED)}"
         )
     return LoadedWeights(_network(tensors, file), card)
@@ -82,7 +82,7 @@ def _read_safetensors(file: Path) -> tuple[Mapping[str, object], Card | None]:
             metadata = opened.metadata() or {}
         tensors: dict[str, object] = dict(load_file(file))
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{str(file)!r} is no safetensors file: {error}") from error
+        raise ValueError(f"{str(file)!r} is not a safetensors file: {error}") from error
     if _CARD_KEY not in metadata:
         return tensors, None
     try:
@@ -100,7 +100,7 @@ def _read_pickled(file: Path) -> Mapping[str, object]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         # Not what torch says of it, which is how to read files that run code.
         raise ValueError(
-            f"{str(file)!r} is no file of weights alone ({type(error).__name__}): it is damaged, "
+            f"{str(file)!r} does not hold weights alone ({type(error).__name__}): it is damaged, "
             "or holds more than tensors by name, which is not read, as it could run code; save "
             "the network's state_dict() alone"
         ) from error
@@ -145,12 +145,14 @@ def _network(tensors: Mapping[str, object], file: Path) -> BranchNetwork:
     if odd := [name for name, one in state.items() if not _is_plain(one)]:
         found = state[odd[0]]
         raise ValueError(
-            f"{odd[0]} in {str(file)!r} is no dense tensor of real numbers ({found.dtype}, "
+            f"{odd[0]} in {str(file)!r} is not a dense tensor of real numbers ({found.dtype}, "
             f"{found.layout}, {found.device})"
         )
     weights = {name: one.float() for name, one in state.items() if name not in counters}
     if bad := [name for name, one in weights.items() if not bool(torch.isfinite(one).all())]:
-        raise ValueError(f"{bad[0]} in {str(file)!r} holds what is no number (NaN or infinity)")
+        raise ValueError(
+            f"{bad[0]} in {str(file)!r} holds values that are not numbers (NaN or infinity)"
+        )
     if bad := [
         name for name in weights if name.endswith("running_var") and (weights[name] < 0).any()
     ]:

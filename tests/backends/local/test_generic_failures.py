@@ -170,7 +170,9 @@ def test_a_cache_that_loses_something_is_noticed() -> None:
 
     model.model.layers[1].register_forward_pre_hook(remember)
 
-    with pytest.raises(ModelLoadError, match="gives other logits when it goes on with its own ca"):
+    with pytest.raises(
+        ModelLoadError, match="gives different logits when it continues with its own ca"
+    ):
         prepare(model, make_tokenizer(), "recurrent", options=GENERIC_ENGINE)
 
 
@@ -194,5 +196,5 @@ def test_weights_that_are_no_numbers_are_named() -> None:
     with torch.no_grad():
         model.model.norm.weight[0] = torch.nan
 
-    with pytest.raises(ModelLoadError, match="gives logits that are no numbers, also by itself"):
+    with pytest.raises(ModelLoadError, match="gives logits that are not numbers, even by itself"):
         prepare(model, make_tokenizer(), "damaged", options=GENERIC_ENGINE)

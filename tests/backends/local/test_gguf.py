@@ -184,8 +184,8 @@ def test_an_architecture_that_transformers_does_not_read_is_named(
     [
         (slice(0, -5000), r"is cut off: its tensors end at byte [\d,]+, and it has [\d,]+ bytes"),
         (slice(0, 300), r"or its head is damaged \(.*\); get it again"),
-        (slice(1, None), r"no GGUF file of version 2 or 3, .*\(it does not begin with GGUF\)"),
-        (slice(0, 0), "no GGUF file of version 2 or 3"),
+        (slice(1, None), r"not a GGUF file of version 2 or 3, .*\(it does not begin with GGUF\)"),
+        (slice(0, 0), "not a GGUF file of version 2 or 3"),
     ],
 )
 def test_a_damaged_file_is_named(whole: Path, tmp_path: Path, kept: slice, message: str) -> None:
@@ -211,7 +211,7 @@ def test_several_files_in_a_folder_have_to_be_told_apart(whole: Path, tmp_path: 
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(ModelLoadError, match=r"there is no GGUF file './nowhere.gguf'"):
+    with pytest.raises(ModelLoadError, match=r"there is not a GGUF file './nowhere.gguf'"):
         load_model("./nowhere.gguf", "cpu", "auto")
 
 

@@ -177,7 +177,9 @@ def test_state_that_does_not_pass_through_attention_is_noticed() -> None:
 
     model.model.layers[1].register_forward_pre_hook(remember)
 
-    with pytest.raises(ModelLoadError, match="gives other logits through the .* engine: generic"):
+    with pytest.raises(
+        ModelLoadError, match="gives different logits through the .* engine: generic"
+    ):
         prepare(model, make_tokenizer(), "recurrent")
 
 
@@ -299,7 +301,7 @@ def test_attention_scaled_by_the_place_in_the_row_is_noticed() -> None:
         attention_chunk_size=None,
     )
 
-    with pytest.raises(ModelLoadError, match="gives other logits through the local engine"):
+    with pytest.raises(ModelLoadError, match="gives different logits through the local engine"):
         prepare(model, make_tokenizer(), "tempered")
 
 
@@ -329,7 +331,7 @@ def test_weights_that_are_no_numbers_are_named() -> None:
     with torch.no_grad():
         model.model.layers[1].mlp.down_proj.weight[0, 0] = torch.nan
 
-    with pytest.raises(ModelLoadError, match="gives logits that are no numbers, also by itself"):
+    with pytest.raises(ModelLoadError, match="gives logits that are not numbers, even by itself"):
         prepare(model, make_tokenizer(), "damaged")
 
 

@@ -36,7 +36,7 @@ async def test_a_list_in_any_form_is_read(listed: object) -> None:
     [
         ((404, {"detail": "Not Found"}), "cannot be used: .* does not know the path or the model"),
         ((403, {"error": "no"}), "refused the key"),
-        ((200, {"status": "fine"}), "is no OpenAI-compatible server; /models answers"),
+        ((200, {"status": "fine"}), "is not an OpenAI-compatible server; /models answers"),
         ((200, {"data": []}), "has no model 'm'; it has: none"),
         ((200, {"data": [{"id": "other"}]}), "has no model 'm'; it has: other"),
     ],
@@ -59,7 +59,7 @@ async def test_without_a_list_the_model_is_there_if_it_answers(
         (
             (404, {}),
             JSONResponse({"error": "gone"}, 404),
-            "does not know the path or the model .*Asked all the same, it says: .*gone",
+            "does not know the path or the model .*A call was tried anyway; it says: .*gone",
         ),
     ],
 )

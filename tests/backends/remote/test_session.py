@@ -156,9 +156,9 @@ async def test_the_key_is_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("127.0.0.1:8000/v1", "is no base URL; write it with its scheme"),
+        ("127.0.0.1:8000/v1", "is not a base URL; write it with its scheme"),
         ("http://127.0.0.1:8000/v1/chat/completions", "leave out '/chat/completions'"),
-        ("", "is no base URL"),
+        ("", "is not a base URL"),
     ],
 )
 def test_a_base_url_that_cannot_be_one_is_refused(url: str, told: str) -> None:
@@ -167,7 +167,7 @@ def test_a_base_url_that_cannot_be_one_is_refused(url: str, told: str) -> None:
 
 
 async def test_a_model_that_the_server_does_not_have_is_refused_with_those_it_has() -> None:
-    told = "has no model 'other'; it has: m. Asked all the same, it says: .*no such model"
+    told = "has no model 'other'; it has: m. A call was tried anyway; it says: .*no such model"
     async with running(Scripted(faults=[status(404, "no such model")] * 4)) as server:
         with pytest.raises(ModelLoadError, match=told):
             async with server.backend(model="other").connect():

@@ -135,8 +135,8 @@ async def test_a_refused_key_is_told_by_where_it_came_from(
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (answering("200 OK", "<html>Hi</html>", "text/html"), "is no OpenAI-compatible server"),
-        (answering("200 OK", '{"status": "fine"}'), "is no OpenAI-compatible server"),
+        (answering("200 OK", "<html>Hi</html>", "text/html"), "is not an OpenAI-compatible server"),
+        (answering("200 OK", '{"status": "fine"}'), "is not an OpenAI-compatible server"),
         (answering("404 Not Found", "{}"), "Does the base URL end with the version path"),
         (b"SSH-2.0-OpenSSH_9.7\r\n", "Expected HTTP/"),
     ],
@@ -152,11 +152,11 @@ async def test_a_server_of_another_kind_is_told(tmp_path: Path, answer: bytes, t
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("127.0.0.1:8000/v1", "is no base URL; write it with its scheme and version path"),
+        ("127.0.0.1:8000/v1", "is not a base URL; write it with its scheme and version path"),
         ("http://127.0.0.1:8000/v1/chat/completions", "leave out '/chat/completions'"),
         (f"http://me:{SECRET}@127.0.0.1/v1/models", "holds a user, a password or a query"),
         (f"http://127.0.0.1/v1?key={SECRET}", "holds a user, a password or a query"),
-        (f"me:{SECRET}@127.0.0.1/v1", "is no base URL"),
+        (f"me:{SECRET}@127.0.0.1/v1", "is not a base URL"),
     ],
 )
 async def test_a_base_url_that_cannot_be_one_is_told(tmp_path: Path, url: str, told: str) -> None:

@@ -211,12 +211,12 @@ def _torn(folder: Path) -> None:
     [
         (lambda folder: None, "there is no vector at .*; has `collab extract steering` finished"),
         (_without_card, "has no card inside"),
-        (_of_another_width, r"holds vector of the shape \(1,\); its card tells of .* 3 numbers"),
-        (_not_a_number, "holds what is no number"),
+        (_of_another_width, r"holds vector of the shape \(1,\); its card names .* 3 numbers"),
+        (_not_a_number, "holds values that are not numbers"),
         (_of_another_steerer, "it holds a vector of the steerer 'wheel', not 'vector'"),
         (_with_a_strange_card, "the card in .* cannot be read"),
         (_with_strange_options, "selekt"),
-        (_torn, "is no safetensors file"),
+        (_torn, "is not a safetensors file"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
