@@ -368,9 +368,9 @@ def _mentors(
 
 
 def _check_prompt(problem: Problem) -> None:
-    if not problem.prompt.strip():
+    if not problem.text.strip():
         raise EmptyPromptError(f"problem {problem.id!r} has an empty prompt")
-    if not is_unicode(problem.prompt):
+    if not is_unicode(problem.text):
         raise InvalidPromptError(
             f"the prompt of problem {problem.id!r} contains half a character (a lone surrogate); "
             "read its text as UTF-8"
