@@ -11,9 +11,10 @@ from collab.controller.blocking import BlockingController
 from collab.decisions import Consult, Continue, Decision, Finish, Inject, Mark, Verify
 from collab.endings import Ending, Reason
 from collab.limits import Budget
+from collab.messages import Message
 from collab.phases import Phases
 from collab.problems import Problem, read_problems
-from collab.proposals import Distribution, Proposal, Sampling, Token, Until
+from collab.proposals import Candidate, Distribution, Proposal, Sampling, Token, Until
 from collab.protocols import (
     Case,
     Draft,
@@ -47,6 +48,7 @@ __all__ = [
     "BlockingController",
     "Budget",
     "Call",
+    "Candidate",
     "Capabilities",
     "Case",
     "Committed",
@@ -64,6 +66,7 @@ __all__ = [
     "Finished",
     "Inject",
     "Mark",
+    "Message",
     "Model",
     "Need",
     "Observation",

@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from collab.errors import InvalidPromptError
+from collab.messages import Message, Prompt
+
 
 class ThinkingTags(BaseModel):
     """The texts between which one model thinks aloud."""
@@ -30,7 +33,10 @@ class ViewOptions(BaseModel):
         description="`chat` renders the tokenizer's chat template, `raw` shows the prompt as "
         "it is, `auto` is chat where the tokenizer has a template.",
     )
-    system: str = Field(default="", description="System message of the chat template.")
+    system: str = Field(
+        default="",
+        description="System message of the chat template; a problem's own takes its place.",
+    )
     thinking: ThinkingTags | None = Field(
         default=None, description="This model's thinking tags; translated for other models."
     )
@@ -50,8 +56,55 @@ class View:
     """
 
     participant: str
-    prompt: str
+    prompt: Prompt
     options: ViewOptions
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation as it is shown, with a system message, without a begun answer.
+
+        Raises:
+            InvalidPromptError: It has no message, or its last one is empty.
+        """
+        given = self._given
+        if not given:
+            raise InvalidPromptError("the problem has no message; give it one of the user")
+        if not given[-1].content.strip():
+            raise InvalidPromptError(
+                f"the last message, of the {given[-1].role}, is empty; write one or leave it out"
+            )
+        shown = given[:-1] if given[-1].role == "assistant" else given
+        if self.options.system and all(one.role != "system" for one in shown):
+            return (Message(role="system", content=self.options.system), *shown)
+        return shown
+
+    @property
+    def begun(self) -> str:
+        """The beginning of the answer: the last message, if it is the assistant's, or nothing."""
+        given = self._given
+        return given[-1].content if given and given[-1].role == "assistant" else ""
+
+    @property
+    def raw_text(self) -> str:
+        """The prompt as it is shown without a chat template.
+
+        Raises:
+            InvalidPromptError: It is a conversation of more than one message of the user.
+        """
+        given = self._given
+        if len(given) != 1 or given[0].role != "user":
+            roles = ", ".join(one.role for one in given) or "no message"
+            raise InvalidPromptError(
+                "without a chat template, a problem is a text or one message of the user; this one "
+                f"has: {roles}. Use a model with a chat template, or write the problem as a text"
+            )
+        return given[0].content
+
+    @property
+    def _given(self) -> tuple[Message, ...]:
+        if isinstance(self.prompt, str):
+            return (Message(role="user", content=self.prompt),)
+        return self.prompt
 
 
 def translate_pieces(

@@ -183,7 +183,7 @@ def _print(measured: Sequence[MeasuredWay], shown: Shown, lab: Path) -> None:
     print()
     print(f"{shown.problem.id}, {shown.way.label}; the mentor's words are in ⟦ ⟧:")
     print()
-    print(harmless(shown.problem.prompt.strip()))
+    print(harmless(shown.problem.text.strip()))
     for span in _spans(shown.row):
         console.print(authored(str(span["text"]), str(span["author"])), end="", soft_wrap=True)
     print("\n")
@@ -227,7 +227,7 @@ def _cells(one: MeasuredWay, mentor_cost: int) -> tuple[str, ...]:
 def _as_json(measured: Sequence[MeasuredWay], shown: Shown) -> dict[str, JsonValue]:
     return {
         "ways": [_way_as_json(one) for one in measured],
-        "shown": {"way": shown.way.label, "prompt": shown.problem.prompt, **shown.row},
+        "shown": {"way": shown.way.label, "prompt": shown.problem.text, **shown.row},
     }
 
 

@@ -34,7 +34,7 @@ def execute(prompt: str, flags: RunFlags, *, as_json: bool) -> int:
     screen = None if as_json else _Screen(prices)
     result = run_interruptible(partial(_solve, config, problem, screen))
     if as_json:
-        row: dict[str, object] = {"prompt": problem.prompt}
+        row: dict[str, object] = problem.model_dump(mode="json", include={"prompt"})
         row |= result_row(result, extraction=config.extraction) | {"priced_by": {**prices}}
         print(json.dumps(row, indent=2))
         return 1 if result.error else 0

@@ -39,9 +39,9 @@ class Request:
     def check_prompt(self) -> None:
         """Raise `ProblemError` for a prompt that cannot be shown to a model."""
         problem = self.problem
-        if not problem.prompt.strip():
+        if not problem.text.strip():
             raise EmptyPromptError(f"problem {problem.id!r} has an empty prompt")
-        if not is_unicode(problem.prompt):
+        if not is_unicode(problem.text):
             raise InvalidPromptError(
                 f"the prompt of problem {problem.id!r} contains half a character (a lone "
                 "surrogate); read its text as UTF-8"

@@ -179,7 +179,7 @@ class Examination:
         if not isinstance(model, Diagnosable):
             return None
         # By characters first: counting the tokens of every problem could take minutes.
-        longest = sorted(self._problems, key=lambda one: len(one.prompt))[-_LONGEST_LOOKED_AT:]
+        longest = sorted(self._problems, key=lambda one: len(one.text))[-_LONGEST_LOOKED_AT:]
         try:
             counts = [model.prompt_tokens(self._view(role, problem)) for problem in longest]
         except Exception:  # noqa: BLE001  # a stranger's tokenizer; its length is then unknown
@@ -191,7 +191,7 @@ class Examination:
         if one.longest_prompt is not None or not self._problems:
             return one
         others = [other.longest_prompt for other in found if other.longest_prompt is not None]
-        characters = max(len(problem.prompt) for problem in self._problems)
+        characters = max(len(problem.text) for problem in self._problems)
         length = max(others, default=characters // _CHARACTERS_PER_TOKEN)
         return replace(one, longest_prompt=length, is_estimated=True)
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from collab.messages import is_conversation
 from collab.problems.records import Record, content_digest, read_records
 
 LETTERS = "ABCDEFGHIJ"
@@ -41,7 +42,8 @@ class ProblemSource(BaseModel):
         description="Which rows, as START:END from 0, such as 100:160, :50 or -500:; all if empty.",
     )
     prompt: str = Field(
-        default="", description="Column of the question; `prompt` or `question` if not given."
+        default="",
+        description="Column of the question; `prompt`, `question` or `messages` if not given.",
     )
     answer: str = Field(default="answer", description="Column of the right answer.")
     id: str = Field(default="id", description="Column of ids; the question's hash if missing.")
@@ -141,6 +143,16 @@ class ProblemSource(BaseModel):
             )
             if column in row or name in given
         }
+        asked = found.get("prompt")
+        if isinstance(asked, str) and (self.prompt or _question_column(row)) == "messages":
+            asked = found["prompt"] = _parsed_list(asked)
+        if is_conversation(asked):
+            if self.template or self.choices:
+                raise ValueError(
+                    "the question is a list of messages, which has no place in a template or "
+                    "before options; leave out `template` and `choices`"
+                )
+            return found
         # Only the columns that are shown: what stands in others is no matter.
         texts = {name: _as_text(row[name]) for name in self._shown & set(row)}
         if found.get("prompt") is not None:
@@ -216,7 +228,7 @@ def content_id(text: str) -> str:
 
 
 def _question_column(row: Mapping[str, object]) -> str:
-    return "question" if "question" in row and "prompt" not in row else "prompt"
+    return next((name for name in ("prompt", "question", "messages") if name in row), "prompt")
 
 
 def _cell(row: Mapping[str, object], column: str, *, is_needed: bool) -> object:

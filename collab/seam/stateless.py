@@ -49,9 +49,15 @@ class TextModel:
     async def open(
         self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
     ) -> AsyncIterator["TextSession"]:
-        """Open a session behind the view's prompt."""
-        self.capabilities.ensure_prompt_fits(self.count_tokens(view.prompt), self.name)
-        yield TextSession(self, view.participant, view.prompt)
+        """Open a session behind the view's prompt.
+
+        Raises:
+            ContextOverflowError: The prompt does not fit.
+            InvalidPromptError: It is a conversation, for which there is no chat template.
+        """
+        prompt = view.raw_text
+        self.capabilities.ensure_prompt_fits(self.count_tokens(prompt), self.name)
+        yield TextSession(self, view.participant, prompt)
 
 
 class TextSession:

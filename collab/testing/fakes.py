@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 
 from collab.capabilities import Capabilities
 from collab.errors import ModelCallError
+from collab.messages import text_of
 from collab.proposals import Candidate, Distribution, Proposal, Sampling, Token, Until
 from collab.seam import Backend, Meter, Model, Session, SessionMark
 from collab.seam.lineage import NO_FORK, Lineage
@@ -47,7 +48,7 @@ class FakeModel:
 
     Attributes:
         writes: Its whole answer.
-        answers: Other answers by prompt.
+        answers: Other answers by prompt, a conversation's by its `collab.messages.text_of`.
         labels: Probabilities it gives to labels when judging; missing ones have 0.
         entropies: Entropy in nats by token text; others have 0.
         alternatives: Log-probabilities, by text, of what else it might have written in a token's
@@ -87,12 +88,13 @@ class FakeModel:
     async def open(
         self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
     ) -> AsyncIterator["FakeSession"]:
-        """Open a session behind the view's prompt."""
-        self.capabilities.ensure_prompt_fits(len(pieces(view.prompt)), self.name)
+        """Open a session behind the view's prompt; a conversation is one text to it."""
+        prompt = text_of(view.prompt)
+        self.capabilities.ensure_prompt_fits(len(pieces(prompt)), self.name)
         self.open_sessions += 1
         try:
             kind = SteeredFakeSession if self.capabilities.can_steer else FakeSession
-            yield kind(self, view.participant, view.prompt, signals)
+            yield kind(self, view.participant, prompt, signals)
         finally:
             self.open_sessions -= 1
 

@@ -26,7 +26,7 @@ class StepOracle(Policy):
 
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:
         """Return a session that has solved the problem."""
-        return _OracleSession(parse_problem(problem.prompt), self.mentor)
+        return _OracleSession(parse_problem(problem.text), self.mentor)
 
 
 class _OracleSession(PolicySession):

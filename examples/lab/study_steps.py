@@ -128,7 +128,7 @@ class Study:
         self._calibrated(way)
         folder = self._calibration_folder(way)
         source = ProblemSource.model_validate(str(self._calibration_problems))
-        prompts = {one.id: one.prompt for one in read_problems(source) if isinstance(one, Problem)}
+        prompts = {one.id: one.text for one in read_problems(source) if isinstance(one, Problem)}
         recorded = read_recorded(folder / "alone", source.digest)
         texts = [labelled(text, prompts[text.problem]) for text in recorded.texts]
         layers = json.loads((folder / "calibration.json").read_text())["rank"]["layers"]

@@ -208,7 +208,7 @@ async def _golden_share() -> float:
             fast = {one.problem.id: one.raise_for_error().text async for one in results}
     pair = _text_models()
     equal = sum(
-        _published(one.prompt, *pair, one.id, GOLDEN_TOKENS) == fast[one.id] for one in problems
+        _published(one.text, *pair, one.id, GOLDEN_TOKENS) == fast[one.id] for one in problems
     )
     return equal / len(problems)
 

@@ -21,6 +21,7 @@ from collab import (
     Verifier,
 )
 from collab.capabilities import Need
+from collab.messages import text_of
 from collab.proposals import Candidate, Sampling, Until
 from collab.protocols import VerifierSession
 from collab.signals import NO_SIGNALS, Signals
@@ -63,7 +64,7 @@ async def test_a_session_that_takes_any_mark_is_found() -> None:
         async def open(
             self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
         ) -> AsyncIterator[FakeSession]:
-            yield Careless(self, view.participant, view.prompt, signals)
+            yield Careless(self, view.participant, text_of(view.prompt), signals)
 
     with pytest.raises(ConformanceError, match=r"rollback\(\) to a foreign mark is not refused"):
         await check_backend(FakeBackend(model=CarelessModel("one two three four")))

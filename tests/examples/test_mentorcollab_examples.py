@@ -80,7 +80,7 @@ def read_one(task: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple
     assert isinstance(problem, Problem)
     assert problem.answer is not None
     assert judge_of(config.grader, problem.answer) == config.grader
-    return config, problem.prompt
+    return config, problem.text
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda path: path.stem)

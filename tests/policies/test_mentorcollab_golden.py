@@ -96,7 +96,7 @@ async def test_the_text_is_the_published_algorithms(
 
     slow = {
         problem.id: mentorcollab(
-            problem.prompt,
+            problem.text,
             *oracles,
             rng=random.Random(problem.id),
             rate=rate,

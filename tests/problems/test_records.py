@@ -42,7 +42,7 @@ def test_a_csv_file_is_read_by_its_columns(tmp_path: Path) -> None:
         (b"b,x,4,5", "4 cells under 3 column names"),
         (b"b,\xff,4", "not UTF-8"),
         (b'b,"x"y,4', "not CSV: .* expected after .*, begun on line 3"),
-        (b"b,,4", "prompt: Input should be a valid string"),
+        (b"b,,4", "prompt: expected a text or a list of messages, found None"),
     ],
 )
 def test_a_broken_row_of_a_csv_file_does_not_take_the_others_along(

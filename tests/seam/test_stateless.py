@@ -5,7 +5,8 @@ import pytest
 
 from collab import Budget, Controller, Recipe
 from collab.capabilities import Capabilities
-from collab.errors import ContextOverflowError, ModelCallError
+from collab.errors import ContextOverflowError, InvalidPromptError, ModelCallError
+from collab.messages import Message
 from collab.proposals import Sampling, Until
 from collab.seam import Backend, Model
 from collab.seam.stateless import TextModel
@@ -120,3 +121,13 @@ async def test_a_prompt_beyond_its_context_fails_its_problem() -> None:
 
     with pytest.raises(ContextOverflowError, match="prompt of 3 tokens exceeds the 2"):
         result.raise_for_error()
+
+
+async def test_a_conversation_is_refused_where_there_is_no_template() -> None:
+    talk = (Message(role="system", content="Count."), Message(role="user", content="a b"))
+
+    async with Counting().open(View("g", talk[1:], ViewOptions()), seed=0) as live:
+        assert (await live.generate(Until(1), GREEDY)).text == " 2"
+    with pytest.raises(InvalidPromptError, match="this one has: system, user. Use a model with"):
+        async with Counting().open(View("g", talk, ViewOptions()), seed=0):
+            pass

@@ -16,7 +16,7 @@ from collab_backends.remote.attempts import Attempt
 from collab_backends.remote.endpoint import Endpoint
 from collab_backends.remote.estimating import (
     Estimates,
-    Prompt,
+    SentPrompt,
     completion_tokens,
     impossible,
     prompt_of,
@@ -92,7 +92,7 @@ class Asker:
         self._terms = terms
         self._endpoints = endpoints
         self._meter = meter
-        self._asked: Prompt = ()
+        self._asked: SentPrompt = ()
 
     async def answer(self, body: Json) -> Answer:
         """Return the whole answer to a request.

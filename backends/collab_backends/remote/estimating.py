@@ -6,14 +6,15 @@ from collab_backends.remote.paid import Paid
 from collab_backends.remote.requests import Json
 from collab_backends.remote.wire import Answer
 
-Prompt = tuple[int, ...] | str
+SentPrompt = tuple[int, ...] | str
+"""What a request asks to be continued, as ids or as one text."""
 
 _FEWEST_TOLD = 40
 _MOST_WORDS_A_TOKEN = 4
 """A server that counts fewer tokens has not read the prompt, or counts something else."""
 
 
-def prompt_of(body: Json) -> Prompt:
+def prompt_of(body: Json) -> SentPrompt:
     """Return the ids or the text that a request asks to be continued."""
     prompt = body.get("prompt")
     if isinstance(prompt, list):
@@ -24,12 +25,12 @@ def prompt_of(body: Json) -> Prompt:
     return "\n".join(str(message.get("content", "")) for message in messages)
 
 
-def size_of(prompt: Prompt) -> int:
+def size_of(prompt: SentPrompt) -> int:
     """Return a prompt's ids or words."""
     return len(prompt.split()) if isinstance(prompt, str) else len(prompt)
 
 
-def impossible(prompt: Prompt, paid: Paid) -> str:
+def impossible(prompt: SentPrompt, paid: Paid) -> str:
     """Return what cannot be about the tokens that a server counts for a prompt; empty if nothing.
 
     A prompt that the server cuts off at its start or its end shows here.
@@ -61,21 +62,21 @@ class Estimates:
         self._tokens = 0
         self._has_cached = False
 
-    def learn(self, prompt: Prompt, paid: Paid) -> None:
+    def learn(self, prompt: SentPrompt, paid: Paid) -> None:
         """Take note of what a server counted for a prompt."""
         self._has_cached = self._has_cached or bool(paid.cached)
         if isinstance(prompt, str) and paid.prompt is not None:
             self._words += size_of(prompt)
             self._tokens += paid.prompt
 
-    def prompt_tokens(self, prompt: Prompt) -> int:
+    def prompt_tokens(self, prompt: SentPrompt) -> int:
         """Return the tokens that a prompt has, at least its words."""
         if not isinstance(prompt, str):
             return len(prompt)
         ratio = self._tokens / self._words if self._words else self._tokens_per_word
         return round(size_of(prompt) * max(ratio, 1.0))
 
-    def cached_tokens(self, prompt: Prompt, before: Prompt) -> int:
+    def cached_tokens(self, prompt: SentPrompt, before: SentPrompt) -> int:
         """Return how many tokens of a prompt are cached if `before` was asked about.
 
         What is not known to be cached is not taken to be.
@@ -94,7 +95,7 @@ def completion_tokens(answer: Answer) -> int:
     return max(heard + answer.unread, answer.paid.completion or 0) + beyond
 
 
-def _shared(prompt: Prompt, before: Prompt) -> Prompt:
+def _shared(prompt: SentPrompt, before: SentPrompt) -> SentPrompt:
     if isinstance(prompt, str) != isinstance(before, str):
         return ""
     size = _count_shared(prompt, before)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from collab.capabilities import PrefixMode
-from collab.errors import CollabError, ModelLoadError
+from collab.errors import CollabError, InvalidPromptError, ModelLoadError
 from collab.views import View, ViewOptions
 from collab_backends.remote.contents import THINKS_APART
 from collab_backends.remote.endpoint import Endpoint
@@ -201,7 +201,10 @@ class Handshake:
         codec = self._codec
         if codec is None:
             return False
-        rendered = codec.render(View("probe", SENTENCE, self._view))
+        try:
+            rendered = codec.render(View("probe", SENTENCE, self._view))
+        except InvalidPromptError as error:
+            raise ModelLoadError(f"no problem can be shown to {self._model!r}: {error}") from error
         return await self._probes.begin_of_text_is_doubled(rendered, codec)
 
     async def _trims_end(self, mode: PrefixMode) -> bool:

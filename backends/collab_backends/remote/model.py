@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
 from collab.capabilities import Capabilities
+from collab.messages import text_of
 from collab.proposals import Sampling, Until
 from collab.seam import Service
 from collab.seam.diagnosis import Diagnosis
@@ -69,7 +70,7 @@ class RemoteModel:
         """Open a session; nothing is sent before its first call."""
         yield RemoteSession(
             self._terms,
-            self._ordered(view.prompt),
+            self._ordered(text_of(view.prompt)),
             view.participant,
             self._text(view),
             seed=seed,
@@ -81,7 +82,7 @@ class RemoteModel:
         async with self.open(view, seed=0) as session:
             await session.generate(Until(1), Sampling())
         meter = session.meter
-        counted = impossible(view.prompt, Paid(prompt=meter.prompt_tokens))
+        counted = impossible(text_of(view.prompt), Paid(prompt=meter.prompt_tokens))
         learned = [note for one in self.endpoints for note in one.manners.notes]
         notes = dict.fromkeys([*self.observed.notes, *learned, *filter(None, [counted])])
         return Diagnosis(
@@ -102,7 +103,7 @@ class RemoteModel:
     def _text(self, view: View) -> LiveText:
         codec, mode = self._terms.codec, self.capabilities.prefix_mode
         if codec is None:
-            return PlainText(view, mode, view.prompt)
+            return PlainText(view, mode, view.raw_text if mode == "text" else "")
         ids = codec.render(view)
         self.capabilities.ensure_prompt_fits(len(ids), self.name)
         if mode == "tokens":

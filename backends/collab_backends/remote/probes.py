@@ -224,4 +224,8 @@ class Probes(Prober):
         echoed = await self.tried({"prompt": ids, "logprobs": most, "echo": True}, is_chat=False)
         if echoed is None or len(echoed.entries) < len(ids):
             return 0
-        return min(len(echoed.entries[len(ids) - 1].candidates), most)
+        given = echoed.entries[len(ids) - 1]
+        values = given.logprobs
+        # Servers also name the given token itself. Where it is the least likely, it may be extra.
+        is_extra = bool(values) and given.logprob is not None and given.logprob <= values[-1]
+        return min(len(values) - is_extra, most)

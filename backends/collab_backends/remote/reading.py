@@ -40,7 +40,7 @@ def tokens_of(
             ids = codec.splice((), answer.text).added
             tokens = by_ids(codec, before, ids, answer, signals)
         return tokens
-    so_far = text.answer + "".join(token.text for token in tail)
+    so_far = text.begun + text.answer + "".join(token.text for token in tail)
     mode = terms.capabilities.prefix_mode
     if mode == "quoted":
         return by_words(cleaned(answer.text, so_far))

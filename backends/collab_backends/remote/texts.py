@@ -24,6 +24,11 @@ class LiveText(Protocol):
         ...
 
     @property
+    def begun(self) -> str:
+        """What the prompt begins the answer with, where it is sent together with the answer."""
+        ...
+
+    @property
     def place(self) -> Place:
         """Where the head is."""
         ...
@@ -69,6 +74,11 @@ class IdText:
         return self.live.codec.decode(self.live.ids[self._prompt_length :])
 
     @property
+    def begun(self) -> str:
+        """Nothing: it is part of the rendered prompt."""
+        return ""
+
+    @property
     def place(self) -> Place:
         """Where the head is."""
         return self.live.place
@@ -107,10 +117,19 @@ class PlainText:
         view: The prompt and how it is shown.
         mode: `text`, `chat-continue`, `prefill` or `quoted`.
         rendered: For `text`: the rendered prompt.
+
+    Attributes:
+        answer: What was written behind the prompt.
+        begun: What the prompt begins the answer with, where it is sent together with the answer.
+
+    Raises:
+        InvalidPromptError: It has no message, or its last one is empty.
     """
 
     def __init__(self, view: View, mode: str, rendered: str = "") -> None:
         self.answer = ""
+        self.begun = "" if mode == "text" else view.begun
+        self._messages = () if mode == "text" else view.messages
         self._view = view
         self._mode = mode
         self._rendered = rendered
@@ -122,20 +141,21 @@ class PlainText:
 
     def request(self, extra: str = "", tail: Sequence[Token] = ()) -> Json:
         """Return the text to continue, in the shape of its mode."""
-        written = self.answer + "".join(token.text for token in tail) + extra
+        written = self.begun + self.answer + "".join(token.text for token in tail) + extra
         if self._mode == "text":
             return {"prompt": self._rendered + written}
-        user, flags = self._view.prompt, Json()
-        messages: list[Json] = []
+        flags = Json()
+        messages: list[Json] = [one.model_dump() for one in self._messages]
         if self._mode == "quoted" and written:
-            user = QUOTED.format(prompt=user, answer=written)
+            is_asked = bool(messages) and messages[-1]["role"] == "user"
+            asked = messages.pop()["content"] if is_asked else ""
+            messages.append(
+                {"role": "user", "content": QUOTED.format(prompt=asked, answer=written)}
+            )
         elif written:
             messages.append({"role": "assistant", "content": written})
             if self._mode == "chat-continue":
                 flags = dict(CONTINUE_LAST)
-        messages.insert(0, {"role": "user", "content": user})
-        if self._view.options.system:
-            messages.insert(0, {"role": "system", "content": self._view.options.system})
         if (thinking := self._view.options.is_thinking_enabled) is not None:
             flags["chat_template_kwargs"] = {"enable_thinking": thinking}
         return {"messages": messages, **flags}

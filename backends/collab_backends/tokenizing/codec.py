@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
@@ -12,13 +11,16 @@ from transformers import PreTrainedTokenizerFast
 
 from collab.errors import InvalidPromptError, ModelLoadError
 from collab.signals import Gate
-from collab.views import View, ViewOptions
+from collab.views import View
+from collab_backends.tokenizing.chats import (
+    apply_template,
+    ensure_shown,
+    hide_specials,
+    placeholder,
+)
 
 _TAIL_TOKENS = 8
 """How many tokens in front of a splice may merge with it. Longer merges are left apart."""
-
-_PLACEHOLDER = "\ue000prompt\ue001"
-"""Stands for a prompt in a rendered chat; of private characters, so nobody else writes it."""
 
 _ANCHORS = ("a", ".", "\n", "0")
 
@@ -54,41 +56,43 @@ class TextCodec:
         )
 
     def render(self, view: View) -> list[int]:
-        """Return the prompt's ids as the view's options ask for."""
-        options = view.options
+        """Return the prompt's ids as the view's options ask for.
+
+        A begun answer is put after what the template writes to begin one, exactly as given.
+
+        Raises:
+            InvalidPromptError: The chat template refuses the messages, or there is none and they
+                are no single text.
+            ModelLoadError: There is no chat template, and the options ask for it.
+        """
         has_template = bool(self._tokenizer.chat_template)
-        if options.template == "raw" or (options.template == "auto" and not has_template):
-            return self._encode(view.prompt, with_special_tokens=True)
+        if view.options.template == "raw" or (view.options.template == "auto" and not has_template):
+            return self._encode(view.raw_text, with_special_tokens=True)
         if not has_template:
             raise ModelLoadError("the tokenizer has no chat template; set template to raw")
-        if any(special in view.prompt for special in self._specials):
-            return self._encode_frame(self._framed(options, _PLACEHOLDER), view.prompt)
-        return self.encode_rendered(self._framed(options, view.prompt))
+        hidden = hide_specials(view, self._specials)
+        frame = apply_template(self._tokenizer, self.name, hidden.messages, view.options)
+        ensure_shown(frame, hidden.messages, view, self.name)
+        ids = self._encode_frame(frame, hidden.texts)
+        if not view.begun:
+            return ids
+        splice = self.splice(ids, view.begun)
+        return [*ids[: splice.kept], *splice.added]
 
-    def _framed(self, options: ViewOptions, prompt: str) -> str:
-        messages = [{"role": "user", "content": prompt}]
-        if options.system:
-            messages.insert(0, {"role": "system", "content": options.system})
-        extra: dict[str, Any] = {}
-        if options.is_thinking_enabled is not None:
-            extra["enable_thinking"] = options.is_thinking_enabled
-        return str(
-            self._tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=False, **extra
-            )
-        )
-
-    def _encode_frame(self, frame: str, prompt: str) -> list[int]:
-        """Return the ids of a rendered chat, the prompt's special tokens as plain text."""
-        before, found, after = frame.partition(_PLACEHOLDER)
-        if not found:
-            raise InvalidPromptError(
-                "the prompt contains special tokens of the model, and its chat template does not "
-                "show the prompt as it is; take them out of the prompt"
-            )
-        ids = self.encode_rendered(before)
-        splice = self.splice(ids, prompt)
-        return [*ids[: splice.kept], *splice.added, *self.encode_rendered(after)]
+    def _encode_frame(self, frame: str, texts: Sequence[str]) -> list[int]:
+        """Return the ids of a rendered chat, with hidden texts put in as plain text."""
+        ids: list[int] = []
+        for number, text in enumerate(texts):
+            before, found, frame = frame.partition(placeholder(number))
+            if not found:
+                raise InvalidPromptError(
+                    "the prompt contains special tokens of the model, and its chat template does "
+                    "not show the prompt as it is; take them out of the prompt"
+                )
+            ids += self.encode_rendered(before)
+            splice = self.splice(ids, text)
+            ids = [*ids[: splice.kept], *splice.added]
+        return [*ids, *self.encode_rendered(frame)]
 
     def splice(self, ids: Sequence[int], text: str) -> Splice:
         """Return how to put `text` behind `ids`.

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from collab.capabilities import Capabilities
 from collab.cli.terminal import harmless, percent
 from collab.cli.validate.findings import Findings
 from collab.examining.estimate import Estimate
@@ -127,10 +128,9 @@ def _facts(one: ExaminedModel) -> dict[str, str]:
         "model": told.model or one.name,
         "served by": ", ".join(part for part in (told.served_by, told.place) if part) or "unknown",
         "prefix mode": can.prefix_mode,
-        "log-probabilities": _top(can.top_logprobs),
+        "log-probabilities": f"top {can.top_logprobs}" if can.top_logprobs else "no",
         "judge": _yes(can.can_judge),
-        "score": _yes(can.can_score),
-        "log-probabilities of scored text": _top(can.score_top_logprobs),
+        "score": _score(can),
         "token ids": _yes(can.has_token_ids),
         "hidden states": _yes(can.has_hidden_states),
         "steering": _yes(can.can_steer),
@@ -155,8 +155,10 @@ def _needs(needs: Sequence[FoundNeed]) -> Table:
     return table
 
 
-def _top(count: int) -> str:
-    return f"top {count}" if count else "no"
+def _score(can: Capabilities) -> str:
+    if not can.can_score:
+        return "no"
+    return f"yes, top {can.score_top_logprobs}" if can.score_top_logprobs else "yes"
 
 
 def _yes(holds: bool) -> str:

@@ -93,7 +93,7 @@ async def test_a_job_that_cannot_read_its_logits_fails_alone(
         def fail(*args: object) -> int:
             raise KeyError("says the test")
 
-        monkeypatch.setattr("collab_backends.local.jobs.draw", fail)
+        monkeypatch.setattr("collab_backends.local.sampler.draw", fail)
         async with anyio.create_task_group() as group:
             group.start_soon(victim)
             again = await write(model, 20)

@@ -1,6 +1,7 @@
 """Sessions with a server: what is asked for, streamed, cancelled and counted."""
 
 import math
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -8,7 +9,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from support.servers import Json, Scripted, running, sse, status
 
 from collab import Controller, Recipe
-from collab.errors import ConfigError, ModelCallError, ModelLoadError
+from collab.errors import ConfigError, InvalidPromptError, ModelCallError, ModelLoadError
+from collab.messages import Message
 from collab.proposals import Candidate, Sampling, Until
 from collab.seam import Session, SteeredSession
 from collab.signals import Signals
@@ -21,6 +23,7 @@ from collab_policies.random_positions import RandomPositions
 
 GREEDY = Sampling()
 VIEW = View("mentor", "q", ViewOptions(template="raw"))
+BEGUN = (Message(role="user", content="q"), Message(role="assistant", content=" one"))
 
 
 async def test_it_keeps_to_the_contract() -> None:
@@ -262,3 +265,30 @@ async def test_the_likeliest_tokens_are_named_where_they_are_asked_for(mode: str
         Candidate(-1, "~2", -2.1),
     )
     assert plain.top == ()
+
+
+@pytest.mark.parametrize("mode", ["chat-continue", "prefill"])
+async def test_a_begun_answer_is_written_on_at(mode: str) -> None:
+    view = replace(VIEW, prompt=BEGUN)
+    async with running(Scripted()) as server, server.backend(mode=mode).connect() as model:
+        async with model.open(view, seed=0) as session:
+            proposal = await session.generate(Until(2), GREEDY)
+
+    assert proposal.text == " two three"
+    assert server.asked[-1]["messages"] == [one.model_dump() for one in BEGUN]
+
+
+async def test_a_prefill_that_is_given_back_is_taken_off_a_begun_answer_too() -> None:
+    async with running(Scripted(repeats_prefill=True, top_logprobs=0)) as server:
+        async with server.backend(mode="prefill").connect() as model:
+            async with model.open(replace(VIEW, prompt=BEGUN), seed=0) as session:
+                proposal = await session.generate(Until(2), GREEDY)
+
+    assert proposal.text == " two three"
+
+
+async def test_a_server_of_texts_without_a_tokenizer_takes_no_conversation() -> None:
+    async with running(Scripted()) as server, server.backend(mode="text").connect() as model:
+        with pytest.raises(InvalidPromptError, match="this one has: user, assistant"):
+            async with model.open(replace(VIEW, prompt=BEGUN), seed=0):
+                pass

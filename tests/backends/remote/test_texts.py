@@ -3,6 +3,7 @@
 import pytest
 from support.models import make_tokenizer
 
+from collab.messages import Message
 from collab.proposals import Token
 from collab.views import View, ViewOptions
 from collab_backends.remote.texts import IdText, PlainText, cleaned
@@ -40,6 +41,47 @@ def test_a_chat_is_continued_by_its_last_message() -> None:
         "add_generation_prompt": False,
         "chat_template_kwargs": {"enable_thinking": False},
     }
+
+
+TALK = View(
+    "mentor",
+    (
+        Message(role="user", content="2 + 2?"),
+        Message(role="assistant", content="4"),
+        Message(role="user", content="And 3?"),
+        Message(role="assistant", content="It "),
+    ),
+    ViewOptions(system="Be brief."),
+)
+
+
+def test_a_conversation_is_sent_as_its_messages_with_the_begun_answer_last() -> None:
+    text = PlainText(TALK, "chat-continue")
+    text.append("is")
+
+    asked = text.request()
+
+    assert [one["role"] for one in asked["messages"]] == [
+        *("system", "user", "assistant", "user", "assistant")
+    ]
+    assert asked["messages"][-1]["content"] == "It is"
+    assert asked["continue_final_message"]
+    assert (text.begun, text.answer) == ("It ", "is")
+
+
+def test_a_conversation_is_quoted_with_its_last_question() -> None:
+    *before, last = PlainText(TALK, "quoted").request()["messages"]
+
+    assert [one["role"] for one in before] == ["system", "user", "assistant"]
+    assert last["role"] == "user"
+    assert last["content"].startswith("And 3?")
+    assert last["content"].endswith("The answer so far:\nIt ")
+
+
+def test_a_begun_answer_is_part_of_a_rendered_prompt() -> None:
+    text = PlainText(TALK, "text", "<user>And 3?<assistant>It ")
+
+    assert (text.begun, text.request()) == ("", {"prompt": "<user>And 3?<assistant>It "})
 
 
 def test_a_model_that_continues_nothing_is_asked_in_words() -> None:
