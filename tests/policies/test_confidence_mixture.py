@@ -7,7 +7,8 @@ from support.steps import PROBLEM, draft, reasons, run
 
 from collab.decisions import Consult, Continue
 from collab.testing import FakeModel, check_policy, check_recipe
-from collab_policies.confidence_mixture import ConfidenceMixture, Mixture, Steer, fit_mixture
+from collab_policies.confidence_mixture import ConfidenceMixture, Steer
+from collab_policies.mixture import Mixture, fit_mixture
 
 GIVEN = Mixture(weight=0.5, low=-3.0, high=-0.1, low_variance=0.5, high_variance=0.05)
 
