@@ -134,6 +134,9 @@ def _single_type_name(annotation: object) -> str:
         return " or ".join(json.dumps(one) for one in get_args(annotation))
     if isinstance(annotation, type) and not get_args(annotation):
         return annotation.__name__
+    if get_origin(annotation) is tuple:
+        parts = ["..." if one is ... else _type_name(one) for one in get_args(annotation)]
+        return f"tuple[{', '.join(parts)}]"
     return str(annotation).replace("typing.", "").replace("collections.abc.", "")
 
 

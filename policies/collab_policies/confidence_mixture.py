@@ -70,7 +70,7 @@ class _MixtureSession(PolicySession):
         self._posterior = self._reliability(fmean(known)) if known else None
         if self._posterior is not None and self._posterior < self._policy.threshold:
             return Consult(self._policy.mentor, why="unreliable", signal=self._posterior)
-        return Continue()
+        return Continue(signal=self._posterior)
 
     def decide(self, draft: Draft) -> Decision:
         return Continue(why="reliable", signal=self._posterior)

@@ -78,7 +78,11 @@ class _BandSession(PolicySession):
         mean, policy = self._mean, self._policy
         if mean is not None:
             self._is_mentors = mean >= (policy.low_nats if self._is_mentors else policy.high_nats)
-        return Consult(policy.mentor, why="unsure", signal=mean) if self._is_mentors else Continue()
+        return (
+            Consult(policy.mentor, why="unsure", signal=mean)
+            if self._is_mentors
+            else Continue(signal=mean)
+        )
 
     def decide(self, draft: Draft) -> Decision:
         self._look_at(draft, 1)

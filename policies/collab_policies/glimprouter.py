@@ -67,7 +67,7 @@ class _GlimpseSession(PolicySession):
         self._entropy = draft.tokens[0].entropy_nats
         if self._entropy is not None and self._entropy >= self._policy.threshold_nats:
             return Consult(self._policy.mentor, why="unsure", signal=self._entropy)
-        return Continue()
+        return Continue(signal=self._entropy)
 
     def decide(self, draft: Draft) -> Decision:
         return Continue(why="sure", signal=self._entropy)

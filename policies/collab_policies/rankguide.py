@@ -222,7 +222,8 @@ class _GuideSession(PolicySession):
             self._owed -= 1
             return Consult(self._policy.mentor, why="heavy revalidation, once more")
         self._verdict = self._judge(draft)
-        return self._verdict if isinstance(self._verdict, Consult) else Continue()
+        verdict = self._verdict
+        return verdict if isinstance(verdict, Consult) else Continue(signal=verdict.signal)
 
     def decide(self, draft: Draft) -> Decision:
         return self._verdict if self._policy.reading == "before" else self._judge(draft)
