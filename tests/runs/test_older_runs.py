@@ -22,6 +22,10 @@ def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def name_of(row: Row) -> str:
+    return str(row["id"])
+
+
 def lines_of(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines(keepends=True)
 
@@ -52,4 +56,4 @@ def test_a_run_that_was_killed_goes_on_and_writes_the_same(older: Path, name: st
     rows = read_rows(folder)
     assert set(rows) == set(whole)
     for key in SAME:
-        assert rows[lost["id"]][key] == whole[lost["id"]][key], key
+        assert rows[name_of(lost)][key] == whole[name_of(lost)][key], key
