@@ -17,6 +17,7 @@ from collab.seam import (
     Model,
     ObservedSession,
     ReseededSession,
+    RewardedSession,
     ServedModel,
     Session,
     SessionMark,
@@ -42,8 +43,7 @@ class MeteredSession:
 
     It remembers which call decoded each token after the head, so that a committed token is
     credited to the call that paid for it, and the text of what it proposed, so that foreign text
-    which follows a proposal costs nothing. A live text takes one call at a time: others wait for
-    it.
+    which follows a proposal costs nothing. It takes one call at a time.
     """
 
     def __init__(
@@ -65,7 +65,6 @@ class MeteredSession:
         self._guard = guard
         self._owners: list[int] = []
         self._proposed: list[str] = []
-        self._turn = anyio.Lock()
 
     @property
     def mark(self) -> SessionMark:
@@ -115,6 +114,22 @@ class MeteredSession:
         async with self._recorded("probe"):
             return await self._session.observe(text, layer)
 
+    async def reward(self, steps: Sequence[str]) -> Sequence[float]:
+        """Read rewards for steps that follow the head.
+
+        Raises:
+            ModelCallError: The model gives none, or not one for each step.
+        """
+        if not isinstance(self._session, RewardedSession):
+            raise ModelCallError(f"{self._model!r} gives no rewards")
+        async with self._recorded("score"):
+            rewards = await self._session.reward(steps)
+        if len(rewards) != len(steps):
+            raise ModelCallError(
+                f"{self._model!r} gave {len(rewards)} rewards for {len(steps)} steps"
+            )
+        return rewards
+
     async def roll_out(
         self, after: str, until: Until, sampling: Sampling, *, is_cut: bool, seed: int | None
     ) -> Proposal:
@@ -147,7 +162,7 @@ class MeteredSession:
         """Yield a session of its own with the same text and the same proposals at hand."""
         async with self._session.fork() as session:
             twin = copy(self)
-            twin._session, twin._turn = session, anyio.Lock()
+            twin._session = session
             twin._owners, twin._proposed = [*self._owners], [*self._proposed]
             yield twin
 
@@ -250,7 +265,7 @@ class MeteredSession:
         temperature: float | None = None,
     ) -> AsyncIterator[int]:
         asked = self._asked(purpose, max_tokens, temperature)
-        async with self._turn, self._counted(asked, self._session.meter) as index:
+        async with self._counted(asked, self._session.meter) as index:
             yield index
 
     @asynccontextmanager

@@ -62,7 +62,7 @@ async def at_desk(
     controller = Controller(
         generator=FakeBackend(model=generator or FakeModel(OWN)),
         mentor=FakeBackend(model=mentor or FakeModel(OTHER)),
-        judges={"critic": FakeBackend(model=FakeModel(labels={"Y": 0.7}))},
+        judges={"critic": FakeBackend(model=FakeModel(labels={"Y": 0.7}, rewards={"good": 0.9}))},
         recipe=recipe,
         budget=budget or Budget(),
     )
@@ -133,6 +133,20 @@ async def test_participants_judge_score_and_look_on() -> None:
 
     assert str(result.ending) == "strategy: 0.7 -1.0"
     assert [call.purpose for call in result.calls] == ["judge", "score", "draft"]
+
+
+async def test_a_judge_gives_rewards_for_steps() -> None:
+    rewards: list[float] = []
+
+    async def work(desk: Desk) -> object:
+        rewards.extend(await desk.reward("critic", ["good", "bad"]))
+        await desk.commit(await desk.write("generator"))
+        return desk.finish()
+
+    result = await at_desk(work)
+
+    assert rewards == [0.9, 0.0]
+    assert (result.calls[0].role, result.calls[0].purpose) == ("critic", "score")
 
 
 async def test_text_of_its_own_is_shown_to_those_it_names() -> None:
@@ -427,6 +441,37 @@ async def test_a_desk_is_closed_when_its_problem_is_over() -> None:
 
     with pytest.raises(Exception, match="the desk is closed: its problem is over"):
         await kept[0].write("generator")
+
+
+async def test_the_text_cannot_change_under_a_call() -> None:
+    generator = FakeModel(OWN, stuck_at=(1,))
+
+    async def work(desk: Desk) -> object:
+        written = await desk.write("generator", Until(2))
+        async with anyio.create_task_group() as group:
+            group.start_soon(desk.judge, "generator", "?", ("Y", "N"))
+            await anyio.wait_all_tasks_blocked()
+            await desk.commit(written)
+        return desk.finish()
+
+    result = await at_desk(work, generator=generator)
+
+    assert "the text changed while the generator was at work on it" in str(result.error)
+    assert [call.outcome for call in result.calls] == ["ok", "cancelled"]
+
+
+async def test_a_branch_at_work_cannot_be_adopted() -> None:
+    async def work(desk: Desk) -> object:
+        async with desk.branch() as branch, anyio.create_task_group() as group:
+            await branch.commit(await branch.write("generator"))
+            group.start_soon(branch.write, "mentor")
+            await anyio.wait_all_tasks_blocked()
+            await desk.adopt(branch)
+        return desk.finish()
+
+    result = await at_desk(work, mentor=FakeModel(OTHER, is_stuck=True))
+
+    assert "the text changed while the mentor was at work on it; await its" in str(result.error)
 
 
 async def test_a_call_left_running_is_found() -> None:

@@ -20,7 +20,7 @@ from collab import (
     Verify,
 )
 from collab.protocols import Case
-from collab.testing import check_policy, check_recipe, check_verifier
+from collab.testing import FakeDesk, check_policy, check_recipe, check_verifier
 from collab_policies.cosd import CoSD, EveryDraft, SurerToken
 
 PROBLEM = Problem(id="p", prompt="q")
@@ -34,7 +34,7 @@ def theirs(text: str, likeliest: str, probability: float) -> Token:
     return Token(-1, text, -9.0, top=(Candidate(-1, likeliest, math.log(probability)),))
 
 
-class Scores:
+class Scores(FakeDesk):
     """Scores a draft with given tokens."""
 
     def __init__(self, *tokens: Token) -> None:
@@ -52,7 +52,7 @@ async def verdict_on(
     session = (options or SurerToken()).start(PROBLEM, random.Random(0))
     return await session.verify(
         Case(unit, (unit.proposal,), "", answer=""),
-        Scores(*scored),  # type: ignore[arg-type]
+        Scores(*scored),
     )
 
 
@@ -119,6 +119,6 @@ async def test_it_scores_drafts_only() -> None:
     session = SurerToken().start(PROBLEM, random.Random(0))
     question = between(proposal("generator", "a"), proposal("mentor", "b"))
 
-    answer = await session.verify(question, Scores())  # type: ignore[arg-type]
+    answer = await session.verify(question, Scores())
 
     assert isinstance(answer, Abstain)

@@ -9,7 +9,7 @@ from support.cases import between, draft_alone, proposal
 
 from collab import Abstain, Candidate, Consult, Continue, Draft, Mark, Problem, Token, Verdict
 from collab.proposals import Proposal
-from collab.testing import check_policy, check_recipe, check_verifier
+from collab.testing import FakeDesk, check_policy, check_recipe, check_verifier
 from collab_policies.nudging import Nudging, UnsureToken, UntilSure
 
 PROBLEM = Problem(id="p", prompt="q")
@@ -24,7 +24,7 @@ def draft(*tokens: Token) -> Draft:
     return Draft(Proposal("generator", tokens, "length"), 0, Mark(0), answer="")
 
 
-class Scores:
+class Scores(FakeDesk):
     """Scores the mentor's words with given tokens."""
 
     def __init__(self, *tokens: Token) -> None:
@@ -38,7 +38,7 @@ class Scores:
 async def verdict_on(words: Sequence[str], *scored: Token) -> Verdict | Abstain:
     session = UntilSure(threshold=0.4).start(PROBLEM, random.Random(0))
     question = between(proposal("generator", "x"), proposal("mentor", *words))
-    return await session.verify(question, Scores(*scored))  # type: ignore[arg-type]
+    return await session.verify(question, Scores(*scored))
 
 
 async def test_they_are_plugins() -> None:
@@ -119,6 +119,6 @@ async def test_a_word_that_begins_within_a_token_is_read_over() -> None:
 async def test_it_compares_words_only() -> None:
     session = UntilSure().start(PROBLEM, random.Random(0))
 
-    answer = await session.verify(draft_alone("a"), Scores())  # type: ignore[arg-type]
+    answer = await session.verify(draft_alone("a"), Scores())
 
     assert isinstance(answer, Abstain)
