@@ -38,6 +38,7 @@ class Draft:
             or as `watch` ended it.
         beyond: What stands after the unit, as far as `Policy.looks_beyond` asks for it.
         kind: What kind of unit it is; `None` if that is not said.
+        mentor_tokens: Tokens that mentors have decoded for this problem, whether they stand or not.
     """
 
     proposal: Proposal
@@ -48,6 +49,7 @@ class Draft:
     is_partial: bool = False
     beyond: tuple[Token, ...] = ()
     kind: Unit | None = None
+    mentor_tokens: int = 0
 
     @property
     def text(self) -> str:

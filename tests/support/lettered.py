@@ -108,9 +108,10 @@ class _LetteredSession(PolicySession):
         return decisions[self._policy.script[place % len(self._policy.script)]]
 
 
-def draft(*texts: str, unit: int = 0) -> Draft:
+def draft(*texts: str, mentor_tokens: int = 0) -> Draft:
     tokens = tuple(Token(0, text, entropy_nats=0.5) for text in texts or WORDS)
-    return Draft(Proposal("generator", tokens, "unit"), unit, Mark(unit), answer="")
+    proposal = Proposal("generator", tokens, "unit")
+    return Draft(proposal, 0, Mark(0), answer="", mentor_tokens=mentor_tokens)
 
 
 def started(policy: Policy) -> PolicySession:

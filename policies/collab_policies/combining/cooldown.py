@@ -5,7 +5,7 @@ import random
 from pydantic import Field
 
 from collab.problems import Problem
-from collab.protocols import PolicySession
+from collab.protocols import Draft, PolicySession
 from collab_policies.combining.single import GateSession, SinglePolicy
 
 
@@ -37,7 +37,7 @@ class _CooldownSession(GateSession):
         self._unit += ahead
         return ahead
 
-    def may_ask(self) -> bool:
+    def may_ask(self, draft: Draft) -> bool:
         return self._unit >= self._free_from
 
     def note_question(self) -> None:

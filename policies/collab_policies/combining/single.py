@@ -71,7 +71,7 @@ class GateSession(SingleSession):
 
     refusal = ""
 
-    def may_ask(self) -> bool:
+    def may_ask(self, draft: Draft) -> bool:
         """Whether a question may be asked at this unit."""
         raise NotImplementedError
 
@@ -81,16 +81,16 @@ class GateSession(SingleSession):
 
     def decide_before(self, draft: Draft) -> Decision:
         """Return what the policy says, unless it asks and may not."""
-        return self._passed(self._inner.decide_before(draft))
+        return self._passed(self._inner.decide_before(draft), draft)
 
     def decide(self, draft: Draft) -> Decision:
         """Return what the policy says, unless it asks and may not."""
-        return self._passed(self._inner.decide(draft))
+        return self._passed(self._inner.decide(draft), draft)
 
-    def _passed(self, decision: Decision) -> Decision:
+    def _passed(self, decision: Decision, draft: Draft) -> Decision:
         if not is_asking(decision):
             return decision
-        if not self.may_ask():
+        if not self.may_ask(draft):
             return Continue(why=self.refusal, signal=decision.signal)
         self.note_question()
         return decision

@@ -9,6 +9,8 @@ from support.lettered import Lettered
 from collab import Need, Observation, Policy
 from collab.errors import PluginShapeError
 from collab.plugins import build
+from collab.runs.assembly import build_recipe
+from collab.runs.config_files import load_config
 from collab.testing import check_policy
 from collab_policies.always import Always
 from collab_policies.combining.any_of import AnyOf
@@ -87,7 +89,16 @@ def test_nested_policies_are_found_by_their_names() -> None:
     )
 
 
-def test_a_combination_comes_back_from_its_record(tmp_path: Path) -> None:
+def test_an_option_inside_is_set_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("policy: {use: any-of, policies: [{use: entropy}, {use: random, rate: 0.1}]}")
+
+    config = load_config(path, settings=["policy.policies.1.rate=0.5"])
+
+    assert build_recipe(config).policy == AnyOf(policies=(Entropy(), RandomPositions(rate=0.5)))
+
+
+def test_a_combination_comes_back_from_its_record() -> None:
     policy = build("policies", "any-of", NESTED)
 
     record = json.loads(policy.model_dump_json())

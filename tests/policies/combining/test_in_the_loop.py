@@ -55,6 +55,19 @@ async def test_two_questions_and_then_the_generator_alone_in_one_call() -> None:
     assert [call.purpose for call in result.calls if call.role == "generator"] == ["draft"] * 3
 
 
+async def test_a_policy_knows_how_much_mentors_have_decoded() -> None:
+    result = await solve(
+        Budgeted(policy=Always(), mentor_tokens=4),
+        generator=FakeModel(GENERATOR),
+        mentor=FakeModel(MENTOR),
+        segment=Until(max_tokens=2),
+    )
+
+    # Two answers of two tokens each reach the bound.
+    assert result.text == "A B C D e f g"
+    assert result.usage["mentor"].completion_tokens == 4
+
+
 async def test_a_wish_before_the_word_has_a_mentor_write_it_before_the_draft_is_complete() -> None:
     before = Lettered(name="mentor", script=".?", first_tokens=0)
 

@@ -89,7 +89,21 @@ def test_no_question_at_all_may_be_left() -> None:
     session = started(Budgeted(policy=ASKS, questions=0))
 
     assert session.ahead() > 10**9
-    assert session.decide(draft()) == Continue(why="no question left")
+    assert session.decide(draft()) == Continue(why="budget spent")
+
+
+def test_once_mentors_have_decoded_so_much_nothing_more_is_asked() -> None:
+    session = started(Budgeted(policy=ASKS, mentor_tokens=10))
+
+    found = [session.decide(draft(mentor_tokens=count)) for count in (0, 9, 10)]
+
+    assert found == [Consult("a"), Consult("a"), Continue(why="budget spent")]
+    assert session.ahead() > 10**9
+
+
+def test_a_budget_without_a_bound_is_refused() -> None:
+    with pytest.raises(ValueError, match="give questions, mentor_tokens or both"):
+        Budgeted(policy=ASKS)
 
 
 # --- hysteresis -----------------------------------------------------------------------------------
