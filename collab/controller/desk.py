@@ -129,14 +129,9 @@ class ProblemDesk:
         return self._cast.generator.thinking
 
     @property
-    def is_observed(self) -> bool:
-        """Whether the generator's tokens carry hidden states."""
-        return self._cast.generator.is_observed
-
-    @property
-    def mentor_tokens(self) -> int:
-        """Tokens that the mentors have decoded for the problem, whether they stand or not."""
-        return self._cast.mentor_tokens
+    def cast(self) -> Cast:
+        """Who takes part."""
+        return self._cast
 
     @property
     def ending(self) -> Ending | None:

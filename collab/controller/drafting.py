@@ -129,7 +129,7 @@ class Drafter:
 
     async def _look_beyond(self, tokens: int) -> tuple[Token, ...]:
         """Return what the generator writes after its draft, if the policy wants to see it."""
-        wanted = self._recipe.policy.looks_beyond if self._desk.is_observed else 0
+        wanted = self._recipe.policy.looks_beyond if self._desk.cast.generator.is_observed else 0
         if wanted < 1:
             return ()
         return await self._desk.look_beyond(tokens, wanted)
@@ -152,5 +152,5 @@ class Drafter:
             is_partial,
             beyond,
             kind=self._recipe.unit,
-            mentor_tokens=desk.mentor_tokens,
+            mentor_tokens=desk.cast.mentor_tokens,
         )
