@@ -11,7 +11,7 @@ import anyio.to_thread
 from pydantic import JsonValue
 
 from collab.calibrating.calibrator import Calibrator, Source
-from collab.calibrating.recorder import Labeller, Recorder
+from collab.calibrating.recorder import Labeller, Recorder, recorded_steps
 from collab.calibrating.steps import SignalledText, keep_text, read_text
 from collab.controller import Controller, Result
 from collab.errors import ConfigError, ProblemFileError, RunDirectoryError, TrainingError
@@ -88,7 +88,9 @@ async def record(
         on_progress(Progress(None, done, len(problems)))
         async with recording.controller as controller:
             fitting = calibrator.for_model(controller.models[GENERATOR].capabilities)
-            recording.recorder.observe(fitting.observations)
+            observed = {"observed": tuple(fitting.observations)}
+            recorder = recording.recorder.model_copy(update=observed)
+            controller.recipe = replace(controller.recipe, policy=recorder)
             store.begin()
             async with controller.map(iter(pending), concurrency=config.concurrency) as results:
                 async for result in results:
@@ -140,7 +142,7 @@ class _Recording:
         cls, config: RunConfig, recipe: Recipe, calibrator: Calibrator, judge: Verifier | None
     ) -> "_Recording":
         recorder = Recorder(needs_of=tuple(calibrator.needs), is_judging=judge is not None)
-        verifiers = (Labeller(judge=judge, recorder=recorder),) if judge else ()
+        verifiers = (Labeller(judge=judge),) if judge else ()
         phases = recipe.phases and recipe.phases.model_copy(update={"answer_by": GENERATOR})
         alone = replace(recipe, policy=recorder, verifiers=verifiers, phases=phases)
         return cls(config, controller_of(config, alone), recorder)
@@ -157,10 +159,9 @@ class _Recording:
             "fingerprint": model.capabilities.fingerprint,
             "hidden_size": model.capabilities.hidden_size,
         }
-        steps = self.recorder.take(result.problem.id)
         if result.error is None:
             try:
-                row |= keep_text(store.folder, result.problem.id, steps)
+                row |= keep_text(store.folder, result.problem.id, recorded_steps(result.kept))
             except OSError as error:
                 raise RunDirectoryError(
                     f"cannot write the states of {result.problem.id!r} in {store.folder}: "

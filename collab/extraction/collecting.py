@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from collab.controller import Controller, Result
 from collab.errors import ConfigError, TrainingError
 from collab.extraction.extractor import Extractor
-from collab.extraction.recorder import Recorder, Rewriter
+from collab.extraction.recorder import Recorder, Rewriter, recorded_steps
 from collab.extraction.steps import SteppedText, keep_steps, read_steps
 from collab.problems import Problem
 from collab.roles import GENERATOR
@@ -175,7 +175,7 @@ class _Collection:
             is_verifying=extractor.samples > 0,
         )
         rewriter = Rewriter(
-            recorder=recorder, samples=extractor.samples, tokens=extractor.sample_tokens
+            unit=recipe.unit, samples=extractor.samples, tokens=extractor.sample_tokens
         )
         phases = recipe.phases and recipe.phases.model_copy(update={"answer_by": GENERATOR})
         alone = replace(
@@ -193,7 +193,9 @@ class _Collection:
         if blocks is None:
             name = self.controller.models[GENERATOR].name
             raise ConfigError(f"{name!r} does not say how many blocks it has; `local` does")
-        self.recorder.read(self.extractor.layers_read(blocks))
+        layers = self.extractor.layers_read(blocks)
+        recorder = self.recorder.model_copy(update={"layers": layers})
+        self.controller.recipe = replace(self.controller.recipe, policy=recorder)
 
     async def keep(self, result: Result, store: RunStore, place: int) -> Row:
         """Put a finished problem with its steps on disk."""
@@ -201,7 +203,6 @@ class _Collection:
             raise result.error  # the others would fail as well
         attempt = store.next_attempt(result.problem.id)
         row = await graded_row(result, self.config, attempt=attempt)
-        recorded = self.recorder.take(result.problem.id)
         model = self.controller.models[GENERATOR]
         row["place"] = place
         row["layers"] = list(self.extractor.layers_read(model.capabilities.blocks))
@@ -212,7 +213,7 @@ class _Collection:
             "hidden_size": model.capabilities.hidden_size,
         }
         if result.error is None:
-            row |= keep_steps(store.folder, result.problem.id, *recorded.finished())
+            row |= keep_steps(store.folder, result.problem.id, *recorded_steps(result.kept))
         store.add(row, ledger_row(result, attempt=attempt))
         return row
 

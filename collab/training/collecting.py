@@ -7,6 +7,7 @@ where it stopped.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import anyio.to_thread
 from pydantic import JsonValue
@@ -79,7 +80,7 @@ async def collect(
         raise ConfigError(f"training needs {missing}; give --{missing}")
     why = "so it is unknown which of two ways leads there"
     problems = problems_with_answers(config, config.problems, why)
-    controller, collector = await anyio.to_thread.run_sync(_build, config, trainer, samples)
+    controller = await anyio.to_thread.run_sync(_build, config, trainer, samples)
     compared = config.compared_record() | {
         "collecting": {"trainer": type(trainer).__name__, **trainer.reading, "samples": samples}
     }
@@ -93,7 +94,7 @@ async def collect(
             store.begin()
             async with controller.map(iter(pending), concurrency=config.concurrency) as results:
                 async for result in results:
-                    row = await _keep(result, collector, store, controller, config)
+                    row = await _keep(result, store, controller, config)
                     done += 1
                     on_progress(Progress(row, done, len(problems)))
 
@@ -162,7 +163,7 @@ def _can_grade(problem: Problem, config: RunConfig) -> bool:
     return blank.outcome not in ("ungraded", "ungradable")
 
 
-def _build(config: RunConfig, trainer: Trainer, samples: int) -> tuple[Controller, Collector]:
+def _build(config: RunConfig, trainer: Trainer, samples: int) -> Controller:
     recipe = build_recipe(config)
     collector = Collector(
         trainer=trainer,
@@ -172,12 +173,11 @@ def _build(config: RunConfig, trainer: Trainer, samples: int) -> tuple[Controlle
         extraction=config.extraction,
         grader=config.grader,
     )
-    return controller_of(config, replace(recipe, verifiers=(collector,))), collector
+    return controller_of(config, replace(recipe, verifiers=(collector,)))
 
 
 async def _keep(
     result: Result,
-    collector: Collector,
     store: RunStore,
     controller: Controller,
     config: RunConfig,
@@ -187,7 +187,8 @@ async def _keep(
         raise result.error  # the others would fail as well
     attempt = store.next_attempt(result.problem.id)
     row = await graded_row(result, config, attempt=attempt)
-    row["branches"] = [branch_row(one) for one in collector.take(result.problem.id)]
+    branches = cast(list[Branch], result.kept.get("verifier-0", []))
+    row["branches"] = [branch_row(one) for one in branches]
     row["models"] = {
         role: {"name": model.name, "fingerprint": model.capabilities.fingerprint}
         for role, model in controller.models.items()
