@@ -17,6 +17,7 @@ Ability = Literal[
     "top_logprobs",
     "judge",
     "score",
+    "reward",
     "score_top_logprobs",
     "token_ids",
     "hidden_states",
@@ -36,6 +37,7 @@ class Capabilities:
         has_token_ids: Whether exact token ids are given.
         can_judge: Whether label probabilities at one position can be read.
         can_score: Whether given text can be scored.
+        can_reward: Whether steps can be given rewards.
         has_hidden_states: Whether hidden states can be observed.
         can_steer: Whether a vector can be added to hidden states.
         can_cancel: Whether leaving a call stops its decoding.
@@ -54,6 +56,7 @@ class Capabilities:
     has_token_ids: bool = False
     can_judge: bool = False
     can_score: bool = False
+    can_reward: bool = False
     has_hidden_states: bool = False
     can_steer: bool = False
     can_cancel: bool = False
@@ -88,10 +91,12 @@ class Capabilities:
                 return True
             case "logprobs" | "entropy" | "top_logprobs":
                 return self.top_logprobs >= max(amount, 1)
-            case "judge":
-                return self.can_judge
-            case "score":
-                return self.can_score
+            case "judge" | "score" | "reward":
+                return {
+                    "judge": self.can_judge,
+                    "score": self.can_score,
+                    "reward": self.can_reward,
+                }[ability]
             case "score_top_logprobs":
                 return self.can_score and self.score_top_logprobs >= max(amount, 1)
             case "token_ids":

@@ -109,6 +109,14 @@ class Token:
     observed: Observed | None = field(default=None, repr=False)
     top: tuple[Candidate, ...] = ()
 
+    @property
+    def is_likeliest(self) -> bool | None:
+        """Whether the model would write it here; `None` if its likeliest tokens are not known."""
+        if not self.top:
+            return None
+        first = self.top[0]
+        return first.id == self.id if -1 not in (first.id, self.id) else first.text == self.text
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal:

@@ -246,6 +246,18 @@ class VerifierDesk(Protocol):
         """
         ...
 
+    async def reward(self, role: str, steps: Sequence[str]) -> Sequence[float]:
+        """Ask `role` for a reward of each of `steps`, which follow the mark one after another.
+
+        Args:
+            role: Whose; a plug-in that asks this needs its `reward`.
+            steps: Their texts.
+
+        Returns:
+            One number per step, higher for better ones, on the scale of the model.
+        """
+        ...
+
     async def roll_out(
         self, role: str, proposal: Proposal, max_tokens: int, *, seed: int | None = None
     ) -> Proposal:

@@ -205,6 +205,11 @@ class ProblemDesk:
         with self._calling():
             return await self._cast.known(role).observe(self.trace, text, layer)
 
+    async def reward(self, role: str, steps: Sequence[str]) -> Sequence[float]:
+        """Ask a participant for rewards of steps at the mark."""
+        with self._calling():
+            return await self._cast.known(role).reward(self.trace, steps)
+
     async def roll_out(
         self, role: str, proposal: Proposal, max_tokens: int, *, seed: int | None = None
     ) -> Proposal:

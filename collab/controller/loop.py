@@ -43,6 +43,7 @@ class _Loop:
         self._desk = desk
         self._drafter = Drafter(recipe, plugins, desk)
         self._consultant = Consultant(recipe, plugins, desk)
+        self._has_draft = True
 
     async def run(self) -> Ending:
         for _ in range(self._max_turns):
@@ -59,6 +60,8 @@ class _Loop:
         draft = question.draft
         decision = question.answer or self._plugins.decide(draft)
         await self._desk.record(Decided(decision, draft.text, draft.unit))
+        # Of a unit that was given up as it began, nothing is written yet.
+        self._has_draft = question.answer is None
         return await self._act(decision, draft)
 
     async def _act(self, decision: Decision, draft: Draft) -> Ending | None:
@@ -101,7 +104,7 @@ class _Loop:
         has_answer, ending = await self._consultant.consult(decision, draft)
         if has_answer or ending is not None:
             return ending
-        if draft.is_partial:
-            self._drafter.leave_next_alone()
-            return None
-        return await self._commit(draft)
+        if self._has_draft:
+            return await self._commit(draft)
+        self._drafter.leave_next_alone()
+        return None

@@ -17,6 +17,7 @@ from collab.seam import (
     Model,
     ObservedSession,
     ReseededSession,
+    RewardedSession,
     ServedModel,
     Session,
     SessionMark,
@@ -114,6 +115,22 @@ class MeteredSession:
             raise ModelCallError(f"{self._model!r} hands over no hidden states")
         async with self._recorded("probe"):
             return await self._session.observe(text, layer)
+
+    async def reward(self, steps: Sequence[str]) -> Sequence[float]:
+        """Read rewards for steps that follow the head.
+
+        Raises:
+            ModelCallError: The model gives none, or not one for each step.
+        """
+        if not isinstance(self._session, RewardedSession):
+            raise ModelCallError(f"{self._model!r} gives no rewards")
+        async with self._recorded("score"):
+            rewards = await self._session.reward(steps)
+        if len(rewards) != len(steps):
+            raise ModelCallError(
+                f"{self._model!r} gave {len(rewards)} rewards for {len(steps)} steps"
+            )
+        return rewards
 
     async def roll_out(
         self, after: str, until: Until, sampling: Sampling, *, is_cut: bool, seed: int | None

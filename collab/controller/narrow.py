@@ -24,6 +24,10 @@ class NarrowDesk:
         """Read a participant's hidden state after `text` at the mark."""
         return await self._desk.observe(role, text, layer)
 
+    async def reward(self, role: str, steps: Sequence[str]) -> Sequence[float]:
+        """Ask a participant for rewards of steps at the mark."""
+        return await self._desk.reward(role, steps)
+
     async def roll_out(
         self, role: str, proposal: Proposal, max_tokens: int, *, seed: int | None = None
     ) -> Proposal:

@@ -88,6 +88,11 @@ class Participant:
         self.catch_up(trace)
         return await self._session.observe(self._outward(text), layer)
 
+    async def reward(self, trace: Trace, steps: Sequence[str]) -> Sequence[float]:
+        """Return rewards for steps that follow the trace."""
+        self.catch_up(trace)
+        return await self._session.reward([self._outward(step) for step in steps])
+
     async def roll_out(
         self,
         trace: Trace,

@@ -172,6 +172,28 @@ class ObservedSession(Protocol):
 
 
 @runtime_checkable
+class RewardedSession(Protocol):
+    """A live text may also be given rewards for its steps; what says `can_reward` has to.
+
+    Process reward models do this; they need not be able to write.
+    """
+
+    async def reward(self, steps: Sequence[str]) -> Sequence[float]:
+        """Return a reward for each of `steps`, which follow the text one after another.
+
+        The text and its head stay as they are.
+
+        Returns:
+            One number per step, higher for better ones; their scale is the model's own.
+
+        Raises:
+            ContextOverflowError: Text and steps do not fit the model's context.
+            ModelCallError: The model failed.
+        """
+        ...
+
+
+@runtime_checkable
 class SteeredSession(Protocol):
     """A live text may also have its hidden states changed; what says `can_steer` has to."""
 

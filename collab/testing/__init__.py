@@ -7,6 +7,7 @@ from collab.testing.checks import (
     check_verifier,
 )
 from collab.testing.conformance import ConformanceError
+from collab.testing.desks import FakeDesk
 from collab.testing.fakes import ALL_CAPABILITIES, FakeBackend, FakeModel, FakeSession, pieces
 from collab.testing.session_checks import check_backend
 from collab.testing.strategy_checks import check_strategy
@@ -15,6 +16,7 @@ __all__ = [
     "ALL_CAPABILITIES",
     "ConformanceError",
     "FakeBackend",
+    "FakeDesk",
     "FakeModel",
     "FakeSession",
     "check_backend",

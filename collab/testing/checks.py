@@ -20,6 +20,7 @@ from collab.recipes import Recipe, RecipeFactory
 from collab.roles import GENERATOR, MENTOR
 from collab.signals import Steering
 from collab.testing.conformance import ConformanceError, check_value, ensure
+from collab.testing.desks import FakeDesk
 from collab.verdicts import NOBODY, Abstain, Verdict
 
 _PROBLEM = Problem(id="check", prompt="What is 2 + 2?", answer="4")
@@ -160,7 +161,7 @@ def _tokens(*texts: str) -> tuple[Token, ...]:
     return tuple(Token(n, text, logprob=-0.5) for n, text in enumerate(texts))
 
 
-class _EvenDesk:
+class _EvenDesk(FakeDesk):
     """Gives every label the same probability, and states of zeros."""
 
     def __init__(self, hidden_size: int) -> None:
@@ -174,6 +175,9 @@ class _EvenDesk:
 
     async def observe(self, role: str, text: str, layer: int) -> Sequence[float]:
         return [0.0] * self._hidden_size
+
+    async def reward(self, role: str, steps: Sequence[str]) -> Sequence[float]:
+        return [0.5] * len(steps)
 
     async def roll_out(
         self, role: str, proposal: Proposal, max_tokens: int, *, seed: int | None = None

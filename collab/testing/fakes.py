@@ -30,6 +30,7 @@ ALL_CAPABILITIES = Capabilities(
     has_token_ids=True,
     can_judge=True,
     can_score=True,
+    can_reward=True,
     can_cancel=True,
 )
 
@@ -51,6 +52,7 @@ class FakeModel:
         answers: Other answers by prompt, a conversation's by its `collab.messages.text_of`.
         labels: Probabilities it gives to labels when judging; missing ones have 0.
         entropies: Entropy in nats by token text; others have 0.
+        rewards: Of steps by their text; others have 0.
         alternatives: Log-probabilities, by text, of what else it might have written in a token's
             place, by the token's text; they are told where `Signals.top_k` asks for them.
         states: Hidden states by the text that they are asked for behind, in any layer; of other
@@ -71,6 +73,7 @@ class FakeModel:
     answers: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, float] = field(default_factory=dict)
     entropies: Mapping[str, float] = field(default_factory=dict)
+    rewards: Mapping[str, float] = field(default_factory=dict)
     alternatives: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     states: Mapping[str, Sequence[float]] = field(default_factory=dict)
     steered: list[Steering | None] = field(default_factory=list)
@@ -170,6 +173,11 @@ class FakeSession:
             )
             if piece
         )
+
+    async def reward(self, steps: Sequence[str]) -> Sequence[float]:
+        """Return the scripted rewards."""
+        await self._begin_call(len(pieces("".join(steps))))
+        return [self._model.rewards.get(step, 0.0) for step in steps]
 
     async def observe(self, text: str, layer: int) -> Sequence[float]:
         """Return the scripted hidden state."""

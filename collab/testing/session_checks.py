@@ -4,8 +4,8 @@ from functools import partial
 
 from collab.proposals import Sampling, Until
 from collab.roles import GENERATOR
-from collab.seam import ConsultationBackend, ObservedSession, Session
-from collab.testing.conformance import check_value, ensure, ensure_refused
+from collab.seam import ConsultationBackend, ObservedSession, RewardedSession, Session
+from collab.testing.conformance import ConformanceError, check_value, ensure, ensure_refused
 from collab.views import View
 
 
@@ -24,6 +24,8 @@ async def check_backend(backend: ConsultationBackend, prompt: str = "What is 2 +
                 await _check_judge(session)
             if model.capabilities.can_score:
                 await _check_score(session)
+            if model.capabilities.can_reward:
+                await _check_reward(session)
             if isinstance(session, ObservedSession) and model.capabilities.has_hidden_states:
                 await _check_observe(session, session, model.capabilities.hidden_size)
 
@@ -99,6 +101,16 @@ async def _check_judge(session: Session) -> None:
     )
     after = await session.generate(Until(4), Sampling())
     ensure(after.text == before.text, "judge() changes the text")
+
+
+async def _check_reward(session: Session) -> None:
+    if not isinstance(session, RewardedSession):
+        raise ConformanceError("the model claims that it gives rewards, and has no reward()")
+    before = await session.generate(Until(4), Sampling())
+    rewards = await session.reward([" Two and two.\n\n", " That is four."])
+    ensure(len(rewards) == 2, f"2 steps were given {len(rewards)} rewards")
+    after = await session.generate(Until(4), Sampling())
+    ensure(after.text == before.text, "reward() changes the text")
 
 
 async def _check_score(session: Session) -> None:

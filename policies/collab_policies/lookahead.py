@@ -26,7 +26,6 @@ Second: {offered}
 
 Do both say the same, so that either can stand for the other? Answer Yes or No.
 Answer:"""
-_YES, _NO = " Yes", " No"
 
 
 class Lookahead(Strategy):
@@ -49,7 +48,11 @@ class Lookahead(Strategy):
         default=MENTOR, description="Who compares two steps; null takes only equal ones as equal."
     )
     threshold: float = Field(
-        default=0.5, ge=0, le=1, description="Least share of `Yes` for two steps to be the same."
+        default=0.5, ge=0, le=1, description="Least share of the first label for equal steps."
+    )
+
+    labels: tuple[str, str] = Field(
+        default=(" Yes", " No"), description="The judge's answers; their first tokens must differ."
     )
 
     @property
@@ -102,8 +105,8 @@ class Lookahead(Strategy):
         if self.judge is None:
             return False
         question = _QUESTION.format(own=own.text.strip(), offered=offered.text.strip())
-        answer = await desk.judge(self.judge, question, (_YES, _NO))
-        return answer.normalised(_YES) >= self.threshold
+        answer = await desk.judge(self.judge, question, self.labels)
+        return answer.normalised(self.labels[0]) >= self.threshold
 
 
 @dataclass(slots=True, eq=False)

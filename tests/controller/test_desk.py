@@ -62,7 +62,7 @@ async def at_desk(
     controller = Controller(
         generator=FakeBackend(model=generator or FakeModel(OWN)),
         mentor=FakeBackend(model=mentor or FakeModel(OTHER)),
-        judges={"critic": FakeBackend(model=FakeModel(labels={"Y": 0.7}))},
+        judges={"critic": FakeBackend(model=FakeModel(labels={"Y": 0.7}, rewards={"good": 0.9}))},
         recipe=recipe,
         budget=budget or Budget(),
     )
@@ -133,6 +133,20 @@ async def test_participants_judge_score_and_look_on() -> None:
 
     assert str(result.ending) == "strategy: 0.7 -1.0"
     assert [call.purpose for call in result.calls] == ["judge", "score", "draft"]
+
+
+async def test_a_judge_gives_rewards_for_steps() -> None:
+    rewards: list[float] = []
+
+    async def work(desk: Desk) -> object:
+        rewards.extend(await desk.reward("critic", ["good", "bad"]))
+        await desk.commit(await desk.write("generator"))
+        return desk.finish()
+
+    result = await at_desk(work)
+
+    assert rewards == [0.9, 0.0]
+    assert (result.calls[0].role, result.calls[0].purpose) == ("critic", "score")
 
 
 async def test_text_of_its_own_is_shown_to_those_it_names() -> None:

@@ -10,14 +10,14 @@ from collab import Problem
 from collab.errors import NoReferenceError
 from collab.proposals import Distribution, Proposal, Token
 from collab.protocols import Case
-from collab.testing import check_verifier
+from collab.testing import FakeDesk, check_verifier
 from collab.verdicts import NOBODY, Abstain, Verdict
 from collab_policies.step_trial import StepTrial
 
 ASKED = Problem(id="p", prompt="q", answer="4")
 
 
-class Tries:
+class Tries(FakeDesk):
     """Roll-outs that end right a given number of times, from before and from behind the step."""
 
     def __init__(self, before: Sequence[bool], behind: Sequence[bool]) -> None:

@@ -7,6 +7,7 @@ from collab import Problem, Verifier
 from collab.decisions import Mark
 from collab.proposals import Distribution, Proposal, StopReason, Token
 from collab.protocols import Case, Draft, VerifierDesk
+from collab.testing import FakeDesk
 
 PROBLEM = Problem(id="p", prompt="q", answer="4")
 
@@ -39,7 +40,7 @@ def draft_alone(*texts: str) -> Case:
     return Case(unit, (unit.proposal,), "", answer="")
 
 
-class Judge:
+class Judge(FakeDesk):
     """Answers with given probabilities and remembers the questions, and who was asked.
 
     Given as a bare mapping, an answer does not say which token is the likeliest.
