@@ -18,7 +18,7 @@ from collab.runs.config import RunConfig
 from collab.runs.config_files import load_config
 from collab.runs.runner import Progress
 from collab.training.cards import Card
-from collab.training.collecting import collect, read_collected
+from collab.training.collecting import collect_branches, read_collected_branches
 from collab.training.fitting import FitOptions, fit
 from collab.training.trainer import Trainer
 
@@ -43,7 +43,9 @@ def execute(name: str, flags: RunFlags, training: TrainFlags, *, as_json: bool) 
     try:
         with shown_progress("branches") as report:
             run_interruptible(
-                partial(collect, config, trainer, samples=training.samples, on_progress=show)
+                partial(
+                    collect_branches, config, trainer, samples=training.samples, on_progress=show
+                )
             )
     except KeyboardInterrupt as interruption:
         say(_interruption(latest, config))
@@ -55,7 +57,7 @@ def execute(name: str, flags: RunFlags, training: TrainFlags, *, as_json: bool) 
         seed=config.seed,
         are_all_taken=config.limit is None or latest.total < config.limit,
     )
-    card, path = fit(name, trainer, read_collected(config.out), options)
+    card, path = fit(name, trainer, read_collected_branches(config.out), options)
     print(_as_json(card, path) if as_json else _as_text(card, path))
     return 0
 

@@ -1,21 +1,18 @@
 """Answering problems with a recipe and with its mentor alone, in turn and in rounds."""
 
-import random
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+from collab.collecting.alone import alone
 from collab.controller import Controller, Result
-from collab.decisions import Continue, Decision
 from collab.errors import CollabError
 from collab.examining.estimate import Estimate, Measured, answer_tokens_of, estimate
 from collab.examining.timings import Timing, Turn, speed_up_range
 from collab.limits import Budget
 from collab.problems import Problem
-from collab.protocols import Draft, Policy, PolicySession
 from collab.recipes import Recipe
 from collab.roles import GENERATOR
 from collab.seam import ConsultationBackend, Model
@@ -77,7 +74,7 @@ async def calibrate(
     pair = partial(make, generator=participants[GENERATOR], mentor=mentors)
     mentor = await _most_asked(pair, recipe, problems, mentors)
     by_itself = partial(make, generator=mentors[mentor])
-    lone = replace(recipe, policy=_Alone(), verifiers=())
+    lone = alone(recipe)
     await _warm_up(pair, recipe, problems[0])
     await _warm_up(by_itself, lone, problems[0])
     async with pair(recipe=recipe) as together, by_itself(recipe=lone) as single:
@@ -86,9 +83,9 @@ async def calibrate(
             len(rounds) < MOST_ROUNDS and _is_unclear(_turns(rounds))
         ):
             rounds.append(await _round(single, together, problems, len(rounds)))
-    alone = _measured(f"{mentor} alone", [one for found in rounds for one, _ in found])
+    by_mentor = _measured(f"{mentor} alone", [one for found in rounds for one, _ in found])
     measured = _measured("recipe", [one for found in rounds for _, one in found])
-    return replace(estimate(mentor, alone, measured), turns=_turns(rounds))
+    return replace(estimate(mentor, by_mentor, measured), turns=_turns(rounds))
 
 
 async def _round(
@@ -98,8 +95,8 @@ async def _round(
     answers = []
     for place, problem in enumerate(problems):
         if (number + place) % 2:
-            alone = await single.solve(problem)
-            answers.append((alone, await together.solve(problem)))
+            by_mentor = await single.solve(problem)
+            answers.append((by_mentor, await together.solve(problem)))
         else:
             recipe = await together.solve(problem)
             answers.append((await single.solve(problem), recipe))
@@ -110,9 +107,9 @@ def _turns(rounds: Sequence[Sequence[tuple[Result, Result]]]) -> list[list[Turn]
     """Return the turns of each problem, without those in which an answer failed."""
     by_problem = [
         [
-            Turn(_timing(alone), _timing(recipe))
-            for alone, recipe in answers
-            if alone.error is None and recipe.error is None
+            Turn(_timing(by_mentor), _timing(recipe))
+            for by_mentor, recipe in answers
+            if by_mentor.error is None and recipe.error is None
         ]
         for answers in zip(*rounds, strict=True)
     ]
@@ -158,18 +155,3 @@ async def _most_asked(
         results = [await controller.solve(problem) for problem in problems]
     asked = Counter(call.role for result in results for call in result.calls)
     return max(mentors, key=lambda role: asked[role])
-
-
-class _Alone(Policy):
-    """Asks for all of the answer at once."""
-
-    def start(self, problem: Problem, rng: random.Random) -> PolicySession:
-        return _AloneSession()
-
-
-class _AloneSession(PolicySession):
-    def ahead(self) -> int:
-        return sys.maxsize
-
-    def decide(self, draft: Draft) -> Decision:
-        return Continue()

@@ -34,6 +34,10 @@ class Progress:
     total: int
 
 
+Report = Callable[[Progress], None]
+"""Takes what happens; must not wait for anything."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunSummary:
     """What an invocation of a run comes to.
@@ -58,7 +62,7 @@ class RunSummary:
 async def run(
     config: RunConfig,
     *,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Report = lambda _: None,
     is_retrying_errors: bool = False,
 ) -> RunSummary:
     """Work on every problem that is not finished, and return what the run comes to.
@@ -111,7 +115,7 @@ class _Work:
         config: RunConfig,
         store: RunStore,
         problems: Sequence[Problem | BrokenLine],
-        on_progress: Callable[[Progress], None],
+        on_progress: Report,
         *,
         is_retrying_errors: bool,
     ) -> None:
