@@ -27,6 +27,10 @@ class Hostile(Adder):
 class GoBack(Policy):
     """Goes back to the start once, at the second unit."""
 
+    @property
+    def takes_back(self) -> bool:
+        return True
+
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:
         return GoBackSession()
 

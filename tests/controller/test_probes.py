@@ -171,7 +171,7 @@ async def test_a_session_that_cannot_be_observed_fails_the_problem_alone() -> No
 async def test_several_samples_need_a_stream_of_their_own() -> None:
     recipe = Recipe(
         policy=Scripted(script={0: Verify()}),
-        verifiers=(Looks(rolls=True),),
+        verifiers=(Looks(rolls=True, is_needy=False),),
         sampling=Sampling(temperature=1.0),
     )
     controller = Controller(

@@ -286,7 +286,10 @@ def test_a_proposal_is_sixteen_tokens_long_unless_told_otherwise(tmp_path: Path)
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
-        ("generator: a\n  mentors: {generator: b}", "a mentor cannot be named 'generator'"),
+        (
+            "generator: a\n  mentors: {generator: b}",
+            "a mentor or judge cannot be named 'generator'",
+        ),
         (
             "generator: a\n  mentor: b\n  mentors: {mentor: c}",
             "'mentor' is given twice, as `mentor` and in `mentors`",
