@@ -15,6 +15,8 @@ from collab.limits import Budget
 from collab.problems import Problem
 from collab.recipes import Recipe
 from collab.roles import GENERATOR
+from collab.runs.rows import Row
+from collab.runs.runner import Progress, Report
 from collab.seam import ConsultationBackend, Model
 from collab.usage import Price
 from collab.views import ViewOptions
@@ -56,12 +58,21 @@ async def calibrate(
     *,
     seed: int,
     budget: Budget,
+    on_progress: Report = lambda _: None,
 ) -> Estimate:
     """Answer `problems` one by one, each with the recipe and with its mentor alone, in rounds.
 
     The mentor is the one that the recipe asked most; all mentors' calls are taken together. Who
     begins changes from problem to problem and from round to round, so that what slows the machine
     down for a while slows both ways down.
+
+    Args:
+        participants: The connected models.
+        recipe: What they are compared with.
+        problems: At least one.
+        seed: Of the answers.
+        budget: Of each answer.
+        on_progress: Told of each problem that is answered both ways; more rounds raise the total.
 
     Raises:
         CollabError: There is no mentor or no problem, or every answer of a way failed.
@@ -78,29 +89,40 @@ async def calibrate(
     await _warm_up(pair, recipe, problems[0])
     await _warm_up(by_itself, lone, problems[0])
     async with pair(recipe=recipe) as together, by_itself(recipe=lone) as single:
-        rounds: list[list[tuple[Result, Result]]] = []
-        while len(rounds) < LEAST_ROUNDS or (
-            len(rounds) < MOST_ROUNDS and _is_unclear(_turns(rounds))
-        ):
-            rounds.append(await _round(single, together, problems, len(rounds)))
+        rounds = await _rounds(single, together, problems, on_progress)
     by_mentor = _measured(f"{mentor} alone", [one for found in rounds for one, _ in found])
     measured = _measured("recipe", [one for found in rounds for _, one in found])
     return replace(estimate(mentor, by_mentor, measured), turns=_turns(rounds))
 
 
-async def _round(
-    single: Controller, together: Controller, problems: Sequence[Problem], number: int
-) -> list[tuple[Result, Result]]:
-    """Return for each problem its answer by the mentor alone, and with the recipe."""
-    answers = []
-    for place, problem in enumerate(problems):
-        if (number + place) % 2:
-            by_mentor = await single.solve(problem)
-            answers.append((by_mentor, await together.solve(problem)))
-        else:
-            recipe = await together.solve(problem)
-            answers.append((await single.solve(problem), recipe))
-    return answers
+async def _rounds(
+    single: Controller, together: Controller, problems: Sequence[Problem], on_progress: Report
+) -> list[list[tuple[Result, Result]]]:
+    """Return, for each round and problem, the answers by the mentor alone and with the recipe."""
+    rounds: list[list[tuple[Result, Result]]] = []
+    on_progress(Progress(None, 0, LEAST_ROUNDS * len(problems)))
+    while len(rounds) < LEAST_ROUNDS or (len(rounds) < MOST_ROUNDS and _is_unclear(_turns(rounds))):
+        number, answers = len(rounds), list[tuple[Result, Result]]()
+        total = max(LEAST_ROUNDS, number + 1) * len(problems)
+        for place, problem in enumerate(problems):
+            is_mentor_first = (number + place) % 2 == 1
+            both = await _both(single, together, problem, is_mentor_first=is_mentor_first)
+            answers.append(both)
+            outcome = "error" if any(one.error for one in both) else "answered"
+            row: Row = {"id": problem.id, "outcome": outcome}
+            on_progress(Progress(row, number * len(problems) + place + 1, total))
+        rounds.append(answers)
+    return rounds
+
+
+async def _both(
+    single: Controller, together: Controller, problem: Problem, *, is_mentor_first: bool
+) -> tuple[Result, Result]:
+    if is_mentor_first:
+        by_mentor = await single.solve(problem)
+        return by_mentor, await together.solve(problem)
+    recipe = await together.solve(problem)
+    return await single.solve(problem), recipe
 
 
 def _turns(rounds: Sequence[Sequence[tuple[Result, Result]]]) -> list[list[Turn]]:

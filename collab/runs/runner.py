@@ -24,7 +24,8 @@ class Progress:
     """A problem is finished and on disk.
 
     Attributes:
-        row: Its row; `None` for the first event, before any work.
+        row: Its row, of which `id` and `outcome` are shown; `None` for the first event, before any
+            work.
         done: Finished problems, those of earlier invocations included.
         total: All problems of the run.
     """
