@@ -29,7 +29,8 @@ class Desk(VerifierDesk, Protocol):
 
     Every call is counted in the ledger, checked against the budget, cancelled with the problem and
     seeded by it. A participant's calls are answered one after another, also when they are made
-    concurrently; calls on branches and roll-outs run side by side.
+    concurrently; calls on branches and roll-outs run side by side. The text cannot change under a
+    call that is in work.
 
     A method called against its contract raises `PluginCallError`; a spent budget raises
     `BudgetReached`, which a strategy lets pass.
@@ -158,11 +159,15 @@ class Desk(VerifierDesk, Protocol):
         """Hand a value to the caller, as `Result.kept[name]`."""
         ...
 
-    def branch(self) -> "AbstractAsyncContextManager[Desk]":
+    def branch(self, *, is_reseeded: bool = False) -> "AbstractAsyncContextManager[Desk]":
         """Return a desk that goes on from here on its own; this one stays where it is.
 
         Its models share what is computed already. Leaving the block drops the branch, unless
         `adopt` took it over. Branches write and judge side by side.
+
+        Args:
+            is_reseeded: Whether its models draw from random streams of their own where the recipe
+                samples; they write what this desk's would write otherwise.
         """
         ...
 

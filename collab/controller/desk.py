@@ -277,6 +277,8 @@ class ProblemDesk:
             raise PluginCallError(
                 f"{plugin} asked to go back to span {mark.spans}; the trace has {self.trace.length}"
             )
+        for participant in self._cast.by_name.values():
+            participant.ensure_idle()
         await self._change()
         await self._committer.roll_back(mark)
         self._lowest = min(self._lowest, mark.spans)
@@ -297,7 +299,7 @@ class ProblemDesk:
     # --- branches ---------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def branch(self) -> AsyncIterator[Self]:
+    async def branch(self, *, is_reseeded: bool = False) -> AsyncIterator[Self]:
         """Yield a desk that goes on from here on its own; see `collab.strategies.Desk.branch`."""
         self._progress.ensure_open()
         async with AsyncExitStack() as stack:
@@ -316,6 +318,8 @@ class ProblemDesk:
             )
             branch._parent, branch._base_version = self, self._version
             branch._steering = self._steering
+            if is_reseeded and not self._recipe.sampling.is_greedy:
+                branch._reseed()
             branch._base = branch._lowest = self.trace.length
             stack.push_async_callback(branch.leave)
             yield branch
@@ -344,6 +348,11 @@ class ProblemDesk:
         branch._parent = None
         self._ending = branch._ending
         return self._ending
+
+    def _reseed(self) -> None:
+        for name, participant in self._cast.by_name.items():
+            if name not in self._cast.judging:
+                participant.reseed(self.rng(f"{name}{self._place}").getrandbits(63))
 
     def close(self, plugin: str) -> None:
         """Refuse everything from now on: the strategy has returned.

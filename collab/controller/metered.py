@@ -43,8 +43,7 @@ class MeteredSession:
 
     It remembers which call decoded each token after the head, so that a committed token is
     credited to the call that paid for it, and the text of what it proposed, so that foreign text
-    which follows a proposal costs nothing. A live text takes one call at a time: others wait for
-    it.
+    which follows a proposal costs nothing. It takes one call at a time.
     """
 
     def __init__(
@@ -66,7 +65,6 @@ class MeteredSession:
         self._guard = guard
         self._owners: list[int] = []
         self._proposed: list[str] = []
-        self._turn = anyio.Lock()
 
     @property
     def mark(self) -> SessionMark:
@@ -164,7 +162,7 @@ class MeteredSession:
         """Yield a session of its own with the same text and the same proposals at hand."""
         async with self._session.fork() as session:
             twin = copy(self)
-            twin._session, twin._turn = session, anyio.Lock()
+            twin._session = session
             twin._owners, twin._proposed = [*self._owners], [*self._proposed]
             yield twin
 
@@ -267,7 +265,7 @@ class MeteredSession:
         temperature: float | None = None,
     ) -> AsyncIterator[int]:
         asked = self._asked(purpose, max_tokens, temperature)
-        async with self._turn, self._counted(asked, self._session.meter) as index:
+        async with self._counted(asked, self._session.meter) as index:
             yield index
 
     @asynccontextmanager

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import replace
 
+import anyio
+
 from collab.controller.metered import MeteredSession
 from collab.errors import PluginCallError
 from collab.proposals import Distribution, Proposal, Sampling, Token, Until
@@ -20,7 +22,8 @@ class Participant:
 
     Spans by others are spliced in lazily, right before the next call; what the participant wrote
     itself is committed as its own tokens. Texts in the trace carry the generator's thinking
-    tags; they are translated in both directions here.
+    tags; they are translated in both directions here. A live text takes one call at a time: others
+    wait for it, and it does not change meanwhile.
 
     Attributes:
         name: As traces and ledgers call it.
@@ -44,6 +47,7 @@ class Participant:
         # Position of the session after each span it has seen; the first is the bare prompt.
         self._marks: list[SessionMark] = [session.mark]
         self._at_hand: list[str] = []
+        self._turn = anyio.Lock()
 
     @property
     def thinking(self) -> ThinkingTags | None:
@@ -58,7 +62,11 @@ class Participant:
         self, trace: Trace, purpose: Purpose, until: Until, sampling: Sampling
     ) -> Proposal:
         """Return what this participant would write next."""
-        self.catch_up(trace)
+        async with self._turn:
+            self._see_all(trace)
+            return await self._generate(purpose, until, sampling)
+
+    async def _generate(self, purpose: Purpose, until: Until, sampling: Sampling) -> Proposal:
         stops = {self._outward(stop): stop for stop in until.stop_strings}
         until = replace(until, stop_strings=tuple(stops))
         proposal = await self._session.generate(purpose, until, sampling)
@@ -75,23 +83,27 @@ class Participant:
 
     async def judge(self, trace: Trace, question: str, labels: Sequence[str]) -> Distribution:
         """Return label probabilities after the trace and `question`."""
-        self.catch_up(trace)
-        return await self._session.judge(self._outward(question), labels)
+        async with self._turn:
+            self._see_all(trace)
+            return await self._session.judge(self._outward(question), labels)
 
     async def score(self, trace: Trace, text: str) -> tuple[Token, ...]:
         """Return the log-probabilities of `text` after the trace."""
-        self.catch_up(trace)
-        return await self._session.score(self._outward(text))
+        async with self._turn:
+            self._see_all(trace)
+            return await self._session.score(self._outward(text))
 
     async def observe(self, trace: Trace, text: str, layer: int) -> Sequence[float]:
         """Return the hidden state at the last token of `text` after the trace."""
-        self.catch_up(trace)
-        return await self._session.observe(self._outward(text), layer)
+        async with self._turn:
+            self._see_all(trace)
+            return await self._session.observe(self._outward(text), layer)
 
     async def reward(self, trace: Trace, steps: Sequence[str]) -> Sequence[float]:
         """Return rewards for steps that follow the trace."""
-        self.catch_up(trace)
-        return await self._session.reward([self._outward(step) for step in steps])
+        async with self._turn:
+            self._see_all(trace)
+            return await self._session.reward([self._outward(step) for step in steps])
 
     async def roll_out(
         self,
@@ -112,6 +124,7 @@ class Participant:
 
     def steer(self, trace: Trace, steering: Steering | None) -> None:
         """Add a vector to this participant's hidden states from the end of the trace on."""
+        self.ensure_idle()
         self.catch_up(trace)
         self._at_hand.clear()
         self._session.steer(steering)
@@ -123,7 +136,7 @@ class Participant:
         async with self._session.fork() as session:
             twin = copy(self)
             twin._session, twin._marks = session, [*self._marks]
-            twin._at_hand = [*self._at_hand]
+            twin._at_hand, twin._turn = [*self._at_hand], anyio.Lock()
             yield twin
 
     def reseed(self, seed: int) -> None:
@@ -133,6 +146,8 @@ class Participant:
 
     def take_over(self, twin: "Participant") -> None:
         """Go on where a fork of this participant is; the fork is used no more."""
+        self.ensure_idle()
+        twin.ensure_idle()
         self._session.adopt(twin._session)
         self._marks, self._at_hand = twin._marks, twin._at_hand
 
@@ -149,6 +164,7 @@ class Participant:
         Raises:
             PluginCallError: It starts elsewhere.
         """
+        self.ensure_idle()
         self.catch_up(trace)
         texts = [token.text for token in proposal.tokens]
         compared = len(texts) - proposal.is_cut
@@ -164,28 +180,43 @@ class Participant:
         self._marks.append(self._session.mark)
         return calls
 
-    def catch_up(self, trace: Trace) -> int:
-        """Splice in the visible spans not seen yet; return by how many own tokens it grew."""
-        grown = 0
+    def ensure_idle(self) -> None:
+        """Raise `PluginCallError` while a call is in work: the text it began with has to stay."""
+        if self._turn.locked():
+            raise PluginCallError(
+                f"the text changed while the {self.name} was at work on it; await its calls first, "
+                "or make them on a branch"
+            )
+
+    def catch_up(self, trace: Trace) -> None:
+        """Splice in the visible spans not seen yet.
+
+        Raises:
+            PluginCallError: There are some, and a call is in work.
+        """
+        if trace.length > len(self._marks) - 1:
+            self.ensure_idle()
+            self._see_all(trace)
+
+    def _see_all(self, trace: Trace) -> None:
         for span in trace.since(len(self._marks) - 1):
-            grown += self._see(span)
+            self._see(span)
             self._marks.append(self._session.mark)
-        return grown
 
     def rollback(self, spans: int) -> None:
         """Go back to where the trace had `spans` spans."""
         if len(self._marks) - 1 > spans:
+            self.ensure_idle()
             self._session.rollback(self._marks[spans])
             self._at_hand.clear()
             del self._marks[spans + 1 :]
 
-    def _see(self, span: Span) -> int:
+    def _see(self, span: Span) -> None:
         if not span.is_visible_to(self.name) or not span.text:
-            return 0
+            return
         before = self._session.at_hand
-        grown = self._session.append(self._outward(span.text))
+        self._session.append(self._outward(span.text))
         self._keep_at_hand(before - self._session.at_hand)
-        return grown
 
     def _keep_at_hand(self, moved: int) -> None:
         """Keep what still follows the head, which moved over `moved` tokens."""

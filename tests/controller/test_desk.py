@@ -443,6 +443,37 @@ async def test_a_desk_is_closed_when_its_problem_is_over() -> None:
         await kept[0].write("generator")
 
 
+async def test_the_text_cannot_change_under_a_call() -> None:
+    generator = FakeModel(OWN, stuck_at=(1,))
+
+    async def work(desk: Desk) -> object:
+        written = await desk.write("generator", Until(2))
+        async with anyio.create_task_group() as group:
+            group.start_soon(desk.judge, "generator", "?", ("Y", "N"))
+            await anyio.wait_all_tasks_blocked()
+            await desk.commit(written)
+        return desk.finish()
+
+    result = await at_desk(work, generator=generator)
+
+    assert "the text changed while the generator was at work on it" in str(result.error)
+    assert [call.outcome for call in result.calls] == ["ok", "cancelled"]
+
+
+async def test_a_branch_at_work_cannot_be_adopted() -> None:
+    async def work(desk: Desk) -> object:
+        async with desk.branch() as branch, anyio.create_task_group() as group:
+            await branch.commit(await branch.write("generator"))
+            group.start_soon(branch.write, "mentor")
+            await anyio.wait_all_tasks_blocked()
+            await desk.adopt(branch)
+        return desk.finish()
+
+    result = await at_desk(work, mentor=FakeModel(OTHER, is_stuck=True))
+
+    assert "the text changed while the mentor was at work on it; await its" in str(result.error)
+
+
 async def test_a_call_left_running_is_found() -> None:
     mentor = FakeModel(OTHER, is_stuck=True)
     async with anyio.create_task_group() as outside:

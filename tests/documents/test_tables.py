@@ -27,7 +27,7 @@ def first_cells(document: str, heading: str) -> str:
     return "\n".join(row.split("|")[1] for row in rows)
 
 
-@pytest.mark.parametrize("kind", ["policies", "verifiers", "steerers", "recipes"])
+@pytest.mark.parametrize("kind", ["policies", "verifiers", "steerers", "strategies", "recipes"])
 def test_the_table_of_plugins_is_complete(kind: str) -> None:
     listed = set(NAME.findall(first_cells("policies/README.md", kind.capitalize())))
 

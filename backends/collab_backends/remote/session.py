@@ -143,6 +143,11 @@ class RemoteSession:
         self._text.go_back(self._lineage.go_back(mark))
         self._tail.drop()
 
+    def reseed(self, seed: int) -> None:
+        """Ask with another seed from now on; a server that ignores seeds draws what it likes."""
+        self._tail.drop()
+        self._seed = seed
+
     @asynccontextmanager
     async def fork(self) -> AsyncIterator["RemoteSession"]:
         """Return a session with the same text."""
@@ -167,6 +172,7 @@ class RemoteSession:
         self._lineage.adopt(twin._lineage)
         self._text, twin._text = twin._text, self._text
         self._tail, twin._tail = twin._tail, self._tail
+        self._seed = twin._seed
 
     # --- writing ----------------------------------------------------------------------------
 

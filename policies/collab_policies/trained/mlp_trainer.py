@@ -1,9 +1,8 @@
 """The trainer of the verifier `mlp`. Imports torch only where it learns."""
 
 from collections.abc import Sequence
-from typing import Literal
 
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
 from collab.capabilities import Need
 from collab.errors import TrainingError
@@ -13,9 +12,10 @@ from collab.texts import how_to_install
 from collab.training.examples import Example
 from collab.training.trainer import Trained, Trainer
 from collab_policies.trained.reading import StateReading
+from collab_policies.trained.training_options import TrainingOptions
 
 
-class MlpTrainer(StateReading, Trainer):
+class MlpTrainer(TrainingOptions, StateReading, Trainer):
     """Train the published network on hidden states of the generator.
 
     AdamW on the weighted binary cross-entropy. Training ends when the loss on problems set aside
@@ -27,25 +27,6 @@ class MlpTrainer(StateReading, Trainer):
         MentorCollab, arXiv:2602.05307, publishes the network and weights, and nothing of how
         they were trained; all of this is ours.
     """
-
-    epochs: int = Field(default=100, ge=1, description="Most epochs.")
-    patience: int = Field(
-        default=10, ge=0, description="Epochs without improvement before it stops; 0 for never."
-    )
-    set_aside: float = Field(
-        default=0.2, gt=0, lt=1, description="Share of the problems that decides when to stop."
-    )
-    batch_size: int = Field(default=64, ge=2, description="Branches in a batch.")
-    learning_rate: float = Field(default=1e-3, gt=0, description="Of AdamW.")
-    weight_decay: float = Field(default=0.01, ge=0, description="Of AdamW.")
-    is_balanced: bool = Field(
-        default=False,
-        description="Weigh both classes equally, however rare one is; scores are then no "
-        "probabilities.",
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="Device on which it is trained."
-    )
 
     @property
     def needs(self) -> Sequence[Need]:

@@ -13,8 +13,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from collab.errors import TrainingError
 from collab.training.cards import Card
 from collab.training.examples import Example, place_of
-from collab_policies.trained.mlp_trainer import MlpTrainer
 from collab_policies.trained.network import BranchNetwork
+from collab_policies.trained.training_options import TrainingOptions
 from collab_policies.trained.weights import WEIGHTS_NAME, save_weights
 
 _LEAST_DEVIATION = 1e-6
@@ -88,8 +88,8 @@ class _Scale:
         first.bias.sub_(first.weight @ self.mean)
 
 
-def train(examples: Sequence[Example], options: MlpTrainer, *, seed: int) -> TrainedMlp:
-    """Train a network; see `MlpTrainer`.
+def train(examples: Sequence[Example], options: TrainingOptions, *, seed: int) -> TrainedMlp:
+    """Train a network; see `collab_policies.trained.mlp_trainer.MlpTrainer`.
 
     Raises:
         TrainingError: States are of different widths, or training came to no number.
@@ -116,7 +116,7 @@ def train(examples: Sequence[Example], options: MlpTrainer, *, seed: int) -> Tra
 
 
 def _run(
-    network: BranchNetwork, data: _Batch, held: _Batch | None, options: MlpTrainer
+    network: BranchNetwork, data: _Batch, held: _Batch | None, options: TrainingOptions
 ) -> dict[str, JsonValue]:
     """Train until it is over; leave the best weights in the network."""
     optimizer = torch.optim.AdamW(
@@ -158,7 +158,7 @@ def _evaluated(network: BranchNetwork, held: _Batch) -> float:
 
 
 def _set_apart(
-    examples: Sequence[Example], options: MlpTrainer, seed: int
+    examples: Sequence[Example], options: TrainingOptions, seed: int
 ) -> tuple[list[Example], list[Example]]:
     """Return what is learnt from, and what says when to stop; no problem is on both sides."""
     share = options.set_aside if options.patience else 0.0
@@ -171,7 +171,9 @@ def _set_apart(
     ]
 
 
-def _as_batch(examples: Sequence[Example], options: MlpTrainer, device: torch.device) -> _Batch:
+def _as_batch(
+    examples: Sequence[Example], options: TrainingOptions, device: torch.device
+) -> _Batch:
     targets = torch.tensor([one.target for one in examples])
     weights = torch.tensor([one.weight for one in examples])
     if options.is_balanced:

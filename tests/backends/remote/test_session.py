@@ -12,7 +12,7 @@ from collab import Controller, Recipe
 from collab.errors import ConfigError, InvalidPromptError, ModelCallError, ModelLoadError
 from collab.messages import Message
 from collab.proposals import Candidate, Sampling, Until
-from collab.seam import Session, SteeredSession
+from collab.seam import ReseededSession, Session, SteeredSession
 from collab.signals import Signals
 from collab.testing import FakeBackend, FakeModel, check_backend
 from collab.units import WordUnit
@@ -42,6 +42,22 @@ async def test_what_was_written_ahead_costs_nothing_again() -> None:
 
     assert (first.text, again.text, rest.text) == (" one two three four", " one two", " three four")
     assert len(server.asked) == 1
+
+
+async def test_a_reseeded_fork_asks_with_a_seed_of_its_own() -> None:
+    warm = Sampling(temperature=1.0)
+    async with running(Scripted()) as server, server.backend().connect() as model:
+        server.asked.clear()
+        async with model.open(VIEW, seed=1) as session:
+            await session.generate(Until(2), warm)
+            async with session.fork() as twin:
+                assert isinstance(twin, ReseededSession)
+                twin.reseed(7)
+                await twin.generate(Until(2), warm)
+                session.adopt(twin)
+            await session.generate(Until(4), warm)
+
+    assert [body["seed"] for body in server.asked] == [1, 7, 7]
 
 
 async def test_a_long_stretch_is_streamed_and_left_as_soon_as_it_is_enough() -> None:
