@@ -1,10 +1,11 @@
 """The recorder: a policy that lets the generator write alone and keeps its steps' signals."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import ConfigDict
 
 from collab.calibrating.steps import SignalledStep
 from collab.capabilities import Need
@@ -23,21 +24,34 @@ from collab.roles import GENERATOR
 from collab.signals import Observation
 from collab.verdicts import Abstain, Verdict
 
+Steps = dict[int, SignalledStep]
+"""Steps by their units: what the recorder hands over."""
+
+Labels = dict[int, bool]
+"""Whether a unit's step is a bad one: what the labeller hands over."""
+
+
+def recorded_steps(kept: Mapping[str, object]) -> list[SignalledStep]:
+    """Return the steps of a result, from its `kept`, with what the labeller says of them."""
+    steps = cast(Steps, kept.get("policy", {}))
+    labels = cast(Labels, kept.get("verifier-0", {}))
+    return [replace(step, is_bad=labels.get(unit)) for unit, step in steps.items()]
+
 
 class Recorder(Policy):
     """Never ask a mentor; keep what a routing policy would have seen at every step.
 
     Attributes:
         needs_of: What those signals need.
+        observed: The states to keep.
         is_judging: Have each step judged, see `Labeller`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     needs_of: tuple[Need, ...]
+    observed: tuple[Observation, ...] = ()
     is_judging: bool
-    _observed: tuple[Observation, ...] = PrivateAttr(default=())
-    _kept: dict[str, list[SignalledStep]] = PrivateAttr(default_factory=dict)
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -47,7 +61,7 @@ class Recorder(Policy):
     @property
     def observations(self) -> Sequence[Observation]:
         """The states to keep."""
-        return self._observed
+        return self.observed
 
     @property
     def looks_beyond(self) -> int:
@@ -55,41 +69,28 @@ class Recorder(Policy):
         return 1
 
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:
-        """Return a session that keeps the problem's steps until they are taken."""
-        kept = self._kept[problem.id] = []
-        return _RecorderSession(self, kept)
-
-    def observe(self, observations: Sequence[Observation]) -> None:
-        """Keep these states from now on: which, is known once the model is connected."""
-        self._observed = tuple(observations)
-
-    def label(self, problem: str, *, is_bad: bool | None) -> None:
-        """Say what the latest step of a problem is worth."""
-        kept = self._kept[problem]
-        kept[-1] = replace(kept[-1], is_bad=is_bad)
-
-    def take(self, problem: str) -> list[SignalledStep]:
-        """Return a problem's steps, once; none if it was never begun."""
-        return self._kept.pop(problem, [])
+        """Return a session that keeps the problem's steps."""
+        return _RecorderSession(is_judging=self.is_judging)
 
 
 class _RecorderSession(PolicySession):
-    def __init__(self, recorder: Recorder, kept: list[SignalledStep]) -> None:
-        self._recorder = recorder
-        self._kept = kept
+    def __init__(self, *, is_judging: bool) -> None:
+        self._is_judging = is_judging
+        self._steps: Steps = {}
 
     def decide(self, draft: Draft) -> Decision:
-        self._kept.append(
-            SignalledStep(
-                text=draft.text,
-                entropies=tuple(token.entropy_nats for token in draft.tokens),
-                logprobs=tuple(token.logprob for token in draft.tokens),
-                opening=dict((draft.tokens[0].observed if draft.tokens else None) or {}),
-                closing=dict((draft.beyond[0].observed if draft.beyond else None) or {}),
-                is_last=draft.is_last,
-            )
+        self._steps[draft.unit] = SignalledStep(
+            text=draft.text,
+            entropies=tuple(token.entropy_nats for token in draft.tokens),
+            logprobs=tuple(token.logprob for token in draft.tokens),
+            opening=dict((draft.tokens[0].observed if draft.tokens else None) or {}),
+            closing=dict((draft.beyond[0].observed if draft.beyond else None) or {}),
+            is_last=draft.is_last,
         )
-        return Verify() if self._recorder.is_judging else Continue()
+        return Verify() if self._is_judging else Continue()
+
+    def kept(self) -> Steps:
+        return self._steps
 
 
 class Labeller(Verifier):
@@ -97,13 +98,11 @@ class Labeller(Verifier):
 
     Attributes:
         judge: Who says it; where it abstains, nothing is known of the step.
-        recorder: Keeps what it says.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     judge: Verifier
-    recorder: Recorder
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -117,17 +116,19 @@ class Labeller(Verifier):
 
     def start(self, problem: Problem, rng: random.Random) -> VerifierSession:
         """Return a session around the judge's."""
-        return _LabellerSession(self.judge.start(problem, rng), self.recorder, problem.id)
+        return _LabellerSession(self.judge.start(problem, rng))
 
 
 class _LabellerSession(VerifierSession):
-    def __init__(self, judge: VerifierSession, recorder: Recorder, problem: str) -> None:
+    def __init__(self, judge: VerifierSession) -> None:
         self._judge = judge
-        self._recorder = recorder
-        self._problem = problem
+        self._labels: Labels = {}
 
     async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         answer = await self._judge.verify(case, desk)
-        is_bad = None if isinstance(answer, Abstain) else answer.stands != GENERATOR
-        self._recorder.label(self._problem, is_bad=is_bad)
+        if not isinstance(answer, Abstain):
+            self._labels[case.draft.unit] = answer.stands != GENERATOR
         return Verdict(GENERATOR, why="recorded")
+
+    def kept(self) -> Labels:
+        return self._labels

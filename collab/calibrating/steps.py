@@ -1,18 +1,14 @@
 """Signals of steps, as a routing policy sees them, and how they lie on disk."""
 
-import hashlib
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter
 
+from collab.collecting.states import Array, keep_states, read_states
 from collab.decisions import Mark
-from collab.durable_files import make_folder, replace_file
-from collab.errors import TrainingError
 from collab.proposals import Proposal, Token
 from collab.protocols import Draft
 from collab.roles import GENERATOR
@@ -80,100 +76,54 @@ class SignalledText:
     steps: tuple[SignalledStep, ...]
 
 
+_Steps = TypeAdapter(tuple[SignalledStep, ...])
+_SIDES = "opening", "closing"
+
+
 def keep_text(folder: Path, problem: str, steps: Sequence[SignalledStep]) -> dict[str, JsonValue]:
     """Write the states of a text's steps; return what its row says of the steps.
 
     Raises:
-        OSError: They cannot be written.
+        RunDirectoryError: They cannot be written.
     """
-    names = sorted({name for step in steps for name in (*step.opening, *step.closing)})
-    listed: list[JsonValue] = [_as_json(step) for step in steps]
-    if not names:
-        return {"steps": listed, "states": None}
     arrays = {
-        f"{side}/{place}/{name}": np.asarray(states[name], "<f4")
+        f"{side}/{place}/{name}": np.asarray(state, np.float32)
         for place, step in enumerate(steps)
-        for side, states in (("opening", step.opening), ("closing", step.closing))
-        for name in names
-        if name in states
+        for side, states in zip(_SIDES, (step.opening, step.closing), strict=True)
+        for name, state in states.items()
     }
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # names are arrays, no options
-    content = buffer.getvalue()
-    file = f"states/{hashlib.sha256(problem.encode()).hexdigest()[:32]}.npz"
-    make_folder(folder / "states")
-    replace_file(folder / file, content)
-    digest = hashlib.sha256(content).hexdigest()
-    return {"steps": listed, "states": {"file": file, "sha256": digest}}
+    without_states = _Steps.dump_python(tuple(steps), mode="json", exclude={"__all__": set(_SIDES)})
+    return {"steps": without_states, **keep_states(folder, problem, arrays)}
 
 
 def read_text(row: Mapping[str, JsonValue], folder: Path) -> SignalledText:
     """Return the text that a row of results tells of.
 
     Raises:
-        TrainingError: The row is of another kind of run, or its states are not there any more.
+        TrainingError: Its states are not there any more.
+        KeyError: The row is of another kind of run.
+        ValueError: It is damaged.
     """
-    problem = str(row.get("id"))
-    try:
-        arrays = _arrays(row["states"], folder)
-        listed = row["steps"]
-        if not isinstance(listed, list):
-            raise ValueError("no list of steps")  # noqa: TRY301, TRY004  # told below
-        steps = tuple(_step(one, place, arrays) for place, one in enumerate(listed))
-    except (KeyError, ValueError, OSError) as error:
-        raise TrainingError(
-            f"{folder} is not a directory of `collab calibrate`, or is damaged at the problem "
-            f"{problem!r}: {error}"
-        ) from error
-    outcome = row.get("outcome")
-    is_right = None if outcome in ("ungraded", "ungradable") else outcome == "correct"
-    return SignalledText(problem, is_right, steps)
-
-
-def _as_json(step: SignalledStep) -> JsonValue:
-    return {
-        "text": step.text,
-        "entropies": list(step.entropies),
-        "logprobs": list(step.logprobs),
-        "is_last": step.is_last,
-        "is_bad": step.is_bad,
-    }
-
-
-def _arrays(states: JsonValue, folder: Path) -> dict[str, NDArray[np.float32]]:
-    if not isinstance(states, dict):
-        return {}
-    content = (folder / str(states["file"])).read_bytes()
-    if hashlib.sha256(content).hexdigest() != states["sha256"]:
-        raise ValueError(f"{states['file']} does not hold the states that were written there")
-    with np.load(io.BytesIO(content), allow_pickle=False) as found:
-        return {name: found[name] for name in found.files}
-
-
-def _step(found: JsonValue, place: int, arrays: Mapping[str, NDArray[np.float32]]) -> SignalledStep:
-    if not isinstance(found, dict):
-        raise ValueError(f"not a step: {found!r}")  # noqa: TRY004  # told as damage
-    sides: dict[str, dict[str, Sequence[float]]] = {"opening": {}, "closing": {}}
-    for side, states in sides.items():
-        prefix = f"{side}/{place}/"
-        states |= {
-            name.removeprefix(prefix): array.tolist()
-            for name, array in arrays.items()
-            if name.startswith(prefix)
-        }
-    is_bad = found["is_bad"]
-    return SignalledStep(
-        text=str(found["text"]),
-        entropies=_numbers(found["entropies"]),
-        logprobs=_numbers(found["logprobs"]),
-        opening=sides["opening"],
-        closing=sides["closing"],
-        is_last=bool(found["is_last"]),
-        is_bad=None if is_bad is None else bool(is_bad),
+    steps = _Steps.validate_python(row["steps"])
+    arrays = read_states(row, folder)
+    outcome = row["outcome"]
+    return SignalledText(
+        problem=str(row["id"]),
+        is_right=None if outcome in ("ungraded", "ungradable") else outcome == "correct",
+        steps=tuple(
+            replace(
+                step,
+                opening=_with_prefix(arrays, f"opening/{place}/"),
+                closing=_with_prefix(arrays, f"closing/{place}/"),
+            )
+            for place, step in enumerate(steps)
+        ),
     )
 
 
-def _numbers(found: JsonValue) -> tuple[float | None, ...]:
-    if not isinstance(found, list):
-        raise ValueError(f"expected a list, found {found!r}")  # noqa: TRY004  # told as damage
-    return tuple(None if one is None else float(str(one)) for one in found)
+def _with_prefix(arrays: Mapping[str, Array], prefix: str) -> States:
+    return {
+        name.removeprefix(prefix): array.tolist()
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from collab.calibrating.calibrator import Signal
 from collab.calibrating.steps import SignalledText
-from collab.training.quality import auroc, auroc_interval
+from collab.collecting.quality import auroc, auroc_interval
 
 
 @dataclass(frozen=True, slots=True)

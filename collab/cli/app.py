@@ -9,8 +9,18 @@ from typing import Annotated, Literal
 import typer
 
 from collab import __version__
-from collab.cli.commands import BOUNDS, DONE, PAIR, PROBLEMS, Verbose, as_command, module, taking
-from collab.cli.flags import CalibrateFlags, ExtractFlags, RunFlags, TrainFlags
+from collab.cli.commands import (
+    ALL,
+    BOUNDS,
+    PAIR,
+    PROBLEMS,
+    Verbose,
+    as_command,
+    execute,
+    taking,
+)
+from collab.cli.exit_codes import DONE
+from collab.cli.flags import CalibrateFlags, ExtractFlags, RunFlags, TrainFlags, ValidateFlags
 
 app = typer.Typer(
     name="collab",
@@ -48,6 +58,7 @@ def _print_version(is_wanted: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     *,
     version: Annotated[
         bool,
@@ -57,8 +68,8 @@ def root(
     ] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Prepare what all commands share."""
-    module("logs").configure_logging(is_verbose=verbose)
+    """Note what all commands share."""
+    context.obj = verbose
 
 
 @app.command()
@@ -70,8 +81,7 @@ def demo(
     as_json: AsJson = False,
 ) -> int:
     """Compare ways to use the shipped pair of tiny models. Needs no network and no key."""
-    code: int = module("demo").execute(limit, concurrency, out, as_json=as_json)
-    return code
+    return execute("demo", limit, concurrency, out, as_json=as_json)
 
 
 @app.command()
@@ -79,11 +89,11 @@ def demo(
 def solve(
     prompt: Annotated[str, typer.Argument(help="The question; `-` reads standard input.")],
     flags: Annotated[RunFlags, taking(*PAIR)],
+    path: ConfigArgument = None,
     as_json: AsJson = False,
 ) -> int:
     """Answer one question as you watch; the mentor's words are in ⟦ ⟧ and in colour."""
-    code: int = module("solve").execute(prompt, flags, as_json=as_json)
-    return code
+    return execute("solve", prompt, flags.reading(path), as_json=as_json)
 
 
 @app.command()
@@ -94,115 +104,75 @@ def run(
     as_json: AsJson = False,
 ) -> int:
     """Work through a problems file into a run directory; go on where it stopped."""
-    code: int = module("run").execute(flags.reading(path), as_json=as_json)
-    return code
+    return execute("run", flags.reading(path), as_json=as_json)
 
 
 @train.command()
 @as_command
 def verifier(
     flags: Annotated[RunFlags, taking(*PAIR, *PROBLEMS, without=("verifiers", "prices"))],
-    name: Annotated[str, typer.Argument(help="A verifier that can be trained.")] = "mlp",
-    samples: Annotated[
-        int, typer.Option(min=1, help="Roll-outs of each continuation, if the recipe samples.")
-    ] = 1,
-    held_out: Annotated[
-        float, typer.Option(min=0.05, max=0.9, help="Share of the problems held out for measuring.")
-    ] = 0.25,
-    tie_weight: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Weight of branches whose continuations are equally good; 0 drops them.",
+    training: Annotated[TrainFlags, ALL],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME|CONFIG.yaml",
+            help="A verifier that can be trained, `mlp` by default; a YAML file is short for "
+            "--config.",
+            show_default=False,
         ),
-    ] = 0.0,
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Follow both ways of a run's disagreements, and train a verifier on where they led."""
-    training = TrainFlags(samples=samples, held_out=held_out, tie_weight=tie_weight)
-    code: int = module("train").execute(name, flags, training, as_json=as_json)
-    return code
+    name, flags = flags.named(words or (), "mlp")
+    return execute("train", name, flags, training, as_json=as_json)
 
 
 @extract.command()
 @as_command
 def steering(
     flags: Annotated[
-        RunFlags,
-        taking(*PAIR, *PROBLEMS, without=("recipe", "policy", "verifiers", "prices")),
+        RunFlags, taking(*PAIR, *PROBLEMS, without=("recipe", "policy", "verifiers", "prices"))
     ],
-    name: Annotated[str, typer.Argument(help="A steerer with an extractor.")] = "vector",
-    texts: Annotated[
-        int, typer.Option(min=1, help="Number of right texts, and of wrong ones, to make it from.")
-    ] = 500,
-    select: Annotated[
-        str | None,
-        typer.Option(help="`all`, `rank`, `rank-texts`, `rank-contrast` or `stable` steps."),
+    extracting: Annotated[ExtractFlags, ALL],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME|CONFIG.yaml",
+            help="A steerer with an extractor, `vector` by default; a YAML file is short for "
+            "--config.",
+            show_default=False,
+        ),
     ] = None,
-    percentile: Annotated[
-        float | None, typer.Option(help="Percentile of the rank below which steps are left out.")
-    ] = None,
-    layer: Annotated[int | None, typer.Option(help="The block that is steered.")] = None,
     as_json: AsJson = False,
 ) -> int:
     """Have the generator write alone, and make a steering vector of its hidden states."""
-    extracting = ExtractFlags(texts=texts, select=select, percentile=percentile, layer=layer)
-    code: int = module("extract").execute(name, flags, extracting, as_json=as_json)
-    return code
+    name, flags = flags.named(words or (), "vector")
+    return execute("extract", name, flags, extracting, as_json=as_json)
 
 
 @app.command()
 @as_command
 def calibrate(
     flags: Annotated[RunFlags, taking(*PAIR, *PROBLEMS, without=("policy", "verifiers", "unit"))],
-    target: Annotated[
-        str, typer.Option(help="The wanted amount of the mentor: 10%, 0.1, or dollars.")
-    ] = "10%",
-    by: Annotated[
-        Literal["share", "steps", "cost"],
-        typer.Option(help="Share of tokens, share of steps, or US dollars per problem."),
-    ] = "share",
-    labels: Annotated[
-        str | None,
-        typer.Option(help="A verifier that says which steps are bad: step-score, step-trial."),
-    ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Maximum number of runs of the pair.")] = 4,
+    calibrating: Annotated[CalibrateFlags, ALL],
+    path: ConfigArgument = None,
     as_json: AsJson = False,
 ) -> int:
     """Set a recipe's thresholds for a wanted mentor share, on held-out problems."""
-    calibrating = CalibrateFlags(target=target, by=by, labels=labels, rounds=rounds)
-    code: int = module("calibrate").execute(flags, calibrating, as_json=as_json)
-    return code
+    return execute("calibrate", flags.reading(path), calibrating, as_json=as_json)
 
 
 @app.command()
 @as_command
 def validate(
     flags: Annotated[RunFlags, taking("config", "offset")],
+    validating: Annotated[ValidateFlags, ALL],
     path: ConfigArgument = None,
-    load: Annotated[
-        bool,
-        typer.Option("--load", help="Also connect the models and show what they can do."),
-    ] = False,
-    estimate: Annotated[
-        bool,
-        typer.Option(
-            "--estimate",
-            help="Also measure on a few problems whether the recipe pays; connects the models.",
-        ),
-    ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Number of problems for the estimate.")] = 8,
     as_json: AsJson = False,
 ) -> int:
     """Check a configuration: its keys, plug-ins, options, problems file, and models."""
-    code: int = module("validate.command").execute(
-        flags.reading(path),
-        is_loading=load or estimate,
-        estimated_problems=limit if estimate else 0,
-        as_json=as_json,
-    )
-    return code
+    return execute("validate.command", flags.reading(path), validating, as_json=as_json)
 
 
 @app.command()
@@ -223,5 +193,4 @@ def ls(
     as_json: AsJson = False,
 ) -> int:
     """List the installed plug-ins, or show one with its options, defaults and sources."""
-    code: int = module("ls").execute(kind, name, as_json=as_json)
-    return code
+    return execute("ls", kind, name, as_json=as_json)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, JsonValue
 from rich.console import Console
 from rich.table import Table
 
-from collab.calibrating.aiming import Kind, Target
+from collab.calibrating.aiming import Target
 from collab.calibrating.calibrate import (
     CalibrationPlan,
     CalibrationReport,
@@ -18,17 +18,20 @@ from collab.calibrating.calibrate import (
     calibrate,
 )
 from collab.calibrating.calibrator import Calibrator
+from collab.cli.exit_codes import DONE
 from collab.cli.flags import OF_RUNS, CalibrateFlags, RunFlags
-from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
-from collab.cli.progress import shown_progress
-from collab.cli.terminal import percent, say
+from collab.cli.terminal import percent
+from collab.cli.work import finish
 from collab.errors import ConfigError
 from collab.plugins import build, find
 from collab.protocols import Verifier
 from collab.runs.config import PluginConfig, RunConfig
 from collab.runs.config_files import load_config
 from collab.runs.yaml_files import read_yaml
+
+DEFAULT_RECIPE = "rankguide"
+"""The recipe that is calibrated if none is named."""
 
 
 def execute(flags: RunFlags, calibrating: CalibrateFlags, *, as_json: bool) -> int:
@@ -45,34 +48,28 @@ def execute(flags: RunFlags, calibrating: CalibrateFlags, *, as_json: bool) -> i
     plan = CalibrationPlan(
         _target(calibrating), _judge(calibrating.labels, labels), calibrating.rounds
     )
-    try:
-        with shown_progress("problems") as report:
-            work = partial(calibrate, config, family, calibrator, plan, on_progress=report)
-            found = run_interruptible(work)
-    except KeyboardInterrupt as interruption:
-        say(
-            f"interrupted; what was recorded is on disk in {config.out}; run the same command "
-            "again to go on"
-        )
-        return exit_code_of(interruption)
+    work = partial(calibrate, config, family, calibrator, plan)
+    found = finish(work, "problems", out=config.out)
     _print(found, named.use, config, as_json=as_json)
-    return 0
+    return DONE
 
 
 def _configuration(flags: RunFlags, settings: Sequence[str]) -> tuple[RunConfig, PluginConfig]:
-    """Return the configuration and the recipe it names, which is `rankguide` if none is named.
+    """Return the configuration and the recipe it names, `DEFAULT_RECIPE` if none is named.
 
     Raises:
-        ConfigError: It gives a policy.
+        ConfigError: It gives a policy or a strategy.
     """
     named = read_yaml(flags.config) if flags.config else {}
-    if "policy" in named and not flags.recipe:
-        raise ConfigError(
-            f"{flags.config} gives a policy, and thresholds are those of a recipe; name it, such "
-            "as --recipe rankguide, or `recipe: rankguide` instead of the policy"
-        )
+    for key in ("policy", "strategy"):
+        if key in named and not flags.recipe:
+            raise ConfigError(
+                f"{flags.config} gives a {key}, and thresholds are those of a recipe; name it, "
+                f"such as --recipe {DEFAULT_RECIPE}, or `recipe: {DEFAULT_RECIPE}` instead of the "
+                f"{key}"
+            )
     config = load_config(
-        flags.config, flags.values, settings, defaults={"recipe": "rankguide"}, without=OF_RUNS
+        flags.config, flags.values, settings, defaults={"recipe": DEFAULT_RECIPE}, without=OF_RUNS
     )
     assert config.recipe is not None, "it is among the defaults"
     return config, config.recipe
@@ -114,7 +111,7 @@ def _target(flags: CalibrateFlags) -> Target:
             raise ConfigError(f"a cost of {text!r}: give US dollars per problem, above 0")
     elif not 0 <= value <= 1:
         raise ConfigError(f"a share of {text!r}: give one from 0% to 100%, such as 10% or 0.1")
-    return Target(cast(Kind, flags.by), value)
+    return Target(flags.by, value)
 
 
 # --- printing ---------------------------------------------------------------------------------

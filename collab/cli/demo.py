@@ -13,9 +13,9 @@ from pydantic import JsonValue
 from rich.console import Console
 
 from collab.cli.demo_ways import WAYS, Way
-from collab.cli.interrupts import exit_code_of, run_interruptible
-from collab.cli.progress import shown_progress
-from collab.cli.terminal import authored, columns, harmless, percent, say, with_interval
+from collab.cli.exit_codes import DONE, SOME_FAILED
+from collab.cli.terminal import authored, columns, harmless, percent, with_interval
+from collab.cli.work import finish
 from collab.errors import ConfigError
 from collab.problems import Problem, read_problems
 from collab.roles import GENERATOR
@@ -105,19 +105,16 @@ def execute(limit: int, concurrency: int, out: Path | None, *, as_json: bool) ->
     """
     lab = lab_folder()
     with _folder(out) as folder:
-        try:
-            measured = [_measure(way, lab, folder, limit, concurrency) for way in WAYS]
-        except KeyboardInterrupt as interruption:
-            kept = f"; {out} keeps what is finished, run the same command again" if out else ""
-            say(f"interrupted{kept}")
-            return exit_code_of(interruption)
+        measure = partial(_measure, lab, folder, limit, concurrency, is_kept=out is not None)
+        measured = [measure(way) for way in WAYS]
     problems = [one for one in read_problems(lab / "problems.jsonl") if isinstance(one, Problem)]
     shown = _telling(measured, problems[:limit])
     if as_json:
         print(json.dumps(_as_json(measured, shown), indent=2))
     else:
         _print(measured, shown, lab)
-    return 1 if any(one.outcome.summary.outcomes["error"] for one in measured) else 0
+    is_any_failed = any(one.outcome.summary.outcomes["error"] for one in measured)
+    return SOME_FAILED if is_any_failed else DONE
 
 
 def lab_folder() -> Path:
@@ -144,7 +141,9 @@ def _folder(out: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _measure(way: Way, lab: Path, folder: Path, limit: int, concurrency: int) -> MeasuredWay:
+def _measure(
+    lab: Path, folder: Path, limit: int, concurrency: int, way: Way, *, is_kept: bool
+) -> MeasuredWay:
     config: RunConfig = parse_config(
         {
             **way.values,
@@ -155,8 +154,7 @@ def _measure(way: Way, lab: Path, folder: Path, limit: int, concurrency: int) ->
         },
         f"demo, {way.label}",
     )
-    with shown_progress(way.label) as report:
-        outcome = run_interruptible(partial(run, config, on_progress=report))
+    outcome = finish(partial(run, config), way.label, out=config.out if is_kept else None)
     return MeasuredWay(way, outcome, read_rows(folder / way.folder))
 
 

@@ -1,27 +1,24 @@
 """`collab extract steering`: steps of a generator alone, and a vector that steers it."""
 
 import json
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from pydantic import JsonValue
 
+from collab.cli.exit_codes import DONE
 from collab.cli.flags import OF_RUNS, ExtractFlags, RunFlags
-from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
-from collab.cli.progress import shown_progress
 from collab.cli.terminal import say
+from collab.cli.work import finish
 from collab.errors import ConfigError
 from collab.extraction.cards import VectorCard
 from collab.extraction.collecting import collect_steps, read_collected_steps
 from collab.extraction.extracting import extract
 from collab.extraction.extractor import Extractor
 from collab.plugins import find
-from collab.runs.config import RunConfig
 from collab.runs.config_files import load_config
-from collab.runs.runner import Progress
 
 ALONE = {"policy": {"use": "never"}, "unit": "step"}
 """How the generator writes alone, whatever recipe or policy a configuration names."""
@@ -49,27 +46,16 @@ def execute(name: str, flags: RunFlags, extracting: ExtractFlags, *, as_json: bo
         defaults=LENGTHS,
         without=(*OF_RUNS, *OF_MENTORS),
     )
-    latest = Progress(None, 0, 0)
-
-    def show(progress: Progress) -> None:
-        nonlocal latest
-        latest = progress
-        report(progress)
-
-    collect = partial(collect_steps, config, extractor, texts=extracting.texts, on_progress=show)
-    try:
-        with shown_progress("texts") as report:
-            run_interruptible(collect)
-    except KeyboardInterrupt as interruption:
-        say(_interruption(latest, config))
-        return exit_code_of(interruption)
+    finish(
+        partial(collect_steps, config, extractor, texts=extracting.texts), "texts", out=config.out
+    )
     assert config.out is not None, "collecting has asked for it"
     collected = read_collected_steps(config.out, texts=extracting.texts)
     card, path, warnings = extract(extractor, collected)
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}")
     print(_as_json(card, path, warnings) if as_json else _as_text(card, path))
-    return 0
+    return DONE
 
 
 def _build_extractor(name: str, settings: Sequence[str], extracting: ExtractFlags) -> Extractor:
@@ -86,13 +72,6 @@ def _build_extractor(name: str, settings: Sequence[str], extracting: ExtractFlag
             f"nothing can be extracted for the steerer {name!r}; those with an extractor: {listed}"
         )
     return build_part(extractor, "extractor", name, settings, extracting.options)
-
-
-def _interruption(latest: Progress, config: RunConfig) -> str:
-    return (
-        f"interrupted; the steps of {latest.done} of at most {latest.total} problems are on disk "
-        f"in {config.out}; run the same command again to continue"
-    )
 
 
 # --- printing ---------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from typer import Option
 
@@ -105,6 +105,27 @@ class RunFlags:
             )
         return replace(self, config=path)
 
+    def named(self, words: Sequence[str], default: str) -> tuple[str, Self]:
+        """Return the plug-in that a command's words name, and these with the configuration there.
+
+        Args:
+            words: At most a name and a configuration, in either order; a configuration is what
+                ends with `.yaml` or `.yml`.
+            default: The plug-in if none is named.
+
+        Raises:
+            ConfigError: There are two of a kind.
+        """
+        paths = [word for word in words if word.endswith((".yaml", ".yml"))]
+        names = [word for word in words if word not in paths]
+        if len(paths) > 1 or len(names) > 1:
+            raise ConfigError(
+                f"cannot tell what {', '.join(map(repr, words))} are; give at most one name and "
+                "one configuration, which ends with .yaml or .yml"
+            )
+        flags = self.reading(Path(paths[0])) if paths else self
+        return names[0] if names else default, flags
+
     @property
     def values(self) -> dict[str, object]:
         """The given ones, by their keys in a configuration."""
@@ -131,34 +152,39 @@ class RunFlags:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainFlags:
-    """Flags of `train` alone.
+    """Flags of `train` alone."""
 
-    Attributes:
-        samples: Roll-outs of each way of a branch, where the recipe samples.
-        held_out: Share of the problems that is only measured on.
-        tie_weight: How much a tie counts in training; 0 drops it.
-    """
-
-    samples: int
-    held_out: float
-    tie_weight: float
+    samples: Annotated[
+        int, Option(min=1, help="Roll-outs of each continuation, if the recipe samples.")
+    ] = 1
+    held_out: Annotated[
+        float, Option(min=0.05, max=0.9, help="Share of the problems held out for measuring.")
+    ] = 0.25
+    tie_weight: Annotated[
+        float,
+        Option(
+            min=0,
+            max=1,
+            help="Weight of branches whose continuations are equally good; 0 drops them.",
+        ),
+    ] = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractFlags:
-    """Flags of `extract` alone; what is not given is left out.
+    """Flags of `extract` alone; what is not given is left out."""
 
-    Attributes:
-        texts: Right texts, and wrong ones, that a vector is made of.
-        select: Which of their steps.
-        percentile: Of the rank below which steps are left out.
-        layer: The block that is steered.
-    """
-
-    texts: int
-    select: str | None = None
-    percentile: float | None = None
-    layer: int | None = None
+    texts: Annotated[
+        int, Option(min=1, help="Number of right texts, and of wrong ones, to make it from.")
+    ] = 500
+    select: Annotated[
+        str | None,
+        Option(help="`all`, `rank`, `rank-texts`, `rank-contrast` or `stable` steps."),
+    ] = None
+    percentile: Annotated[
+        float | None, Option(help="Percentile of the rank below which steps are left out.")
+    ] = None
+    layer: Annotated[int | None, Option(help="The block that is steered.")] = None
 
     @property
     def options(self) -> dict[str, object]:
@@ -169,16 +195,34 @@ class ExtractFlags:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrateFlags:
-    """Flags of `calibrate` alone.
+    """Flags of `calibrate` alone."""
 
-    Attributes:
-        target: As it was written, such as `10%`.
-        by: What the target counts.
-        labels: The verifier that says which steps are bad, if one is asked.
-        rounds: Most runs of the pair.
-    """
+    target: Annotated[
+        str, Option(help="The wanted amount of the mentor: 10%, 0.1, or dollars.")
+    ] = "10%"
+    by: Annotated[
+        Literal["share", "steps", "cost"],
+        Option(help="Share of tokens, share of steps, or US dollars per problem."),
+    ] = "share"
+    labels: Annotated[
+        str | None,
+        Option(help="A verifier that says which steps are bad: step-score, step-trial."),
+    ] = None
+    rounds: Annotated[int, Option(min=1, help="Maximum number of runs of the pair.")] = 4
 
-    target: str
-    by: str
-    labels: str | None
-    rounds: int
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidateFlags:
+    """Flags of `validate` alone."""
+
+    load: Annotated[
+        bool, Option("--load", help="Also connect the models and show what they can do.")
+    ] = False
+    estimate: Annotated[
+        bool,
+        Option(
+            "--estimate",
+            help="Also measure on a few problems whether the recipe pays; connects the models.",
+        ),
+    ] = False
+    limit: Annotated[int, Option(min=1, help="Number of problems for the estimate.")] = 8

@@ -4,14 +4,14 @@ import json
 from dataclasses import asdict
 from functools import partial
 
+from collab.cli.exit_codes import BUDGET_REACHED, DONE, SOME_FAILED
 from collab.cli.flags import RunFlags
-from collab.cli.interrupts import exit_code_of, run_interruptible
-from collab.cli.progress import shown_progress
 from collab.cli.run_notes import notes
-from collab.cli.terminal import columns, costs, listed, percent, say, with_interval
+from collab.cli.terminal import columns, costs, listed, percent, with_interval
+from collab.cli.work import finish
 from collab.runs.config import RunConfig
 from collab.runs.config_files import load_config
-from collab.runs.runner import Progress, RunSummary, run
+from collab.runs.runner import RunSummary, run
 from collab.runs.summary import Summary
 
 _COUNTS = (
@@ -34,36 +34,16 @@ def execute(flags: RunFlags, *, as_json: bool) -> int:
         ConfigError: The run cannot be begun, or its directory not be written any more.
     """
     config = load_config(flags.config, flags.values, flags.given_settings)
-    latest = Progress(None, 0, 0)
-
-    def show(progress: Progress) -> None:
-        nonlocal latest
-        latest = progress
-        report(progress)
-
-    try:
-        with shown_progress("run") as report:
-            outcome = run_interruptible(
-                partial(run, config, on_progress=show, is_retrying_errors=flags.retry_errors)
-            )
-    except KeyboardInterrupt as interruption:
-        say(_interruption(latest, config))
-        return exit_code_of(interruption)
+    work = partial(run, config, is_retrying_errors=flags.retry_errors)
+    outcome = finish(work, "run", out=config.out)
     print(_as_json(outcome, config) if as_json else _as_text(outcome, config))
     return _exit_code(outcome)
 
 
 def _exit_code(outcome: RunSummary) -> int:
     if outcome.budget_reached:
-        return 3
-    return 1 if outcome.summary.outcomes["error"] or outcome.pending else 0
-
-
-def _interruption(latest: Progress, config: RunConfig) -> str:
-    return (
-        f"interrupted; {latest.done} of {latest.total} problems are finished and on disk in "
-        f"{config.out}; run the same command again to continue"
-    )
+        return BUDGET_REACHED
+    return SOME_FAILED if outcome.summary.outcomes["error"] or outcome.pending else DONE
 
 
 def _as_json(outcome: RunSummary, config: RunConfig) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from rich.console import Console
 from rich.text import Text
 
+from collab.cli.exit_codes import DONE, SOME_FAILED
 from collab.cli.flags import RunFlags
 from collab.cli.interrupts import run_interruptible
 from collab.cli.terminal import authored, costs, harmless, percent
@@ -37,9 +38,9 @@ def execute(prompt: str, flags: RunFlags, *, as_json: bool) -> int:
         row: dict[str, object] = problem.model_dump(mode="json", include={"prompt"})
         row |= result_row(result, extraction=config.extraction) | {"priced_by": {**prices}}
         print(json.dumps(row, indent=2))
-        return 1 if result.error else 0
+        return SOME_FAILED if result.error else DONE
     result.raise_for_error()
-    return 0
+    return DONE
 
 
 async def _solve(config: RunConfig, problem: Problem, screen: "_Screen | None") -> Result:

@@ -7,18 +7,16 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from collab.cli.exit_codes import DONE
 from collab.cli.flags import OF_RUNS, RunFlags, TrainFlags
-from collab.cli.interrupts import exit_code_of, run_interruptible
 from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
-from collab.cli.progress import shown_progress
-from collab.cli.terminal import percent, say, with_interval
+from collab.cli.terminal import percent, with_interval
+from collab.cli.work import finish
 from collab.errors import ConfigError
 from collab.plugins import find
-from collab.runs.config import RunConfig
 from collab.runs.config_files import load_config
-from collab.runs.runner import Progress
 from collab.training.cards import Card
-from collab.training.collecting import collect, read_collected
+from collab.training.collecting import collect_branches, read_collected_branches
 from collab.training.fitting import FitOptions, fit
 from collab.training.trainer import Trainer
 
@@ -33,31 +31,19 @@ def execute(name: str, flags: RunFlags, training: TrainFlags, *, as_json: bool) 
     own, others = split_settings(flags.given_settings, "trainer")
     trainer = _build_trainer(name, own)
     config = load_config(flags.config, flags.values, others, without=OF_RUNS)
-    latest = Progress(None, 0, 0)
-
-    def show(progress: Progress) -> None:
-        nonlocal latest
-        latest = progress
-        report(progress)
-
-    try:
-        with shown_progress("branches") as report:
-            run_interruptible(
-                partial(collect, config, trainer, samples=training.samples, on_progress=show)
-            )
-    except KeyboardInterrupt as interruption:
-        say(_interruption(latest, config))
-        return exit_code_of(interruption)
+    work = partial(collect_branches, config, trainer, samples=training.samples)
+    finish(work, "branches", out=config.out)
     assert config.out is not None, "collecting has asked for it"
+    collected = read_collected_branches(config.out)
     options = FitOptions(
         held_out=training.held_out,
         tie_weight=training.tie_weight,
         seed=config.seed,
-        are_all_taken=config.limit is None or latest.total < config.limit,
+        are_all_taken=config.limit is None or len(collected.branches) < config.limit,
     )
-    card, path = fit(name, trainer, read_collected(config.out), options)
+    card, path = fit(name, trainer, collected, options)
     print(_as_json(card, path) if as_json else _as_text(card, path))
-    return 0
+    return DONE
 
 
 def _build_trainer(name: str, settings: Sequence[str]) -> Trainer:
@@ -71,13 +57,6 @@ def _build_trainer(name: str, settings: Sequence[str]) -> Trainer:
         listed = ", ".join(installed_with("verifiers", "trainer"))
         raise ConfigError(f"the verifier {name!r} cannot be trained; those that can: {listed}")
     return build_part(trainer, "trainer", name, settings, {})
-
-
-def _interruption(latest: Progress, config: RunConfig) -> str:
-    return (
-        f"interrupted; the branches of {latest.done} of {latest.total} problems are on disk in "
-        f"{config.out}; run the same command again to continue"
-    )
 
 
 # --- printing ---------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ class Estimate:
             yield (
                 f"the same answer took {spread:.2g} times as long in one round as in another: "
                 "something else is at work on the machine or the server; measure again when it is "
-                "quiet, or with a higher --limit"
+                "quiet, or on more problems"
             )
         expected = self.forecast.speed_up
         if expected is not None and not low <= expected <= high and (expected >= 1) != (low >= 1):

@@ -1,23 +1,22 @@
 """Answering problems with a recipe and with its mentor alone, in turn and in rounds."""
 
-import random
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+from collab.collecting.alone import alone
 from collab.controller import Controller, Result
-from collab.decisions import Continue, Decision
 from collab.errors import CollabError
 from collab.examining.estimate import Estimate, Measured, answer_tokens_of, estimate
 from collab.examining.timings import Timing, Turn, speed_up_range
 from collab.limits import Budget
 from collab.problems import Problem
-from collab.protocols import Draft, Policy, PolicySession
 from collab.recipes import Recipe
 from collab.roles import GENERATOR
+from collab.runs.rows import Row
+from collab.runs.runner import Progress, Report
 from collab.seam import ConsultationBackend, Model
 from collab.usage import Price
 from collab.views import ViewOptions
@@ -59,12 +58,21 @@ async def calibrate(
     *,
     seed: int,
     budget: Budget,
+    on_progress: Report = lambda _: None,
 ) -> Estimate:
     """Answer `problems` one by one, each with the recipe and with its mentor alone, in rounds.
 
     The mentor is the one that the recipe asked most; all mentors' calls are taken together. Who
     begins changes from problem to problem and from round to round, so that what slows the machine
     down for a while slows both ways down.
+
+    Args:
+        participants: The connected models.
+        recipe: What they are compared with.
+        problems: At least one.
+        seed: Of the answers.
+        budget: Of each answer.
+        on_progress: Told of each problem that is answered both ways; more rounds raise the total.
 
     Raises:
         CollabError: There is no mentor or no problem, or every answer of a way failed.
@@ -77,42 +85,53 @@ async def calibrate(
     pair = partial(make, generator=participants[GENERATOR], mentor=mentors)
     mentor = await _most_asked(pair, recipe, problems, mentors)
     by_itself = partial(make, generator=mentors[mentor])
-    lone = replace(recipe, policy=_Alone(), verifiers=())
+    lone = alone(recipe)
     await _warm_up(pair, recipe, problems[0])
     await _warm_up(by_itself, lone, problems[0])
     async with pair(recipe=recipe) as together, by_itself(recipe=lone) as single:
-        rounds: list[list[tuple[Result, Result]]] = []
-        while len(rounds) < LEAST_ROUNDS or (
-            len(rounds) < MOST_ROUNDS and _is_unclear(_turns(rounds))
-        ):
-            rounds.append(await _round(single, together, problems, len(rounds)))
-    alone = _measured(f"{mentor} alone", [one for found in rounds for one, _ in found])
+        rounds = await _rounds(single, together, problems, on_progress)
+    by_mentor = _measured(f"{mentor} alone", [one for found in rounds for one, _ in found])
     measured = _measured("recipe", [one for found in rounds for _, one in found])
-    return replace(estimate(mentor, alone, measured), turns=_turns(rounds))
+    return replace(estimate(mentor, by_mentor, measured), turns=_turns(rounds))
 
 
-async def _round(
-    single: Controller, together: Controller, problems: Sequence[Problem], number: int
-) -> list[tuple[Result, Result]]:
-    """Return for each problem its answer by the mentor alone, and with the recipe."""
-    answers = []
-    for place, problem in enumerate(problems):
-        if (number + place) % 2:
-            alone = await single.solve(problem)
-            answers.append((alone, await together.solve(problem)))
-        else:
-            recipe = await together.solve(problem)
-            answers.append((await single.solve(problem), recipe))
-    return answers
+async def _rounds(
+    single: Controller, together: Controller, problems: Sequence[Problem], on_progress: Report
+) -> list[list[tuple[Result, Result]]]:
+    """Return, for each round and problem, the answers by the mentor alone and with the recipe."""
+    rounds: list[list[tuple[Result, Result]]] = []
+    on_progress(Progress(None, 0, LEAST_ROUNDS * len(problems)))
+    while len(rounds) < LEAST_ROUNDS or (len(rounds) < MOST_ROUNDS and _is_unclear(_turns(rounds))):
+        number, answers = len(rounds), list[tuple[Result, Result]]()
+        total = max(LEAST_ROUNDS, number + 1) * len(problems)
+        for place, problem in enumerate(problems):
+            is_mentor_first = (number + place) % 2 == 1
+            both = await _both(single, together, problem, is_mentor_first=is_mentor_first)
+            answers.append(both)
+            outcome = "error" if any(one.error for one in both) else "answered"
+            row: Row = {"id": problem.id, "outcome": outcome}
+            on_progress(Progress(row, number * len(problems) + place + 1, total))
+        rounds.append(answers)
+    return rounds
+
+
+async def _both(
+    single: Controller, together: Controller, problem: Problem, *, is_mentor_first: bool
+) -> tuple[Result, Result]:
+    if is_mentor_first:
+        by_mentor = await single.solve(problem)
+        return by_mentor, await together.solve(problem)
+    recipe = await together.solve(problem)
+    return await single.solve(problem), recipe
 
 
 def _turns(rounds: Sequence[Sequence[tuple[Result, Result]]]) -> list[list[Turn]]:
     """Return the turns of each problem, without those in which an answer failed."""
     by_problem = [
         [
-            Turn(_timing(alone), _timing(recipe))
-            for alone, recipe in answers
-            if alone.error is None and recipe.error is None
+            Turn(_timing(by_mentor), _timing(recipe))
+            for by_mentor, recipe in answers
+            if by_mentor.error is None and recipe.error is None
         ]
         for answers in zip(*rounds, strict=True)
     ]
@@ -158,18 +177,3 @@ async def _most_asked(
         results = [await controller.solve(problem) for problem in problems]
     asked = Counter(call.role for result in results for call in result.calls)
     return max(mentors, key=lambda role: asked[role])
-
-
-class _Alone(Policy):
-    """Asks for all of the answer at once."""
-
-    def start(self, problem: Problem, rng: random.Random) -> PolicySession:
-        return _AloneSession()
-
-
-class _AloneSession(PolicySession):
-    def ahead(self) -> int:
-        return sys.maxsize
-
-    def decide(self, draft: Draft) -> Decision:
-        return Continue()

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from collab.training.cards import TrainedOn
+from collab.collecting.cards import TrainedOn
 
 FORMAT: Literal[1] = 1
 

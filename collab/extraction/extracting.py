@@ -6,14 +6,14 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from collab.durable_files import replace_file
-from collab.errors import RunDirectoryError
+from collab.collecting.cards import TrainedOn, save_with_card
+from collab.errors import TrainingError
 from collab.extraction.cards import VectorCard
 from collab.extraction.collecting import CollectedSteps
 from collab.extraction.extractor import Extracted, Extractor
 from collab.extraction.steps import SteppedText
+from collab.roles import GENERATOR
 from collab.runs.config import installed_versions
-from collab.training.cards import CARD_NAME, TrainedOn
 
 
 def extract(
@@ -33,13 +33,18 @@ def extract(
         RunDirectoryError: It cannot be written.
     """
     extracted = extractor.extract(collected.texts)
-    name, fingerprint = collected.generator
+    folder, generator = collected.source.folder, collected.source.models[GENERATOR]
+    if generator.blocks is None or generator.hidden_size is None:
+        raise TrainingError(
+            f"{folder} does not say how many blocks the generator has and how wide its states are; "
+            "begin in another directory"
+        )
     card = VectorCard(
         steerer=extractor.steerer,
-        generator=TrainedOn(name=name, fingerprint=fingerprint),
-        blocks=collected.blocks,
+        generator=TrainedOn(name=generator.name, fingerprint=generator.fingerprint),
+        blocks=generator.blocks,
         layer=extracted.layer,
-        hidden_size=collected.hidden_size,
+        hidden_size=generator.hidden_size,
         convention=extracted.convention,
         scale=extracted.scale,
         extractor=extractor.model_dump(mode="json"),
@@ -47,15 +52,11 @@ def extract(
         measures=dict(extracted.measures),
         versions=installed_versions(),
     )
-    try:
-        path = extractor.save(collected.folder, extracted.vector, card)
-        replace_file(collected.folder / CARD_NAME, card.model_dump_json(indent=2).encode() + b"\n")
-    except OSError as error:
-        raise RunDirectoryError(
-            f"cannot write the vector into {collected.folder}: {error}; the steps are safely "
-            "there, run the same command again"
-        ) from error
-    return card, path, _warnings(extracted, collected.texts)
+
+    def save(folder: Path, card: VectorCard) -> Path:
+        return extractor.save(folder, extracted.vector, card)
+
+    return card, save_with_card(folder, card, save), _warnings(extracted, collected.texts)
 
 
 def _warnings(extracted: Extracted, texts: Sequence[SteppedText]) -> tuple[str, ...]:
@@ -74,7 +75,8 @@ def _data_facts(collected: CollectedSteps) -> dict[str, JsonValue]:
     texts = collected.texts
     digest = hashlib.sha256()
     for text in texts:  # rows beyond those that were taken do not matter
-        digest.update(f"{text.problem}\0{text.states_sha256}\0".encode())
+        states = text.file.sha256 if text.file else ""
+        digest.update(f"{text.problem}\0{states}\0".encode())
         for step in text.steps:
             digest.update(f"{step.text}\0".encode())
     return {
@@ -82,5 +84,5 @@ def _data_facts(collected: CollectedSteps) -> dict[str, JsonValue]:
         "right_texts": sum(text.is_right for text in texts),
         "wrong_texts": sum(not text.is_right for text in texts),
         "steps": sum(len(text.steps) for text in texts),
-        "failed_problems": collected.failed,
+        "failed_problems": collected.source.failed,
     }

@@ -1,11 +1,12 @@
 """The recorder: a policy that lets the generator write alone and keeps its steps."""
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from collab.capabilities import Need
 from collab.decisions import Continue, Decision, Verify
@@ -28,35 +29,38 @@ from collab.verdicts import Abstain, Verdict
 
 
 @dataclass(slots=True)
-class Recorded:
-    """What is known of one problem's steps while it is worked on.
+class OpenedStep:
+    """A step that the recorder has seen.
 
     Attributes:
-        texts: Of each step.
-        states: At the delimiter that opens it, by layer.
-        again: What was written when the generator went on anew from there.
+        unit: Of the draft with the token that opened it.
+        states: At the delimiter before that token, by layer.
+        text: As far as it is written.
     """
 
-    texts: list[str] = field(default_factory=list)
-    states: list[tuple[Sequence[float], ...]] = field(default_factory=list)
-    again: list[tuple[str, ...]] = field(default_factory=list)
+    unit: int
+    states: tuple[Sequence[float], ...]
+    text: str = ""
 
-    def open(self, states: tuple[Sequence[float], ...]) -> None:
-        """Begin a step; one that has stayed blank, between two delimiters, is forgotten."""
-        self._drop_blank()
-        self.texts.append("")
-        self.states.append(states)
-        self.again.append(())
 
-    def finished(self) -> tuple[list[Step], States]:
-        """Return its steps, and their states `(steps, layers, hidden)`."""
-        self._drop_blank()
-        steps = [Step(text, again) for text, again in zip(self.texts, self.again, strict=True)]
-        return steps, np.array(self.states, np.float32)
+Rewritten = dict[int, tuple[str, ...]]
+"""What was written instead of a unit's step: what the rewriter hands over."""
 
-    def _drop_blank(self) -> None:
-        if self.texts and not self.texts[-1].strip():
-            del self.texts[-1], self.states[-1], self.again[-1]
+
+def recorded_steps(kept: Mapping[str, object]) -> tuple[list[Step], States]:
+    """Return the steps of a result, from its `kept`, and their states `(steps, layers, hidden)`.
+
+    What is blank, between two delimiters, is no step.
+    """
+    opened = cast(list[OpenedStep], kept.get("policy", []))
+    rewritten = cast(Rewritten, kept.get("verifier-0", {}))
+    opened = [one for one in opened if one.text.strip()]
+    latest = {one.unit: place for place, one in enumerate(opened)}
+    steps = [
+        Step(one.text, rewritten.get(one.unit, ()) if latest[one.unit] == place else ())
+        for place, one in enumerate(opened)
+    ]
+    return steps, np.array([one.states for one in opened], np.float32)
 
 
 class Recorder(Policy):
@@ -71,10 +75,9 @@ class Recorder(Policy):
     """
 
     unit: StepUnit = Field(description="What a step is.")
+    layers: tuple[int, ...] = Field(default=(), description="Whose states are kept.")
     thinking_end: str | None = Field(description="Steps after this tag are left out.")
     is_verifying: bool = Field(description="Verify each step: `Rewriter` writes it again.")
-    _layers: tuple[int, ...] = PrivateAttr(default=())
-    _kept: dict[str, Recorded] = PrivateAttr(default_factory=dict)
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -85,33 +88,22 @@ class Recorder(Policy):
     def observations(self) -> Sequence[Observation]:
         """One for each layer, at tokens with the delimiter in them."""
         gate = Gate((self.unit.delimiter,))
-        return [Observation(_name(layer), layer, gate) for layer in self._layers]
-
-    def read(self, layers: tuple[int, ...]) -> None:
-        """Read the states of these layers from now on: known once the model is connected."""
-        self._layers = layers
+        return [Observation(_name(layer), layer, gate) for layer in self.layers]
 
     def start(self, problem: Problem, rng: random.Random) -> PolicySession:
-        """Return a session that keeps the problem's steps until they are taken."""
-        recorded = self._kept[problem.id] = Recorded()
-        return _RecorderSession(self, self._layers, recorded)
-
-    def recorded(self, problem: str) -> Recorded:
-        """Return what is known of a problem's steps."""
-        return self._kept[problem]
-
-    def take(self, problem: str) -> Recorded:
-        """Return a problem's steps, once; none if it was never begun."""
-        return self._kept.pop(problem, Recorded())
+        """Return a session that keeps the problem's steps."""
+        return _RecorderSession(self)
 
 
 class _RecorderSession(PolicySession):
-    def __init__(self, recorder: Recorder, layers: Sequence[int], recorded: Recorded) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._names = [_name(layer) for layer in layers]
-        self._recorded = recorded
+        self._names = [_name(layer) for layer in recorder.layers]
+        self._steps: list[OpenedStep] = []
         self._is_thinking = True
-        self._is_open = False
+
+    def kept(self) -> list[OpenedStep]:
+        return self._steps
 
     def decide(self, draft: Draft) -> Decision:
         if not self._is_thinking:
@@ -123,10 +115,9 @@ class _RecorderSession(PolicySession):
                 break
             states = self._states(token)
             if states and (draft.answer or place):
-                self._recorded.open(states)
-                self._is_open = True
-            if self._is_open:
-                self._recorded.texts[-1] += token.text[:room]
+                self._steps.append(OpenedStep(draft.unit, states))
+            if self._steps:
+                self._steps[-1].text += token.text[:room]
             room -= len(token.text)
         return Verify() if is_new and self._recorder.is_verifying else Continue()
 
@@ -152,7 +143,7 @@ class _RecorderSession(PolicySession):
 class Rewriter(Verifier):
     """Have the generator write each step again from its opening delimiter; the draft stands."""
 
-    recorder: Recorder
+    unit: StepUnit
     samples: int
     tokens: int
 
@@ -162,15 +153,15 @@ class Rewriter(Verifier):
         return False
 
     def start(self, problem: Problem, rng: random.Random) -> VerifierSession:
-        """Return a session that adds to what the recorder keeps."""
-        return _RewriterSession(self, self.recorder.recorded(problem.id), rng)
+        """Return a session that keeps what is written."""
+        return _RewriterSession(self, rng)
 
 
 class _RewriterSession(VerifierSession):
-    def __init__(self, rewriter: Rewriter, recorded: Recorded, rng: random.Random) -> None:
+    def __init__(self, rewriter: Rewriter, rng: random.Random) -> None:
         self._rewriter = rewriter
-        self._recorded = recorded
         self._rng = rng
+        self._rewritten: Rewritten = {}
 
     async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         here = Proposal(GENERATOR, (), "length")
@@ -180,12 +171,15 @@ class _RewriterSession(VerifierSession):
                 GENERATOR, here, self._rewriter.tokens, seed=self._rng.getrandbits(63)
             )
             again.append(self._first_step(written))
-        self._recorded.again[-1] = tuple(again)
+        self._rewritten[case.draft.unit] = tuple(again)
         return Verdict(GENERATOR, why="written again")
+
+    def kept(self) -> Rewritten:
+        return self._rewritten
 
     def _first_step(self, written: Proposal) -> str:
         texts = [token.text for token in written.tokens]
-        return "".join(texts[: first_unit_end(texts, self._rewriter.recorder.unit)])
+        return "".join(texts[: first_unit_end(texts, self._rewriter.unit)])
 
 
 def _name(layer: int) -> str:

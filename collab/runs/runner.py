@@ -24,7 +24,8 @@ class Progress:
     """A problem is finished and on disk.
 
     Attributes:
-        row: Its row; `None` for the first event, before any work.
+        row: Its row, of which `id` and `outcome` are shown; `None` for the first event, before any
+            work.
         done: Finished problems, those of earlier invocations included.
         total: All problems of the run.
     """
@@ -32,6 +33,10 @@ class Progress:
     row: Row | None
     done: int
     total: int
+
+
+Report = Callable[[Progress], None]
+"""Takes what happens; must not wait for anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class RunSummary:
 async def run(
     config: RunConfig,
     *,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Report = lambda _: None,
     is_retrying_errors: bool = False,
 ) -> RunSummary:
     """Work on every problem that is not finished, and return what the run comes to.
@@ -111,7 +116,7 @@ class _Work:
         config: RunConfig,
         store: RunStore,
         problems: Sequence[Problem | BrokenLine],
-        on_progress: Callable[[Progress], None],
+        on_progress: Report,
         *,
         is_retrying_errors: bool,
     ) -> None:

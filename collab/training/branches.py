@@ -1,13 +1,14 @@
 """Branches: places where the mentor wanted another word, and where each of both ways leads."""
 
-import base64
-import binascii
-import sys
-from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from pydantic import JsonValue
+import numpy as np
+from pydantic import JsonValue, TypeAdapter
+
+from collab.collecting.older import without_inline_states
+from collab.collecting.states import keep_states, read_states
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Branch:
     own_right: float
     offered_right: float
     samples: int
-    state: Sequence[float] = field(repr=False)
+    state: Sequence[float] = field(repr=False, default=())
 
     @property
     def is_tie(self) -> bool:
@@ -38,43 +39,35 @@ class Branch:
         return self.own_right == self.offered_right
 
 
-def branch_row(branch: Branch) -> dict[str, JsonValue]:
-    """Return a branch as a JSON object; its state is base64 of little-endian float32."""
-    return {
-        "unit": branch.unit,
-        "own": branch.own,
-        "offered": branch.offered,
-        "own_right": branch.own_right,
-        "offered_right": branch.offered_right,
-        "samples": branch.samples,
-        "state": base64.b64encode(_little_endian(array("f", branch.state)).tobytes()).decode(),
-    }
+_Branches = TypeAdapter(tuple[Branch, ...])
+_STATES = "branches"
 
 
-def read_branch(row: Mapping[str, JsonValue]) -> Branch:
-    """Return the branch that `branch_row` wrote.
+def keep_branches(folder: Path, problem: str, branches: Sequence[Branch]) -> dict[str, JsonValue]:
+    """Write the states of a problem's branches; return what its row says of the branches.
 
     Raises:
-        ValueError: It is none.
+        RunDirectoryError: They cannot be written.
     """
-    state = array("f")
-    try:
-        state.frombytes(base64.b64decode(str(row["state"]), validate=True))
-        return Branch(
-            unit=int(str(row["unit"])),
-            own=str(row["own"]),
-            offered=str(row["offered"]),
-            own_right=float(str(row["own_right"])),
-            offered_right=float(str(row["offered_right"])),
-            samples=int(str(row["samples"])),
-            state=_little_endian(state),
-        )
-    except (KeyError, binascii.Error) as error:
-        raise ValueError(f"not a branch: {error!r}") from error
+    without_states = _Branches.dump_python(
+        tuple(branches), mode="json", exclude={"__all__": {"state"}}
+    )
+    states = np.array([one.state for one in branches], np.float32)  # (branches, size)
+    kept = keep_states(folder, problem, {_STATES: states} if branches else {})
+    return {"branches": without_states, **kept}
 
 
-def _little_endian(numbers: "array[float]") -> "array[float]":
-    """Return numbers with their bytes turned round where this machine has them the other way."""
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
+def read_branches(row: Mapping[str, JsonValue], folder: Path) -> tuple[Branch, ...]:
+    """Return the branches that a row tells of.
+
+    Raises:
+        TrainingError: Their states are not there any more.
+        KeyError: It tells of none.
+        ValueError: It is damaged.
+    """
+    branches = _Branches.validate_python(without_inline_states(row["branches"]))
+    states = read_states(row, folder).get(_STATES, ())
+    return tuple(
+        replace(branch, state=state.tolist())
+        for branch, state in zip(branches, states, strict=True)
+    )

@@ -4,19 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from collab.collecting.cards import TrainedOn
+
 FORMAT: Literal[1] = 1
-CARD_NAME = "card.json"
-
-
-class TrainedOn(BaseModel):
-    """The generator whose states a verifier reads."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(description="The name used in the run.")
-    fingerprint: str = Field(
-        description="Fingerprint of its weights; empty if its backend gives none."
-    )
 
 
 class Card(BaseModel):

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from functools import partial
 
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import ConfigDict
 
 from collab.capabilities import Need
 from collab.concurrency import concurrently
@@ -40,7 +40,6 @@ class Collector(Verifier):
     max_tokens: int
     extraction: Extraction
     grader: Grader
-    _kept: dict[str, list[Branch]] = PrivateAttr(default_factory=dict)
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -48,7 +47,7 @@ class Collector(Verifier):
         return self.trainer.needs
 
     def start(self, problem: Problem, rng: random.Random) -> VerifierSession:
-        """Return a session that keeps the problem's branches until they are taken.
+        """Return a session that keeps the problem's branches.
 
         Raises:
             NoReferenceError: The problem has no right answer.
@@ -58,23 +57,19 @@ class Collector(Verifier):
                 f"problem {problem.id!r} has no right answer, so it is unknown which of two ways "
                 "leads there; give it an `answer`, or leave it out"
             )
-        kept = self._kept[problem.id] = []
         trial = Trial(problem.answer, self.max_tokens, self.extraction, self.grader)
-        return _CollectorSession(self, trial, rng, kept)
-
-    def take(self, problem: str) -> list[Branch]:
-        """Return a problem's branches, once; none if it was never begun."""
-        return self._kept.pop(problem, [])
+        return _CollectorSession(self, trial, rng)
 
 
 class _CollectorSession(VerifierSession):
-    def __init__(
-        self, collector: Collector, trial: Trial, rng: random.Random, kept: list[Branch]
-    ) -> None:
+    def __init__(self, collector: Collector, trial: Trial, rng: random.Random) -> None:
         self._collector = collector
         self._trial = trial
         self._rng = rng
-        self._kept = kept
+        self._branches: list[Branch] = []
+
+    def kept(self) -> list[Branch]:
+        return self._branches
 
     async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
         if not case.mentor:
@@ -91,7 +86,7 @@ class _CollectorSession(VerifierSession):
             return Abstain("no room in the context")
         if shares is not None:
             own_right, offered_right = shares
-            self._kept.append(
+            self._branches.append(
                 Branch(
                     unit=case.draft.unit,
                     own=own.text,

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from collab.durable_files import replace_file
-from collab.errors import RunDirectoryError
+from collab.collecting.cards import TrainedOn, save_with_card
+from collab.collecting.quality import auroc, auroc_interval, brier, calibration_error
+from collab.roles import GENERATOR
 from collab.statistics import wilson_interval
 from collab.training.branches import Branch
-from collab.training.cards import CARD_NAME, Card, TrainedOn
-from collab.training.collecting import Collected
+from collab.training.cards import Card
+from collab.training.collecting import CollectedBranches
 from collab.training.examples import ensure_enough, example_of, examples_of, is_held_out
-from collab.training.quality import auroc, auroc_interval, brier, calibration_error
 from collab.training.trainer import Trained, Trainer
 
 
@@ -36,7 +36,7 @@ class FitOptions:
 
 
 def fit(
-    verifier: str, trainer: Trainer, collected: Collected, options: FitOptions
+    verifier: str, trainer: Trainer, collected: CollectedBranches, options: FitOptions
 ) -> tuple[Card, Path]:
     """Train a verifier, measure it, and write it with its card beside the branches.
 
@@ -67,31 +67,23 @@ def fit(
     ensure_enough(
         learnt,
         examples_of(sides[True], tie_weight=0.0),
-        collected.folder,
+        collected.source.folder,
         are_all_taken=options.are_all_taken,
     )
     trained = trainer.fit(learnt, seed=options.seed)
-    name, fingerprint = collected.generator
+    models = collected.source.models
+    generator = models[GENERATOR]
     card = Card(
         verifier=verifier,
-        generator=TrainedOn(name=name, fingerprint=fingerprint),
-        mentors=dict(collected.mentors),
+        generator=TrainedOn(name=generator.name, fingerprint=generator.fingerprint),
+        mentors={role: model.name for role, model in models.items() if role != GENERATOR},
         threshold=trainer.threshold,
         trainer=trainer.model_dump(mode="json"),
         data=_data_facts(collected, options, len(learnt)),
         metrics=measured(trained, sides[True], threshold=trainer.threshold, seed=options.seed),
         training=dict(trained.notes),
     )
-    try:
-        path = trained.save(collected.folder, card)
-        content = card.model_dump_json(indent=2).encode() + b"\n"
-        replace_file(collected.folder / CARD_NAME, content)
-    except OSError as error:
-        raise RunDirectoryError(
-            f"cannot write the verifier into {collected.folder}: {error}; the branches are safely "
-            "there, run the same command again"
-        ) from error
-    return card, path
+    return card, save_with_card(collected.source.folder, card, trained.save)
 
 
 def measured(
@@ -152,13 +144,15 @@ def _right_answers(branches: Sequence[Branch], chosen: Sequence[bool]) -> JsonVa
     }
 
 
-def _data_facts(collected: Collected, options: FitOptions, learnt: int) -> dict[str, JsonValue]:
+def _data_facts(
+    collected: CollectedBranches, options: FitOptions, learnt: int
+) -> dict[str, JsonValue]:
     branches = [one for found in collected.branches.values() for one in found]
-    content = (collected.folder / "results.jsonl").read_bytes()
+    content = (collected.source.folder / "results.jsonl").read_bytes()
     return {
         "sha256": hashlib.sha256(content).hexdigest(),
         "problems": len(collected.branches),
-        "failed_problems": collected.failed,
+        "failed_problems": collected.source.failed,
         "branches": len(branches),
         "ties": sum(one.is_tie for one in branches),
         "trained_on": learnt,

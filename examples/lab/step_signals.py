@@ -10,7 +10,7 @@ from task import parse_problem
 
 from collab.calibrating.calibrator import Signal
 from collab.calibrating.steps import SignalledText
-from collab.training.quality import auroc
+from collab.collecting.quality import auroc
 
 FOLDS = 5
 _ROUNDS = 60

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from support.cli_helpers import invoke, write_config, write_pair
 from collab import __version__
 
 HEAVY = ("torch", "transformers", "openai", "numpy", "aiohttp", "yaml", "collab.runs.runner")
+SLOW_TO_START = (*HEAVY, "structlog", "opentelemetry", "collab.controller")
+"""Together they take longer than all else that showing the help does."""
+
 SHOW_HELP = f"""
 import sys
 import collab.cli
@@ -24,14 +28,22 @@ print("imported:", [name for name in {HEAVY!r} if name in sys.modules])
 """
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ((), (*SLOW_TO_START, "pydantic")),
+        (("run",), SLOW_TO_START),  # typer itself imports pydantic to list flags
+        (("train", "verifier"), SLOW_TO_START),
+    ],
+)
+def test_help_imports_nothing_heavy(command: tuple[str, ...], names: tuple[str, ...]) -> None:
+    code = SHOW_HELP.replace(repr(HEAVY), repr(names))
+
     shown = subprocess.run(
-        [sys.executable, "-c", SHOW_HELP, "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, *command, "--help"], capture_output=True, text=True, check=True
     )
 
-    assert (
-        "A small model writes the answer; a large model helps only where it pays." in shown.stdout
-    )
+    assert "Usage: collab" in shown.stdout
     assert shown.stdout.splitlines()[-1] == "imported: []"
 
 
@@ -118,6 +130,48 @@ def test_two_configurations_are_refused(tmp_path: Path) -> None:
 
     assert shown.exit_code == 2
     assert f"two configurations are given, '{config}' and --config '{config}'" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("solve", "2 + 3 = "),
+        ("train", "verifier"),
+        ("train", "verifier", "mlp"),
+        ("extract", "steering"),
+        ("calibrate",),
+        ("run",),
+        ("validate",),
+    ],
+)
+def test_a_configuration_is_an_argument_of_every_command(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text("colour: red\n")
+
+    as_argument, as_option = invoke(*command, path), invoke(*command, "--config", path)
+
+    assert as_argument.exit_code == as_option.exit_code == 2
+    assert f"{path}: unknown key 'colour'" in as_argument.stderr
+    assert as_argument.stderr == as_option.stderr
+
+
+def test_a_name_and_a_configuration_come_in_either_order(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+
+    shown = [invoke("train", "verifier", *words) for words in permutations((config, "agreement"))]
+
+    assert {one.exit_code for one in shown} == {2}
+    assert all("the verifier 'agreement' cannot be trained" in one.stderr for one in shown)
+
+
+@pytest.mark.parametrize("words", [("mlp", "coin"), ("a.yaml", "b.yml"), ("mlp", "x", "a.yml")])
+def test_two_names_or_two_configurations_are_refused(words: tuple[str, ...]) -> None:
+    shown = invoke("train", "verifier", *words)
+
+    assert shown.exit_code == 2
+    assert "give at most one name and one configuration, which ends with .yaml" in shown.stderr
 
 
 def test_validate_needs_a_configuration() -> None:

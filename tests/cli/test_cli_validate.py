@@ -138,6 +138,8 @@ def test_an_estimate_needs_no_problems_file(tmp_path: Path) -> None:
     assert "times the speed of the mentor alone" in shown.stdout
     assert "(95 % range " in shown.stdout
     assert "estimate from 2 problems" in shown.stdout
+    # Two problems, answered both ways in two rounds at least.
+    assert shown.stderr.splitlines()[0].startswith("estimate: 1/4 ")
     assert shown.stdout.isascii()
     assert max(map(len, shown.stdout.splitlines()[3:])) <= 80
     estimate = found["estimate"]

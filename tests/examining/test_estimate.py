@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from collab import Problem, Recipe, Result
+from collab import Desk, Problem, Recipe, Result, Strategy
 from collab.endings import Ending
 from collab.errors import CollabError
 from collab.examining.estimate import Estimate, Measured, estimate
@@ -16,6 +16,7 @@ from collab.limits import Budget
 from collab.roles import GENERATOR
 from collab.runs.assembly import build_backends, build_recipe
 from collab.runs.config_files import parse_config
+from collab.runs.runner import Progress
 from collab.signals import NO_SIGNALS, Signals
 from collab.testing import FakeBackend, FakeModel, FakeSession
 from collab.trace import Span
@@ -23,6 +24,16 @@ from collab.usage import Call, Purpose
 from collab.views import View
 from collab_policies.mentorcollab_free import MentorCollabFree
 from collab_policies.never import Never
+
+
+class Asking(Strategy):
+    """Has the generator write a unit, and the mentor the rest."""
+
+    async def run(self, desk: Desk) -> Ending | None:
+        await desk.commit(await desk.write("generator"))
+        while desk.ending is None:
+            await desk.commit(await desk.write("mentor"))
+        return None
 
 
 def call(role: str, purpose: Purpose, tokens: int, total_s: float, cost: float | None) -> Call:
@@ -121,6 +132,32 @@ async def test_answers_that_fail_are_left_out_and_told() -> None:
     assert len(found.recipe.results) + len(found.alone.results) == 2 * 6 * rounds - 1
     assert len(found.turns) == 6
     assert any("1 answers failed and are left out: " in one for one in found.warnings)
+
+
+async def test_a_strategy_is_compared_with_the_mentor_alone_and_each_problem_is_reported() -> None:
+    generator, mentor = FakeModel("a b c d"), FakeModel("A B C D")
+    participants = {
+        "generator": Connected(FakeBackend(model=generator), generator),
+        "mentor": Connected(FakeBackend(model=mentor), mentor),
+    }
+    problems = [Problem(id=f"p{n}", prompt="q") for n in range(2)]
+    events: list[Progress] = []
+
+    found = await calibrate(
+        participants,
+        Recipe(strategy=Asking()),
+        problems,
+        seed=0,
+        budget=Budget(),
+        on_progress=events.append,
+    )
+
+    assert {result.text for result in found.alone.results} == {"A B C D"}
+    rounds = len(found.turns[0])
+    assert [one.done for one in events] == list(range(2 * rounds + 1))
+    assert events[-1].total == 2 * rounds
+    assert events[0].row is None
+    assert events[1].row == {"id": "p0", "outcome": "answered"}
 
 
 async def test_without_a_mentor_there_is_nothing_to_compare() -> None:

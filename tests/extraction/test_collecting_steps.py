@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.steering_fakes import STEPPER, stepper_config
 
+from collab.collecting.reading import KnownModel
 from collab.errors import CapabilityError, ConfigError, RunDirectoryError, TrainingError
 from collab.extraction.collecting import collect_steps, read_collected_steps
 from collab.extraction.extracting import extract
@@ -52,8 +53,7 @@ async def test_a_step_is_kept_with_the_state_at_the_delimiter_that_opens_it(
     # Of 4 blocks, round(0.72 * 4) = 3.
     assert right.layers == (3,)
     assert np.array_equal(right.states(), [[[1.0, 2.0]], [[1.0, 2.0]]])
-    assert (collected.generator, collected.blocks) == (("stepper", "f"), 4)
-    assert collected.hidden_size == 2
+    assert collected.source.models == {"generator": KnownModel("stepper", "f", 4, 2)}
 
 
 async def test_the_generator_works_alone(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ async def test_a_failed_problem_is_worked_on_again(tmp_path: Path) -> None:
 
     await collect_steps(config, ALL, on_progress=events.append)
 
-    assert (failed.failed, len(failed.texts)) == (1, 7)
+    assert (failed.source.failed, len(failed.texts)) == (1, 7)
     assert events[0].done == 7
 
 

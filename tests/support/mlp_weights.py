@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from collab.training.cards import Card, TrainedOn
+from collab.collecting.cards import TrainedOn
+from collab.training.cards import Card
 from collab_policies.trained.mlp_trainer import MlpTrainer
 from collab_policies.trained.network import BranchNetwork
 from collab_policies.trained.weights import save_weights

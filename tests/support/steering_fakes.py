@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from collab.collecting.cards import TrainedOn
 from collab.extraction.cards import VectorCard
 from collab.extraction.steps import Step, SteppedText, keep_steps, read_steps
 from collab.runs.config import RunConfig
 from collab.runs.config_files import parse_config
 from collab.seam import Model
 from collab.testing import ALL_CAPABILITIES, FakeModel
-from collab.training.cards import TrainedOn
 from collab.usage import Price
 from collab.views import ViewOptions
 from collab_policies.steering_vectors.extractor import VectorExtractor

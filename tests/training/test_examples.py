@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from collab.errors import TrainingError
-from collab.training.branches import Branch, branch_row, read_branch
+from collab.training.branches import Branch, keep_branches, read_branches
 from collab.training.examples import (
     Example,
     ensure_enough,
@@ -72,17 +73,36 @@ def test_two_splits_of_the_same_problems_are_independent() -> None:
     assert 440 < same < 560
 
 
-def test_branches_survive_the_disk() -> None:
-    assert read_branch(branch_row(branch(0.25, 0.75, 4))) == Branch(
-        3, " own", " offered", 0.25, 0.75, 4, state=read_branch(branch_row(branch(0, 0))).state
-    )
-    assert list(read_branch(branch_row(branch(0, 0))).state) == [0.5, -2.0]
+def test_branches_survive_the_disk(tmp_path: Path) -> None:
+    branches = (branch(0.25, 0.75, 4), branch(1, 0))
+
+    row = {"id": "p", **keep_branches(tmp_path, "p", branches)}
+
+    assert read_branches(row, tmp_path) == branches
 
 
-@pytest.mark.parametrize("damage", [{"state": "???"}, {"state": "AAA="}, {"own_right": "much"}])
-def test_a_damaged_branch_is_told(damage: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        read_branch({**branch_row(branch(1, 0)), **damage})
+def test_a_problem_without_branches_needs_no_file(tmp_path: Path) -> None:
+    row = {"id": "p", **keep_branches(tmp_path, "p", ())}
+
+    assert read_branches(row, tmp_path) == ()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("damage", "match"),
+    [
+        ({"branches": [{"unit": 3}]}, r"own\n  Field required"),
+        ({"branches": 3}, "Input should be a valid tuple"),
+        ({"states": None}, "shorter than"),
+    ],
+)
+def test_damaged_branches_are_told(
+    damage: dict[str, JsonValue], match: str, tmp_path: Path
+) -> None:
+    row = {"id": "p", **keep_branches(tmp_path, "p", (branch(1, 0),))}
+
+    with pytest.raises(ValueError, match=match):
+        read_branches(row | damage, tmp_path)
 
 
 def test_enough_of_both_classes_can_be_trained_on() -> None:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from collab.training.quality import auroc, auroc_interval, brier, calibration_error
+from collab.collecting.quality import auroc, auroc_interval, brier, calibration_error
 
 
 def brute_force(scores: list[float], labels: list[bool]) -> float:
