@@ -12,8 +12,9 @@ from collab import Policy, WordUnit
 from collab.errors import PluginShapeError
 from collab.options import Options, shared
 from collab.plugins import build, find, installed
-from collab.protocols import Verifier
+from collab.protocols import Alone, Verifier
 from collab.recipes import MethodRecipe, Recipe
+from collab.strategies import Strategy
 
 METHODS = [
     one.name for one in installed("recipes") if issubclass(find("recipes", one.name), MethodRecipe)
@@ -51,6 +52,26 @@ def test_a_recipe_makes_its_plugins_from_the_options_they_share() -> None:
     assert recipe.policy == Eager(often=5, mentor="large", word="now")
     assert recipe.verifiers == (Strict(mentor="large"),)
     assert (recipe.name, recipe.repeat_limit, recipe.max_answer_tokens) == ("eager", 4, 7)
+
+
+class Chained(Strategy):
+    depth: int = 4
+
+
+class ChainedRecipe(MethodRecipe):
+    method = "chained"
+    strategy = Chained
+
+    depth: int = 2
+
+    def recipe(self) -> Recipe:
+        return self.assembled(WordUnit(), max_answer_tokens=7)
+
+
+def test_a_strategy_takes_its_options_from_the_recipe_as_well() -> None:
+    recipe = ChainedRecipe().recipe()
+
+    assert (recipe.strategy, recipe.policy) == (Chained(depth=2), Alone())
 
 
 def test_a_recipe_may_have_another_default_than_its_plugin() -> None:
