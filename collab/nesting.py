@@ -7,13 +7,13 @@ from pydantic import PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from collab.errors import PluginError
-from collab.plugins import build, reference_of
+from collab.plugins import build, is_plugin, reference_of
 from collab.protocols import Policy
 
 
 def _as_policy(value: object) -> object:
     """Return the policy that an option describes, found and made as any other."""
-    if isinstance(value, Policy):
+    if is_plugin("policies", value):
         return value
     options = {"use": value} if isinstance(value, str) else value
     if not isinstance(options, Mapping) or not isinstance(options.get("use"), str):

@@ -115,6 +115,11 @@ def build(kind: Kind, reference: str, options: Mapping[str, object]) -> BaseMode
         ) from error
 
 
+def is_plugin(kind: Kind, value: object) -> bool:
+    """Whether `value` has the shape of a plug-in of that kind."""
+    return not _misshape(kind, type(value))
+
+
 def reference_of(kind: Kind, plugin: object) -> str:
     """Return a reference under which `find` finds the class of `plugin` again."""
     cls = type(plugin)

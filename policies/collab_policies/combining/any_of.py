@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from collab.decisions import Consult, Continue, Decision
+from collab.decisions import Continue, Decision
 from collab.problems import Problem
 from collab.protocols import Draft, PolicySession
 from collab_policies.combining.combined import is_asking
@@ -32,4 +32,4 @@ class _AnySession(SeveralSession):
 
     def choose_before(self, voices: Sequence[Voice], draft: Draft) -> tuple[Voice, Decision]:
         answers = [(voice, voice.decide_before(draft)) for voice in voices]
-        return next((one for one in answers if isinstance(one[1], Consult)), answers[0])
+        return next((one for one in answers if not isinstance(one[1], Continue)), answers[0])

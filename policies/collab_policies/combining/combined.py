@@ -64,7 +64,7 @@ class Combined(Policy):
     @property
     def takes_back(self) -> bool:
         """Whether one of its parts may take text back."""
-        return any(part.takes_back for part in self.parts)
+        return any(getattr(part, "takes_back", False) for part in self.parts)
 
 
 def is_asking(decision: Decision) -> bool:
@@ -74,4 +74,17 @@ def is_asking(decision: Decision) -> bool:
 
 def is_attentive(session: PolicySession) -> bool:
     """Whether a session may want to see a unit while it is written."""
-    return session.is_watching or type(session).glimpse is not PolicySession.glimpse
+    return is_watching(session) or type(session).glimpse is not PolicySession.glimpse
+
+
+# A part may be of the shape of a policy without being one, and its session lack what is optional.
+
+
+def is_watching(session: PolicySession) -> bool:
+    """Whether a session's `watch` is to be asked."""
+    return bool(getattr(session, "is_watching", hasattr(session, "watch")))
+
+
+def kept_of(session: PolicySession) -> object:
+    """Return what a session keeps; `None` if it cannot keep anything."""
+    return session.kept() if hasattr(session, "kept") else None

@@ -49,7 +49,7 @@ class _EverySession(SingleSession):
 
     @property
     def is_watching(self) -> bool:
-        return self._inner.is_watching and not self._is_between
+        return super().is_watching and not self._is_between
 
     def decide(self, draft: Draft) -> Decision:
         return Continue(why="between") if self._is_between else self._inner.decide(draft)

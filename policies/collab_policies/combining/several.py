@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from pydantic import Field
 
-from collab.decisions import Consult, Continue, Decision
+from collab.decisions import Continue, Decision
 from collab.nesting import NestedPolicy
 from collab.problems import Problem
 from collab.proposals import Token
 from collab.protocols import Draft, Policy, PolicySession
 from collab.verdicts import Verdict
-from collab_policies.combining.combined import Combined
+from collab_policies.combining.combined import Combined, is_watching, kept_of
 
 
 class SeveralPolicies(Combined):
@@ -103,21 +103,21 @@ class SeveralSession(PolicySession):
     @property
     def is_watching(self) -> bool:
         """Whether any of them watches."""
-        return any(voice.session.is_watching for voice in self._voices)
+        return any(is_watching(voice.session) for voice in self._voices)
 
     def watch(self, tokens: Sequence[Token]) -> bool:
         """Return whether one of those that are asked here ends the unit."""
         return any(
             voice.session.watch(tokens)
             for voice in self._due
-            if voice.is_alone and voice.session.is_watching
+            if voice.is_alone and is_watching(voice.session)
         )
 
     def decide_before(self, draft: Draft) -> Decision:
         """Return who writes the unit, by those that look at its first tokens."""
         looking = [voice for voice in self._due if voice.wish is not None]
         voice, decision = self.choose_before(looking, draft)
-        return self._note(voice, decision) if isinstance(decision, Consult) else Continue()
+        return decision if isinstance(decision, Continue) else self._note(voice, decision)
 
     def decide(self, draft: Draft) -> Decision:
         """Return what should happen, by those that are asked here."""
@@ -130,7 +130,7 @@ class SeveralSession(PolicySession):
 
     def kept(self) -> object:
         """Return a list of what each of them keeps; `None` if none keeps anything."""
-        kept = [voice.session.kept() for voice in self._voices]
+        kept = [kept_of(voice.session) for voice in self._voices]
         return None if all(one is None for one in kept) else kept
 
     def _note(self, voice: Voice, decision: Decision) -> Decision:

@@ -9,7 +9,7 @@ from collab.nesting import NestedPolicy
 from collab.proposals import Token
 from collab.protocols import Draft, Policy, PolicySession
 from collab.verdicts import Verdict
-from collab_policies.combining.combined import Combined, is_asking
+from collab_policies.combining.combined import Combined, is_asking, is_watching, kept_of
 
 
 class SinglePolicy(Combined):
@@ -40,7 +40,7 @@ class SingleSession(PolicySession):
     @property
     def is_watching(self) -> bool:
         """Whether the policy watches."""
-        return self._inner.is_watching
+        return is_watching(self._inner)
 
     def watch(self, tokens: Sequence[Token]) -> bool:
         """Return what the policy says."""
@@ -60,7 +60,7 @@ class SingleSession(PolicySession):
 
     def kept(self) -> object:
         """Return what the policy keeps."""
-        return self._inner.kept()
+        return kept_of(self._inner)
 
 
 class GateSession(SingleSession):

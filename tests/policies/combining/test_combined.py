@@ -1,12 +1,14 @@
 """What all policies have in common that are made of others."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
-from support.lettered import Lettered
+from pydantic import BaseModel, ConfigDict
+from support.lettered import Lettered, draft, started
 
-from collab import Need, Observation, Policy
+from collab import Consult, Decision, Draft, Need, Observation, Policy, Problem
 from collab.errors import PluginShapeError
 from collab.plugins import build
 from collab.runs.assembly import build_recipe
@@ -66,6 +68,42 @@ def test_parts_that_ask_for_other_entropies_are_refused() -> None:
 def test_parts_that_observe_different_states_under_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="different hidden states under the name 'state'"):
         AnyOf(policies=(Lettered(layer=3), Lettered(layer=4)))
+
+
+class Shaped(BaseModel):
+    """Of the shape of a policy, as its session is of the shape of one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    needs: tuple[Need, ...] = ()
+    entropy_top_k: int = 0
+    observations: tuple[Observation, ...] = ()
+    looks_beyond: int = 0
+
+    def start(self, problem: Problem, rng: random.Random) -> "ShapedSession":
+        return ShapedSession()
+
+
+class ShapedSession:
+    def ahead(self) -> int:
+        return 1
+
+    def glimpse(self) -> None:
+        return None
+
+    def decide(self, draft: Draft) -> Decision:
+        return Consult(why="shaped")
+
+
+@pytest.mark.parametrize("kind", [AnyOf, FirstOf])
+def test_a_part_may_be_of_the_shape_of_a_policy(kind: type[AnyOf | FirstOf]) -> None:
+    shaped = {"policy": Shaped(), "k": 1}
+    policy = kind.model_validate({"policies": [EveryK.model_validate(shaped), Shaped()]})
+    session = started(policy)
+
+    assert (session.ahead(), session.glimpse(), session.is_watching) == (1, None, False)
+    assert session.decide(draft()) == Consult(why="shaped")
+    assert (session.kept(), policy.takes_back) == (None, False)
 
 
 # --- options --------------------------------------------------------------------------------------
