@@ -126,7 +126,7 @@ class MethodRecipe(Options):
         method: The recipe's name, for the record.
         policy: The class of its policy.
         verifiers: The classes of its verifiers, in their order.
-        strategy: The class of its strategy, which takes the place of policy and verifiers.
+        strategy: The class of its strategy, instead of both.
     """
 
     method: ClassVar[str]
