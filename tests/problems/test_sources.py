@@ -1,6 +1,7 @@
 """How a row becomes a problem: columns, options, templates, shuffling; and runs of such."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -219,8 +220,11 @@ def test_a_deeply_nested_column_harms_only_who_shows_it(tmp_path: Path) -> None:
     shown, fine = read_problems(source(path, template="{prompt} {deep}"))
 
     assert [one.prompt for one in unused] == ["x?!", "y!"]
-    assert isinstance(shown, BrokenLine)
-    assert shown.why == "a column is nested too deeply"
+    if sys.version_info >= (3, 13):  # which writes it out
+        assert isinstance(shown, Problem)
+    else:
+        assert isinstance(shown, BrokenLine)
+        assert shown.why == "a column is nested too deeply"
     assert isinstance(fine, Problem)
 
 
