@@ -128,7 +128,7 @@ def test_a_steerer_without_an_extractor_is_told(tmp_path: Path) -> None:
     shown = invoke("extract", "steering", f"{plugin}:Own", "--out", tmp_path)
 
     assert shown.exit_code == 2
-    assert "nothing can be extracted for the steerer" in shown.stderr
+    assert "cannot be extracted; those that can: " in shown.stderr
 
 
 def test_a_remote_generator_is_refused_with_what_would_work(tmp_path: Path) -> None:
