@@ -19,10 +19,8 @@ Ability = Literal[
     "score",
     "reward",
     "score_top_logprobs",
-    "token_ids",
     "hidden_states",
     "steering",
-    "cancel",
 ]
 
 
@@ -99,14 +97,10 @@ class Capabilities:
                 }[ability]
             case "score_top_logprobs":
                 return self.can_score and self.score_top_logprobs >= max(amount, 1)
-            case "token_ids":
-                return self.has_token_ids
             case "hidden_states":
                 return self.has_hidden_states and amount in (0, self.hidden_size)
             case "steering":
                 return self.can_steer and amount in (0, self.hidden_size)
-            case "cancel":
-                return self.can_cancel
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,6 @@ class Token:
         entropy_nats: Entropy of the distribution it was drawn from, over the top k asked for,
             renormalised; `None` if no k was asked for.
         margin: Difference of the two largest log-probabilities, in nats, at least 0.
-        full_entropy_nats: Entropy over the whole vocabulary, if asked for.
         observed: Hidden states read beside it, if asked for; see `collab.signals.Observation`.
         top: The likeliest tokens at its position, the likeliest first, as many as
             `Signals.top_k` asks for and the model gives. The token itself need not be one of them.
@@ -105,7 +104,6 @@ class Token:
     logprob: float | None = None
     entropy_nats: float | None = None
     margin: float | None = None
-    full_entropy_nats: float | None = None
     observed: Observed | None = field(default=None, repr=False)
     top: tuple[Candidate, ...] = ()
 

@@ -38,6 +38,7 @@ class Draft:
             or as `watch` ended it.
         beyond: What stands after the unit, as far as `Policy.looks_beyond` asks for it.
         kind: What kind of unit it is; `None` if that is not said.
+        mentor_tokens: Tokens that mentors have decoded for this problem, whether they stand or not.
     """
 
     proposal: Proposal
@@ -48,6 +49,7 @@ class Draft:
     is_partial: bool = False
     beyond: tuple[Token, ...] = ()
     kind: Unit | None = None
+    mentor_tokens: int = 0
 
     @property
     def text(self) -> str:
@@ -81,13 +83,20 @@ class PolicySession:
         """
         return None
 
+    @property
+    def is_watching(self) -> bool:
+        """Whether `watch` is asked at all: where a session overrides it, unless it says otherwise.
+
+        With it, a remote generator's text is streamed and ended by closing the connection.
+        """
+        return type(self).watch is not PolicySession.watch
+
     def watch(self, tokens: Sequence[Token]) -> bool:
         """Return whether the unit ends after `tokens`, the ones written of it so far.
 
         Asked after every token of a draft of a single unit, see `ahead`; `decide` then sees a
         draft that is partial. Called where the model runs: quick, without waiting, and the same
-        answer for the same tokens. Override it only where it is needed: with it, a remote
-        generator's text is streamed and ended by closing the connection.
+        answer for the same tokens. Override it only where it is needed, see `is_watching`.
         """
         return False
 

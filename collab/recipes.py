@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast, runtime_checkable
+from typing import ClassVar, Protocol, cast, runtime_checkable
 
 from pydantic import ValidationError
 
 from collab.capabilities import Need
 from collab.errors import ConfigError, PluginError
+from collab.options import Options, RepeatLimit, SamplingOption, StopStrings, shared
 from collab.phases import Phases
 from collab.plugins import build, explain
 from collab.proposals import Sampling, Until
@@ -110,6 +111,62 @@ class RecipeFactory(Protocol):
     def recipe(self) -> Recipe:
         """Return the recipe."""
         ...
+
+
+class MethodRecipe(Options):
+    """Base of recipes that make their plug-ins from the options they share with them by name.
+
+    So an option is declared once, in a class of `Options` that the plug-in and the recipe both
+    extend, and stays flat: `recipe.threshold` on the command line and in the record of a run.
+    Options nested by plug-in (`recipe.policy.threshold`) would give `mentor`, which policy and
+    verifier share, two places, and every recorded path a new name. A recipe repeats an option only
+    to give it another default.
+
+    Attributes:
+        method: The recipe's name, for the record.
+        policy: The class of its policy.
+        verifiers: The classes of its verifiers, in their order.
+    """
+
+    method: ClassVar[str]
+    policy: ClassVar[type[Policy]] = Alone
+    verifiers: ClassVar[tuple[type[Verifier], ...]] = ()
+
+    repeat_limit: RepeatLimit = 0
+    stop_strings: StopStrings = ()
+    sampling: SamplingOption = Sampling()
+
+    def recipe(self) -> Recipe:
+        """Return the recipe."""
+        raise NotImplementedError
+
+    def assembled(
+        self,
+        unit: Unit,
+        segment: Until = _SEGMENT,
+        *,
+        max_answer_tokens: int,
+        phases: Phases | None = None,
+        steering: Steerer | None = None,
+    ) -> Recipe:
+        """Return the recipe of these parts, and of the plug-ins made with the shared options.
+
+        Raises:
+            pydantic.ValidationError: A plug-in does not take its options.
+        """
+        return Recipe(
+            name=self.method,
+            policy=shared(self, self.policy),
+            verifiers=tuple(shared(self, verifier) for verifier in self.verifiers),
+            unit=unit,
+            segment=segment,
+            max_answer_tokens=max_answer_tokens,
+            stop_strings=self.stop_strings,
+            repeat_limit=self.repeat_limit,
+            sampling=self.sampling,
+            phases=phases,
+            steering=steering,
+        )
 
 
 def as_recipe(recipe: Recipe | RecipeFactory | str) -> Recipe:

@@ -49,7 +49,6 @@ class Observation:
         name: Its key in `Token.observed`.
         layer: Whose input is observed, after steering; the number of blocks is after the norm.
         gate: Observe only where this selects the position of the state.
-        only_last: Hand over only the state of the last token of each call.
         reduction: Computed on the device, so that only its result is copied; `None` copies the
             whole vector. Called on the engine's thread: quick, without waiting, without memory.
     """
@@ -57,7 +56,6 @@ class Observation:
     name: str
     layer: int
     gate: Gate = EVERYWHERE
-    only_last: bool = False
     reduction: Reduction | None = None
 
 
@@ -67,13 +65,11 @@ class Signals:
 
     Attributes:
         entropy_top_k: Entropy over the k most likely tokens, renormalised; 0 for none.
-        has_full_entropy: Also the entropy over the whole vocabulary.
         observations: Hidden states to hand over.
         top_k: How many of the likeliest tokens to name at each position; see `Token.top`.
     """
 
     entropy_top_k: int = 0
-    has_full_entropy: bool = False
     observations: tuple[Observation, ...] = ()
     top_k: int = 0
 

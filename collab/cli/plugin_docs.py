@@ -57,13 +57,17 @@ def full_text(plugin: type[BaseModel]) -> str:
 
 
 def options_of(plugin: type[BaseModel], *, within: str = "") -> list[Option]:
-    """Return the options of a plug-in, its own before those that it shares with others.
+    """Return the options of a plug-in, its own before those that it has from a base.
 
     An option whose parts describe themselves is followed by them.
     """
-    own = inspect.get_annotations(plugin)
+    declared = [inspect.get_annotations(one) for one in plugin.__mro__]
+    first = {
+        name: next(n for n, names in enumerate(declared) if name in names)
+        for name in plugin.model_fields
+    }
     options = []
-    for name, field in sorted(plugin.model_fields.items(), key=lambda one: one[0] not in own):
+    for name, field in sorted(plugin.model_fields.items(), key=lambda one: first[one[0]]):
         parts = list(_parts(field.annotation))
         default = None if field.is_required() else _as_json(field)
         options.append(
@@ -130,6 +134,9 @@ def _single_type_name(annotation: object) -> str:
         return " or ".join(json.dumps(one) for one in get_args(annotation))
     if isinstance(annotation, type) and not get_args(annotation):
         return annotation.__name__
+    if get_origin(annotation) is tuple:
+        parts = ["..." if one is ... else _type_name(one) for one in get_args(annotation)]
+        return f"tuple[{', '.join(parts)}]"
     return str(annotation).replace("typing.", "").replace("collections.abc.", "")
 
 

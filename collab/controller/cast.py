@@ -31,6 +31,11 @@ class Cast:
         return tuple(name for name in self.by_name if name not in (GENERATOR, *self.judging))
 
     @property
+    def mentor_tokens(self) -> int:
+        """How many tokens the mentors have decoded for the problem."""
+        return sum(self.by_name[name].decoded_tokens for name in self.mentors)
+
+    @property
     def judges(self) -> tuple[str, ...]:
         """The names of those that never write."""
         return tuple(name for name in self.by_name if name in self.judging)

@@ -134,6 +134,11 @@ class ProblemDesk:
         return self._cast.generator.is_observed
 
     @property
+    def mentor_tokens(self) -> int:
+        """Tokens that the mentors have decoded for the problem, whether they stand or not."""
+        return self._cast.mentor_tokens
+
+    @property
     def ending(self) -> Ending | None:
         """Why the text is over."""
         return self._ending

@@ -142,5 +142,15 @@ class Drafter:
         is_partial: bool = False,
         beyond: tuple[Token, ...] = (),
     ) -> Draft:
-        desk, kind = self._desk, self._recipe.unit
-        return Draft(proposal, desk.units, desk.mark, desk.text, is_last, is_partial, beyond, kind)
+        desk = self._desk
+        return Draft(
+            proposal,
+            desk.units,
+            desk.mark,
+            desk.text,
+            is_last,
+            is_partial,
+            beyond,
+            kind=self._recipe.unit,
+            mentor_tokens=desk.mentor_tokens,
+        )

@@ -76,6 +76,12 @@ class MeteredSession:
         """How many proposed tokens follow the head."""
         return len(self._proposed)
 
+    @property
+    def decoded_tokens(self) -> int:
+        """How many tokens this participant has decoded for the problem, in all its sessions."""
+        usage = self._ledger.usage.get(self._role)
+        return usage.completion_tokens if usage else 0
+
     def check_budget(self) -> None:
         """Raise `BudgetReached` now if the next call would."""
         self._guard(self._role)

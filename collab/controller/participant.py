@@ -54,6 +54,11 @@ class Participant:
         """The thinking tags of texts in the trace."""
         return self._trace_tags
 
+    @property
+    def decoded_tokens(self) -> int:
+        """How many tokens it has decoded for the problem."""
+        return self._session.decoded_tokens
+
     def check_budget(self) -> None:
         """Raise `BudgetReached` now if the next call would."""
         self._session.check_budget()

@@ -18,7 +18,6 @@ Term = Literal[
     "mentor tokens",
     "looking ahead",
     "judging",
-    "deciding",
 ]
 """What the time of a recipe is made of, see `Comparison.seconds_by_term`."""
 
@@ -38,7 +37,6 @@ _HELP: Mapping[Term, str] = {
     "segments",
     "judging": "judge less often, or with a verifier that asks no model, such as agreement or "
     "always-mentor",
-    "deciding": "use a policy that decides faster",
 }
 _NAMES: Mapping[Term, str] = {
     "drafting calls": "the fixed cost of the generator's calls",
@@ -47,7 +45,6 @@ _NAMES: Mapping[Term, str] = {
     "mentor tokens": "the tokens that the mentor writes",
     "looking ahead": "the generator's looking ahead, which outlasts the mentor's answers",
     "judging": "judging and scoring",
-    "deciding": "the policy's decisions",
 }
 
 
@@ -95,7 +92,6 @@ class Comparison:
         looking_ahead: The generator's while the mentor answers.
         consulting: The mentor's.
         judging_s: Seconds of judging and scoring.
-        deciding_s: Seconds of deciding.
     """
 
     alone: Load
@@ -103,7 +99,6 @@ class Comparison:
     consulting: Load
     looking_ahead: Load = Load()
     judging_s: float = 0.0
-    deciding_s: float = 0.0
 
     def seconds_by_term(self, generator: Speed, mentor: Speed) -> dict[Term, float]:
         """Return what the stretch's time is made of; the sum is all of it."""
@@ -115,7 +110,6 @@ class Comparison:
             "mentor tokens": self.consulting.tokens * mentor.token_s,
             "looking ahead": max(self.looking_ahead.seconds(generator) - consulting, 0.0),
             "judging": self.judging_s,
-            "deciding": self.deciding_s,
         }
 
 

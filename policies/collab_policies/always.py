@@ -3,10 +3,9 @@
 import random
 from collections.abc import Sequence
 
-from pydantic import Field
-
 from collab.capabilities import Need
 from collab.decisions import Consult, Decision
+from collab.options import MentorName
 from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
 from collab.roles import MENTOR
@@ -15,7 +14,7 @@ from collab.roles import MENTOR
 class Always(Policy):
     """Ask a mentor at every unit."""
 
-    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
+    mentor: MentorName = MENTOR
 
     @property
     def needs(self) -> Sequence[Need]:

@@ -3,17 +3,21 @@
 import random
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from collab.capabilities import Need
 from collab.decisions import Consult, Continue, Decision
+from collab.options import MentorName
 from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
 from collab.roles import GENERATOR, MENTOR
 
 Reduction = Literal["first", "mean", "max"]
+TopK = Annotated[
+    int, Field(ge=2, description="Number of likeliest tokens the entropy is taken over.")
+]
 
 
 class Entropy(Policy):
@@ -31,13 +35,11 @@ class Entropy(Policy):
     threshold_nats: float = Field(
         default=1.0, ge=0, description="Ask if the entropy is at least this."
     )
-    top_k: int = Field(
-        default=20, ge=2, description="Number of likeliest tokens the entropy is taken over."
-    )
+    top_k: TopK = 20
     reduction: Reduction = Field(
         default="max", description="How the entropies of a unit's tokens are reduced."
     )
-    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
+    mentor: MentorName = MENTOR
 
     @property
     def needs(self) -> Sequence[Need]:

@@ -6,19 +6,35 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from collab.capabilities import Need
 from collab.decisions import Consult, Continue, Decision
+from collab.options import LongestAnswer, MentorName, Options
 from collab.problems import Problem
-from collab.proposals import Sampling, Until
+from collab.proposals import Until
 from collab.protocols import Draft, Policy, PolicySession
-from collab.recipes import Recipe
+from collab.recipes import MethodRecipe, Recipe
 from collab.roles import GENERATOR, MENTOR
 from collab.units import TokenUnit
+from collab_policies.entropy import TopK
 
 
-class EntropyBand(Policy):
+class BandOptions(Options):
+    """Between which mean entropies a mentor writes."""
+
+    window: int = Field(default=8, ge=1, description="Number of tokens in the mean.")
+    high_nats: float = Field(
+        default=1.0, ge=0, description="A mentor takes over at this mean entropy or above."
+    )
+    low_nats: float = Field(
+        default=0.5, ge=0, description="The generator takes over below this mean entropy."
+    )
+    top_k: TopK = 20
+    mentor: MentorName = MENTOR
+
+
+class EntropyBand(BandOptions, Policy):
     """Have a mentor write from a mean entropy of `high_nats` on until it is below `low_nats`.
 
     The mean is taken over the generator's last `window` tokens looked at. While a mentor writes,
@@ -30,18 +46,6 @@ class EntropyBand(Policy):
         models. Window and thresholds are not known to us and are guesses; there the entropy
         is that of the model at work, here of the generator, as a mentor may be remote.
     """
-
-    window: int = Field(default=8, ge=1, description="Number of tokens in the mean.")
-    high_nats: float = Field(
-        default=1.0, ge=0, description="A mentor takes over at this mean entropy or above."
-    )
-    low_nats: float = Field(
-        default=0.5, ge=0, description="The generator takes over below this mean entropy."
-    )
-    top_k: int = Field(
-        default=20, ge=2, description="Number of likeliest tokens the entropy is taken over."
-    )
-    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @model_validator(mode="after")
     def _is_a_band(self) -> Self:
@@ -74,7 +78,11 @@ class _BandSession(PolicySession):
         mean, policy = self._mean, self._policy
         if mean is not None:
             self._is_mentors = mean >= (policy.low_nats if self._is_mentors else policy.high_nats)
-        return Consult(policy.mentor, why="unsure", signal=mean) if self._is_mentors else Continue()
+        return (
+            Consult(policy.mentor, why="unsure", signal=mean)
+            if self._is_mentors
+            else Continue(signal=mean)
+        )
 
     def decide(self, draft: Draft) -> Decision:
         self._look_at(draft, 1)
@@ -86,41 +94,23 @@ class _BandSession(PolicySession):
         self._mean = fmean(self._entropies) if self._entropies else None
 
 
-class EntropyAdaptive(BaseModel):
+class EntropyAdaptive(BandOptions, MethodRecipe):
     """The author switches every few tokens, by the generator's mean entropy.
 
     References:
         Entropy Adaptive Decoding, arXiv:2502.06833; see `EntropyBand`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    method = "entropy-adaptive"
+    policy = EntropyBand
 
     piece_tokens: int = Field(default=8, ge=1, description="Tokens between two decisions.")
-    window: int = Field(default=8, ge=1, description="Number of tokens in the mean.")
-    high_nats: float = Field(
-        default=1.0, ge=0, description="The mentor takes over at this mean entropy or above."
-    )
-    low_nats: float = Field(
-        default=0.5, ge=0, description="The generator takes over below this mean entropy."
-    )
-    max_answer_tokens: int = Field(default=8192, ge=1, description="Longest answer.")
-    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
-    sampling: Sampling = Field(
-        default=Sampling(), description="How tokens are drawn; greedy by default."
-    )
+    max_answer_tokens: LongestAnswer = 8192
 
     def recipe(self) -> Recipe:
         """Return the recipe."""
-        return Recipe(
-            name="entropy-adaptive",
-            policy=EntropyBand(
-                window=self.window,
-                high_nats=self.high_nats,
-                low_nats=self.low_nats,
-                mentor=self.mentor,
-            ),
-            unit=TokenUnit(size=self.piece_tokens),
-            segment=Until(self.piece_tokens),
+        return self.assembled(
+            TokenUnit(size=self.piece_tokens),
+            Until(self.piece_tokens),
             max_answer_tokens=self.max_answer_tokens,
-            sampling=self.sampling,
         )

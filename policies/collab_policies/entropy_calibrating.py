@@ -4,21 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
 from collab.calibrating.calibrator import Calibrator, Fitted, Signal, Source
 from collab.calibrating.steps import SignalledText
 from collab.capabilities import Need
 from collab.roles import GENERATOR
+from collab_policies.entropy import TopK
 from collab_policies.rank.calibrator import FittedRank, RankCalibrator, from_top
 
 
 class EntropyCalibrator(Calibrator):
     """Learn how the entropy of first tokens is spread; no hidden states are read."""
 
-    top_k: int = Field(
-        default=20, ge=2, description="Number of likeliest tokens the entropy is taken over."
-    )
+    top_k: TopK = 20
 
     @property
     def placeholder(self) -> dict[str, object]:

@@ -8,15 +8,29 @@ from pydantic import Field
 
 from collab.capabilities import Need
 from collab.decisions import Consult, Continue, Decision
+from collab.options import MentorName, Options
 from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
-from collab.recipes import Recipe
 from collab.roles import GENERATOR, MENTOR
+from collab_policies.entropy import TopK
 from collab_policies.entropy_calibrating import EntropyCalibrator
 from collab_policies.steps import StepRecipe
 
 
-class FirstTokenEntropy(Policy):
+class FirstTokenOptions(Options):
+    """Which first tokens are unsure."""
+
+    threshold_nats: float = Field(
+        default=1.0, ge=0, description="The mentor writes at this entropy or above."
+    )
+    top_k: TopK = 20
+    first_steps: int = Field(
+        default=0, ge=0, description="Number of first steps that a mentor always writes."
+    )
+    mentor: MentorName = MENTOR
+
+
+class FirstTokenEntropy(FirstTokenOptions, Policy):
     """Have a mentor write the steps whose first token the generator is unsure of.
 
     The entropy is taken over the `top_k` likeliest tokens, renormalised, in nats. The token is kept
@@ -26,17 +40,6 @@ class FirstTokenEntropy(Policy):
         GlimpRouter, arXiv:2601.05110. Its code keys the top 20 by text, so equal texts fall
         together; here they are told apart by id.
     """
-
-    threshold_nats: float = Field(
-        default=1.0, ge=0, description="A mentor writes at this entropy or above."
-    )
-    top_k: int = Field(
-        default=20, ge=2, description="Number of likeliest tokens the entropy is taken over."
-    )
-    first_steps: int = Field(
-        default=0, ge=0, description="Number of first steps that a mentor always writes."
-    )
-    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -64,13 +67,13 @@ class _GlimpseSession(PolicySession):
         self._entropy = draft.tokens[0].entropy_nats
         if self._entropy is not None and self._entropy >= self._policy.threshold_nats:
             return Consult(self._policy.mentor, why="unsure", signal=self._entropy)
-        return Continue()
+        return Continue(signal=self._entropy)
 
     def decide(self, draft: Draft) -> Decision:
         return Continue(why="sure", signal=self._entropy)
 
 
-class GlimpRouter(StepRecipe):
+class GlimpRouter(FirstTokenOptions, StepRecipe):
     """The generator writes a step unless its first token makes it unsure; the mentor answers.
 
     References:
@@ -81,23 +84,5 @@ class GlimpRouter(StepRecipe):
     """
 
     calibrator: ClassVar[type[EntropyCalibrator]] = EntropyCalibrator
-
-    threshold_nats: float = Field(
-        default=1.0, ge=0, description="The mentor writes at this entropy or above."
-    )
-    top_k: int = Field(
-        default=20, ge=2, description="Number of likeliest tokens the entropy is taken over."
-    )
-    first_steps: int = Field(
-        default=0, ge=0, description="Number of first steps that the mentor always writes."
-    )
-
-    def recipe(self) -> Recipe:
-        """Return the recipe."""
-        policy = FirstTokenEntropy(
-            threshold_nats=self.threshold_nats,
-            top_k=self.top_k,
-            first_steps=self.first_steps,
-            mentor=self.mentor,
-        )
-        return self.composed("glimprouter", policy)
+    method = "glimprouter"
+    policy = FirstTokenEntropy

@@ -1,17 +1,17 @@
 """The recipe `mentorcollab-free`: MentorCollab without a trained verifier."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from collab.proposals import Sampling, Until
-from collab.recipes import Recipe
-from collab.roles import MENTOR
+from collab.options import LongestAnswer, RepeatLimit, StopStrings
+from collab.proposals import Until
+from collab.recipes import MethodRecipe, Recipe
 from collab.units import WordUnit
 from collab_policies.agreement import Agreement
-from collab_policies.random_positions import RandomPositions
-from collab_policies.self_judge import AnswerReading, Order, SelfJudge
+from collab_policies.random_positions import RandomOptions, RandomPositions
+from collab_policies.self_judge import Reading, ReadingOptions, SelfJudge
 
 
-class MentorCollabFree(BaseModel):
+class MentorCollabFree(RandomOptions, ReadingOptions, MethodRecipe):
     """Random words are checked against the mentor; where they differ, the generator chooses.
 
     The generator writes word by word. At random words a mentor proposes a segment from the
@@ -51,40 +51,21 @@ class MentorCollabFree(BaseModel):
         likeliest token.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    method = "mentorcollab-free"
+    policy = RandomPositions
+    verifiers = (Agreement, SelfJudge)
 
-    rate: float = Field(default=0.24, ge=0, le=1, description="Probability of asking at each word.")
     segment_tokens: int = Field(default=16, ge=1, description="Length of both segments.")
     word_tokens: int = Field(default=12, ge=1, description="Longest word.")
-    max_answer_tokens: int = Field(default=512, ge=1, description="Longest answer.")
-    repeat_limit: int = Field(
-        default=3, ge=0, description="End after this many equal pieces in a row; 0 for never."
-    )
-    stop_strings: tuple[str, ...] = Field(
-        default=("\n\nPremises:", "\n\nProblem:", "\n\nQuestion:"),
-        description="Texts that end the answer, as in few-shot prompts.",
-    )
-    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
-    order: Order = Field(default="fixed", description="Order of the two segments in the question.")
-    reading: AnswerReading = Field(
-        default="likeliest",
-        description="Reading of the judge's answer: its likeliest token, or the share.",
-    )
-    sampling: Sampling = Field(
-        default=Sampling(), description="How tokens are drawn; greedy by default."
-    )
+    max_answer_tokens: LongestAnswer = 512
+    repeat_limit: RepeatLimit = 3
+    stop_strings: StopStrings = ("\n\nPremises:", "\n\nProblem:", "\n\nQuestion:")
+    reading: Reading = "likeliest"
 
     def recipe(self) -> Recipe:
         """Return the recipe."""
-        word = WordUnit(max_tokens=self.word_tokens)
-        return Recipe(
-            name="mentorcollab-free",
-            policy=RandomPositions(rate=self.rate, mentor=self.mentor),
-            verifiers=(Agreement(unit=word), SelfJudge(order=self.order, reading=self.reading)),
-            unit=word,
-            segment=Until(max_tokens=self.segment_tokens),
+        return self.assembled(
+            WordUnit(max_tokens=self.word_tokens),
+            Until(max_tokens=self.segment_tokens),
             max_answer_tokens=self.max_answer_tokens,
-            stop_strings=self.stop_strings,
-            repeat_limit=self.repeat_limit,
-            sampling=self.sampling,
         )

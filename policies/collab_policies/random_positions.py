@@ -7,6 +7,7 @@ from pydantic import Field
 
 from collab.capabilities import Need
 from collab.decisions import Consult, Continue, Decision
+from collab.options import MentorName, Options
 from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
 from collab.roles import MENTOR
@@ -14,7 +15,14 @@ from collab.roles import MENTOR
 _LOOK_AHEAD = 4096
 
 
-class RandomPositions(Policy):
+class RandomOptions(Options):
+    """How often a mentor is asked."""
+
+    rate: float = Field(default=0.24, ge=0, le=1, description="Probability of asking at each unit.")
+    mentor: MentorName = MENTOR
+
+
+class RandomPositions(RandomOptions, Policy):
     """Ask a mentor at each unit with a fixed probability.
 
     The positions do not depend on the text, so they are drawn ahead, one draw per unit
@@ -24,9 +32,6 @@ class RandomPositions(Policy):
         MentorCollab, arXiv:2602.05307. Deviation: the probability is given as a rate in
         `[0, 1]`; the published integer D consults with probability (D - 1) / 100.
     """
-
-    rate: float = Field(default=0.24, ge=0, le=1, description="Probability of asking at each unit.")
-    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:

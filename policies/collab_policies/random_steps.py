@@ -3,27 +3,19 @@
 import random
 from collections.abc import Sequence
 
-from pydantic import Field
-
 from collab.capabilities import Need
 from collab.decisions import Consult, Continue, Decision
 from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
-from collab.recipes import Recipe
-from collab.roles import MENTOR
+from collab_policies.random_positions import RandomOptions
 from collab_policies.steps import StepRecipe
 
 
-class RandomSteps(Policy):
+class RandomSteps(RandomOptions, Policy):
     """Have a mentor write a step with a fixed probability, one draw per step.
 
     Decided before the step, so no draft is wasted; `random` decides after it.
     """
-
-    rate: float = Field(
-        default=0.24, ge=0, le=1, description="Probability that the mentor writes a step."
-    )
-    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -51,13 +43,8 @@ class _RandomSession(PolicySession):
         return Continue()
 
 
-class RandomStepsRecipe(StepRecipe):
+class RandomStepsRecipe(RandomOptions, StepRecipe):
     """The mentor writes steps at random: what a router's gain has to be measured against."""
 
-    rate: float = Field(
-        default=0.24, ge=0, le=1, description="Probability that the mentor writes a step."
-    )
-
-    def recipe(self) -> Recipe:
-        """Return the recipe."""
-        return self.composed("random-steps", RandomSteps(rate=self.rate, mentor=self.mentor))
+    method = "random-steps"
+    policy = RandomSteps

@@ -4,7 +4,6 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import Literal, Self
 
@@ -12,20 +11,22 @@ from pydantic import Field, model_validator
 
 from collab.capabilities import Need
 from collab.decisions import Consult, Continue, Decision
+from collab.options import MentorName
 from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
 from collab.roles import GENERATOR, MENTOR
 from collab.signals import Observation
-from collab_policies.rank.calibration_file import Calibration, SignalScale, as_calibration
-from collab_policies.rank.following import RankFollower
-from collab_policies.rank.observing import observations
-from collab_policies.rank.options import RankOptions
-from collab_policies.tensor_rank import (
+from collab_policies.entropy import TopK
+from collab_policies.rank.calibrated import (
+    CalibratedOptions,
     calibration_needs,
     ensure_same_reading,
     no_opinion,
     reading_of,
 )
+from collab_policies.rank.calibration_file import SignalScale
+from collab_policies.rank.following import RankFollower
+from collab_policies.rank.observing import observations
 
 DecisionTime = Literal["after", "before"]
 Rule = Literal["hard", "soft"]
@@ -34,7 +35,40 @@ Uncertainty = Literal["first", "mean"]
 ENTROPY_ONLY = "entropy only, as there are no hidden states"
 
 
-class RankGuide(Policy):
+class RankGuideOptions(CalibratedOptions):
+    """When and by which rule a mentor is asked."""
+
+    reading: DecisionTime = Field(
+        default="after", description="Whether to decide after a step or before it."
+    )
+    rule: Rule = Field(default="hard", description="Three triggers, or one weighted sum.")
+    entropy: Uncertainty = Field(
+        default="first", description="Entropy of the step's first token, or the mean over the step."
+    )
+    top_k: TopK = 20
+    uncertainty_nats: float | None = Field(
+        default=None, ge=0, description="Ask if the entropy is at least this."
+    )
+    overconfidence: float | None = Field(
+        default=None, ge=0, le=1, description="Ask if the rank score is at most this."
+    )
+    revalidation: float | None = Field(
+        default=None, ge=0, le=1, description="A rank score up to this counts as going in circles."
+    )
+    patience: int = Field(
+        default=3, ge=1, description="Number of such steps in a row before a mentor is asked."
+    )
+    rescue_steps: int = Field(
+        default=1, ge=1, description="Number of steps that a mentor then writes."
+    )
+    weight: float | None = Field(
+        default=None, ge=0, description="Weight of the rank in the soft rule."
+    )
+    soft_threshold: float | None = Field(default=None, description="Threshold of the soft rule.")
+    mentor: MentorName = MENTOR
+
+
+class RankGuide(RankGuideOptions, Policy):
     r"""Ask a mentor where entropy or rank says that the generator fails.
 
     With H the entropy of a step's first token (or the mean over the step) and R the rank score of
@@ -60,43 +94,6 @@ class RankGuide(Policy):
         `weight` 0 and reading `before`, the soft rule makes GlimpRouter's choices (tested).
     """
 
-    calibration: Path | Calibration | None = Field(
-        default=None, description="A file of `collab calibrate`: layers, means, scales, thresholds."
-    )
-    rank: RankOptions | None = Field(
-        default=None, description="Reading of the rank, instead of the calibration's."
-    )
-    reading: DecisionTime = Field(
-        default="after", description="Whether to decide after a step or before it."
-    )
-    rule: Rule = Field(default="hard", description="Three triggers, or one weighted sum.")
-    entropy: Uncertainty = Field(
-        default="first", description="Entropy of the step's first token, or the mean over the step."
-    )
-    top_k: int = Field(
-        default=20, ge=2, description="Number of likeliest tokens the entropy is taken over."
-    )
-    uncertainty_nats: float | None = Field(
-        default=None, ge=0, description="Ask if the entropy is at least this."
-    )
-    overconfidence: float | None = Field(
-        default=None, ge=0, le=1, description="Ask if the rank score is at most this."
-    )
-    revalidation: float | None = Field(
-        default=None, ge=0, le=1, description="A rank score up to this counts as going in circles."
-    )
-    patience: int = Field(
-        default=3, ge=1, description="Number of such steps in a row before a mentor is asked."
-    )
-    rescue_steps: int = Field(
-        default=1, ge=1, description="Number of steps that a mentor then writes."
-    )
-    weight: float | None = Field(
-        default=None, ge=0, description="Weight of the rank in the soft rule."
-    )
-    soft_threshold: float | None = Field(default=None, description="Threshold of the soft rule.")
-    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
-
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if self.calibration is None and self.rank is None:
@@ -117,11 +114,6 @@ class RankGuide(Policy):
             )
         self.limits()
         return self
-
-    @property
-    def calibrated(self) -> Calibration | None:
-        """The calibration, if one is given."""
-        return as_calibration(self.calibration)
 
     @property
     def has_rank(self) -> bool:
@@ -230,7 +222,8 @@ class _GuideSession(PolicySession):
             self._owed -= 1
             return Consult(self._policy.mentor, why="heavy revalidation, once more")
         self._verdict = self._judge(draft)
-        return self._verdict if isinstance(self._verdict, Consult) else Continue()
+        verdict = self._verdict
+        return verdict if isinstance(verdict, Consult) else Continue(signal=verdict.signal)
 
     def decide(self, draft: Draft) -> Decision:
         return self._verdict if self._policy.reading == "before" else self._judge(draft)

@@ -7,12 +7,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from collab.capabilities import Need
 from collab.errors import ContextOverflowError, ModelCallError
+from collab.options import Options
 from collab.problems import Problem
 from collab.protocols import Case, Verifier, VerifierDesk, VerifierSession
 from collab.roles import GENERATOR
@@ -29,11 +30,28 @@ both orders, give or take the last bits, which depend on what else is in the bat
 
 Order = Literal["fixed", "swapped", "both"]
 AnswerReading = Literal["share", "likeliest"]
+Reading = Annotated[
+    AnswerReading,
+    Field(
+        description="`share`: of the labels' probability; `likeliest`: the likeliest token of all."
+    ),
+]
 
 _HALF = 0.5
 
 
-class SelfJudge(Verifier):
+class ReadingOptions(Options):
+    """How a judge is asked and its answer read."""
+
+    order: Order = Field(
+        default="fixed",
+        description="`fixed`: the generator's continuation is A; `swapped`: it is B; `both`: "
+        "asked in both orders, averaged.",
+    )
+    reading: Reading = "share"
+
+
+class SelfJudge(ReadingOptions, Verifier):
     """Ask the generator which of two continuations is right, and read the labels' probabilities.
 
     The question is put on a fork of the generator's cached text and leaves no trace in it. With the
@@ -53,15 +71,6 @@ class SelfJudge(Verifier):
         wording.
     """
 
-    order: Order = Field(
-        default="fixed",
-        description="`fixed`: the generator's continuation is A; `swapped`: it is B; `both`: "
-        "asked in both orders, averaged.",
-    )
-    reading: AnswerReading = Field(
-        default="share",
-        description="`share`: of the labels' probability; `likeliest`: the likeliest token of all.",
-    )
     threshold: float = Field(
         default=_HALF, ge=0, le=1, description="Share above which the mentor's proposal stands."
     )

@@ -1,58 +1,27 @@
 """Speculative Thinking: where a step begins with doubt, the mentor begins it instead."""
 
 import random
-import re
 from collections.abc import Sequence
-from typing import Literal
 
 from pydantic import Field
 
 from collab.capabilities import Need
 from collab.decisions import Consult, Continue, Decision, Inject
+from collab.options import MentorName, Options
 from collab.problems import Problem
 from collab.proposals import Until
-from collab.protocols import (
-    Case,
-    Draft,
-    Policy,
-    PolicySession,
-    Verifier,
-    VerifierDesk,
-    VerifierSession,
-)
+from collab.protocols import Draft, Policy, PolicySession
 from collab.recipes import Recipe
-from collab.roles import GENERATOR, MENTOR
+from collab.roles import MENTOR
 from collab.units import StepUnit
-from collab.verdicts import Abstain, Verdict
+from collab_policies.moods import Moods, MoodsOptions, mood_of
 from collab_policies.steps import StepRecipe
 
-Mood = Literal["none", "reflection", "verification", "conclusion"]
-
-_WORDS: dict[Mood, re.Pattern[str]] = {
-    "reflection": re.compile(r"\b(wait|alternatively|hold on|another|hmm+)\b", re.IGNORECASE),
-    "verification": re.compile(r"\b(verify|check|make sure|confirm|think again)\b", re.IGNORECASE),
-    "conclusion": re.compile(r"\b(so the answer|the answer is|final answer)\b", re.IGNORECASE),
-}
 RECAP = "Let me check whether the steps so far are right.\n\n"
 
 
-def mood_of(text: str) -> Mood:
-    """Return what the beginning of a step is about to do, told by its words."""
-    return next((mood for mood, words in _WORDS.items() if words.search(text)), "none")
-
-
-class StepMood(Policy):
-    """Ask a mentor where a step begins by looking back, checking or concluding.
-
-    Only the first `look_ahead` tokens of a step are read, and kept where it goes on. Behind
-    `patience` steps that look back, a recap is put in and a mentor writes `rescue_tokens`; both
-    numbers grow each time, up to a bound.
-
-    References:
-        Speculative Thinking, arXiv:2504.12329: 20 tokens ahead; recap after 15, then 20, 25 up to
-        30 such steps, with 125, then 150 up to 200 tokens. Its recap branch fails in one variant of
-        the published code. Words and recap are ours.
-    """
+class StepMoodOptions(Options):
+    """How much of a step is read, and when a recap is due."""
 
     look_ahead: int = Field(
         default=20, ge=1, description="Number of a step's first tokens that are read."
@@ -64,7 +33,21 @@ class StepMood(Policy):
         default=125, ge=1, description="Tokens that a mentor writes after the recap."
     )
     recap: str = Field(default=RECAP, min_length=1, description="The recap that is put in.")
-    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
+    mentor: MentorName = MENTOR
+
+
+class StepMood(StepMoodOptions, Policy):
+    """Ask a mentor where a step begins by looking back, checking or concluding.
+
+    Only the first `look_ahead` tokens of a step are read, and kept where it goes on. Behind
+    `patience` steps that look back, a recap is put in and a mentor writes `rescue_tokens`; both
+    numbers grow each time, up to a bound.
+
+    References:
+        Speculative Thinking, arXiv:2504.12329: 20 tokens ahead; recap after 15, then 20, 25 up to
+        30 such steps, with 125, then 150 up to 200 tokens. Its recap branch fails in one variant of
+        the published code. Words and recap are ours.
+    """
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -106,68 +89,17 @@ class _MoodSession(PolicySession):
         return Inject(self._policy.recap, why="looked back too often")
 
 
-class Moods(Verifier):
-    """Take a mentor's beginning of a step where it is of another mood than the generator's.
-
-    References:
-        Speculative Thinking, arXiv:2504.12329. A mentor's recap stands in any case.
-    """
-
-    is_mentor_preferred: bool = Field(
-        default=False, description="Always take the mentor's beginning."
-    )
-
-    def start(self, problem: Problem, rng: random.Random) -> VerifierSession:
-        """Return a session; it has no memory."""
-        return _MoodsSession(self)
-
-
-class _MoodsSession(VerifierSession):
-    def __init__(self, options: Moods) -> None:
-        self._options = options
-
-    async def verify(self, case: Case, desk: VerifierDesk) -> Verdict | Abstain:
-        if not case.mentor:
-            return Abstain("no proposal to compare")
-        own, offered = (mood_of(one.text) for one in (case.own, case.offered))
-        is_rescue = not case.draft.tokens
-        if is_rescue or self._options.is_mentor_preferred or own != offered:
-            return Verdict(case.mentor, why=offered)
-        return Verdict(GENERATOR, why=own)
-
-
-class SpeculativeThinking(StepRecipe):
+class SpeculativeThinking(StepMoodOptions, MoodsOptions, StepRecipe):
     """Steps that begin with doubt are begun by the mentor, 20 tokens long.
 
     References:
         Speculative Thinking, arXiv:2504.12329; see `StepMood` and `Moods`.
     """
 
-    look_ahead: int = Field(
-        default=20, ge=1, description="Number of a step's first tokens that are read."
-    )
-    patience: int = Field(
-        default=15, ge=1, description="Number of steps that look back before a recap."
-    )
-    rescue_tokens: int = Field(
-        default=125, ge=1, description="Tokens that the mentor writes after the recap."
-    )
-    is_mentor_preferred: bool = Field(
-        default=False, description="Always take the mentor's beginning."
-    )
+    method = "speculative-thinking"
+    policy = StepMood
+    verifiers = (Moods,)
 
     def recipe(self) -> Recipe:
-        """Return the recipe."""
-        policy = StepMood(
-            look_ahead=self.look_ahead,
-            patience=self.patience,
-            rescue_tokens=self.rescue_tokens,
-            mentor=self.mentor,
-        )
-        segment = Until(self.look_ahead, StepUnit(max_tokens=self.look_ahead))
-        return self.composed(
-            "speculative-thinking",
-            policy,
-            verifiers=(Moods(is_mentor_preferred=self.is_mentor_preferred),),
-            segment=segment,
-        )
+        """Return the recipe; a mentor begins a step and does not write it to its end."""
+        return self.by_steps(segment=Until(self.look_ahead, StepUnit(max_tokens=self.look_ahead)))

@@ -1,16 +1,25 @@
 """Recipes by steps: the options that all of them share."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
 
+from pydantic import Field
+
+from collab.options import MentorName, RepeatLimit
 from collab.phases import Phases
-from collab.proposals import Sampling, Until
-from collab.protocols import Policy, Steerer, Verifier
-from collab.recipes import Recipe
+from collab.proposals import Until
+from collab.protocols import Steerer
+from collab.recipes import MethodRecipe, Recipe
 from collab.roles import MENTOR
 from collab.units import StepUnit
 
+StepTokens = Annotated[int, Field(ge=1, description="Longest step.")]
+ThinkingEnd = Annotated[
+    str | None,
+    Field(min_length=1, description="The tag that ends thinking; null for texts of one phase."),
+]
 
-class StepRecipe(BaseModel):
+
+class StepRecipe(MethodRecipe):
     r"""A text of steps, each closed by a blank line; first thinking, then an answer.
 
     The published code appends a blank line to a step that was cut at its longest, takes two empty
@@ -23,56 +32,35 @@ class StepRecipe(BaseModel):
         thinking. They sample at 0.6 with top-p 0.95; here greedy unless asked otherwise.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    step_tokens: int = Field(default=512, ge=1, description="Longest step.")
+    step_tokens: StepTokens = 512
     thinking_tokens: int = Field(default=8192, ge=1, description="Longest thinking.")
     answer_tokens: int = Field(default=2048, ge=1, description="Longest answer after the thinking.")
-    thinking_end: str | None = Field(
-        default="</think>",
-        min_length=1,
-        description="The tag that ends thinking; null for texts of one phase.",
-    )
+    thinking_end: ThinkingEnd = "</think>"
     answer_by: str = Field(
         default=MENTOR, description="The participant that writes the answer after the thinking."
     )
-    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
-    repeat_limit: int = Field(
-        default=2, ge=0, description="End after this many equal steps in a row; 0 for never."
-    )
-    stop_strings: tuple[str, ...] = Field(default=(), description="Texts that end the answer.")
-    sampling: Sampling = Field(
-        default=Sampling(), description="How tokens are drawn; greedy by default."
-    )
+    mentor: MentorName = MENTOR
+    repeat_limit: RepeatLimit = 2
 
-    def composed(
-        self,
-        name: str,
-        policy: Policy,
-        *,
-        verifiers: tuple[Verifier, ...] = (),
-        steering: Steerer | None = None,
-        segment: Until | None = None,
-    ) -> Recipe:
-        """Return the recipe of a method; a mentor writes a step unless it says otherwise."""
+    def recipe(self) -> Recipe:
+        """Return the recipe."""
+        return self.by_steps()
+
+    def by_steps(self, *, segment: Until | None = None, steering: Steerer | None = None) -> Recipe:
+        """Return the recipe; a mentor writes a step unless `segment` says otherwise."""
         step = StepUnit(max_tokens=self.step_tokens)
-        phases = None
-        if self.thinking_end is not None:
-            phases = Phases(
-                thinking_end=self.thinking_end,
-                answer_by=self.answer_by,
-                answer_tokens=self.answer_tokens,
-            )
-        return Recipe(
-            name=name,
-            policy=policy,
-            verifiers=verifiers,
-            unit=step,
-            segment=segment or Until(max_tokens=self.step_tokens, unit=step),
+        phases = phases_of(self.thinking_end, self.answer_by, self.answer_tokens)
+        return self.assembled(
+            step,
+            segment or Until(max_tokens=self.step_tokens, unit=step),
             max_answer_tokens=self.thinking_tokens + (self.answer_tokens if phases else 0),
-            stop_strings=self.stop_strings,
-            repeat_limit=self.repeat_limit,
-            sampling=self.sampling,
             phases=phases,
             steering=steering,
         )
+
+
+def phases_of(thinking_end: str | None, answer_by: str, answer_tokens: int) -> Phases | None:
+    """Return the two phases of a text; `None` for one phase, where no tag ends the thinking."""
+    if thinking_end is None:
+        return None
+    return Phases(thinking_end=thinking_end, answer_by=answer_by, answer_tokens=answer_tokens)

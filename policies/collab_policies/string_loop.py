@@ -8,22 +8,26 @@ from pydantic import Field
 
 from collab.capabilities import Need
 from collab.decisions import Consult, Continue, Decision
+from collab.options import MentorName, Options
 from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
-from collab.recipes import Recipe
 from collab.roles import MENTOR
 from collab_policies.steps import StepRecipe
 from collab_policies.thoughts import steps_of
 
 
-class StringLoop(Policy):
+class LoopOptions(Options):
+    """What counts as a repetition."""
+
+    window: int = Field(default=8, ge=1, description="Number of previous steps that are compared.")
+    mentor: MentorName = MENTOR
+
+
+class StringLoop(LoopOptions, Policy):
     """Ask a mentor where a step equals one of the last ones, blanks at its ends aside.
 
     Needs nothing of the generator: the cheapest loop detector, which a rank has to beat.
     """
-
-    window: int = Field(default=8, ge=1, description="Number of previous steps that are compared.")
-    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -47,11 +51,8 @@ class _LoopSession(PolicySession):
         return Continue(why="new", signal=0.0)
 
 
-class StringLoopRecipe(StepRecipe):
+class StringLoopRecipe(LoopOptions, StepRecipe):
     """The mentor redoes exact repetitions, and nothing else."""
 
-    window: int = Field(default=8, ge=1, description="Number of previous steps that are compared.")
-
-    def recipe(self) -> Recipe:
-        """Return the recipe."""
-        return self.composed("string-loop", StringLoop(window=self.window, mentor=self.mentor))
+    method = "string-loop"
+    policy = StringLoop

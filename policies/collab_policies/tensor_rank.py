@@ -2,19 +2,24 @@
 
 import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from collab.capabilities import Need
 from collab.decisions import Consult, Continue, Decision
+from collab.options import MentorName
 from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
-from collab.recipes import Recipe
 from collab.roles import GENERATOR, MENTOR
 from collab.signals import Observation
-from collab_policies.rank.calibration_file import Calibration, as_calibration
+from collab_policies.rank.calibrated import (
+    CalibratedOptions,
+    calibration_needs,
+    ensure_same_reading,
+    no_opinion,
+    reading_of,
+)
 from collab_policies.rank.calibrator import RankCalibrator
 from collab_policies.rank.following import RankFollower
 from collab_policies.rank.observing import observations
@@ -22,7 +27,19 @@ from collab_policies.rank.options import RankOptions
 from collab_policies.steps import StepRecipe
 
 
-class TensorRank(Policy):
+class TensorRankOptions(CalibratedOptions):
+    """Up to which rank a mentor is asked."""
+
+    threshold: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Ask if the rank score is at most this; by default the calibration's.",
+    )
+    mentor: MentorName = MENTOR
+
+
+class TensorRank(TensorRankOptions, Policy):
     """Ask a mentor where the rank of the last steps' hidden states is low.
 
     The score is that of `rank.RankOptions`, in [0, 1]; without an opinion (too few steps, states
@@ -34,21 +51,6 @@ class TensorRank(Policy):
         steps x layers x hidden along the steps, decided after the step.
     """
 
-    calibration: Path | Calibration | None = Field(
-        default=None, description="A file of `collab calibrate`: layers, means and threshold."
-    )
-    rank: RankOptions | None = Field(
-        default=None,
-        description="Reading of the rank and its layers, instead of the calibration's.",
-    )
-    threshold: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="Ask if the rank score is at most this; by default the calibration's.",
-    )
-    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
-
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if self.calibration is None and (self.rank is None or self.threshold is None):
@@ -58,11 +60,6 @@ class TensorRank(Policy):
         ensure_same_reading(self.calibrated, self.rank)
         _ = self.limit
         return self
-
-    @property
-    def calibrated(self) -> Calibration | None:
-        """The calibration, if one is given."""
-        return as_calibration(self.calibration)
 
     @property
     def reading(self) -> RankOptions:
@@ -118,46 +115,7 @@ class _RankSession(PolicySession):
         return Continue(why="high rank", signal=score)
 
 
-def reading_of(calibrated: Calibration | None, rank: RankOptions | None) -> RankOptions:
-    """Return which reading of the rank is taken."""
-    options = rank or (calibrated.rank if calibrated else None)
-    assert options is not None, "checked when the policy was made"
-    return options
-
-
-def ensure_same_reading(calibrated: Calibration | None, rank: RankOptions | None) -> None:
-    """Refuse means and thresholds of another reading.
-
-    Raises:
-        ValueError: The calibration holds none, or for other options.
-    """
-    if calibrated is None:
-        return
-    if calibrated.rank is None and rank is None:
-        raise ValueError(
-            f"the calibration of {calibrated.generator!r} has no rank: its generator handed over "
-            "no hidden states; calibrate on a local one"
-        )
-    if rank is not None and calibrated.rank is not None and rank != calibrated.rank:
-        raise ValueError(
-            f"the calibration is of another reading of the rank ({calibrated.rank}); leave `rank` "
-            "out, or calibrate with it"
-        )
-
-
-def calibration_needs(calibrated: Calibration | None) -> Sequence[Need]:
-    """Return that the generator has to be the calibrated one, where that can be told."""
-    if calibrated is None or not calibrated.fingerprint:
-        return ()
-    return (Need(GENERATOR, "text", fingerprint=calibrated.fingerprint),)
-
-
-def no_opinion(follower: RankFollower) -> str:
-    """Return why there is none, for the record."""
-    return f"no opinion, {follower.unusable} states unusable" if follower.unusable else "no opinion"
-
-
-class TensorRankRecipe(StepRecipe):
+class TensorRankRecipe(TensorRankOptions, StepRecipe):
     """The mentor redoes steps of low rank, and nothing else.
 
     References:
@@ -165,23 +123,5 @@ class TensorRankRecipe(StepRecipe):
     """
 
     calibrator: ClassVar[type[RankCalibrator]] = RankCalibrator
-
-    calibration: Path | Calibration | None = Field(
-        default=None, description="A file of `collab calibrate`."
-    )
-    rank: RankOptions | None = Field(
-        default=None, description="Reading of the rank, instead of the calibration's."
-    )
-    threshold: float | None = Field(
-        default=None, ge=0, le=1, description="Ask if the rank score is at most this."
-    )
-
-    def recipe(self) -> Recipe:
-        """Return the recipe."""
-        policy = TensorRank(
-            calibration=self.calibration,
-            rank=self.rank,
-            threshold=self.threshold,
-            mentor=self.mentor,
-        )
-        return self.composed("tensor-rank", policy)
+    method = "tensor-rank"
+    policy = TensorRank

@@ -8,26 +8,16 @@ from pydantic import Field
 
 from collab.capabilities import Need
 from collab.decisions import Consult, Continue, Decision
+from collab.options import MentorName, Options
 from collab.problems import Problem
 from collab.protocols import Draft, Policy, PolicySession
-from collab.recipes import Recipe
 from collab.roles import GENERATOR, MENTOR
 from collab_policies.steps import StepRecipe
 from collab_policies.thoughts import HESITATION
 
 
-class Triggers(Policy):
-    """A mentor plans, redoes steps written with too much confidence, and ends hesitation.
-
-    The first `plan_steps` are a mentor's. A step of the generator is redone if the share of its
-    tokens with a perplexity below `perplexity` is `confident_share` or more. Behind
-    `hesitant_steps` steps in a row that hesitate (wait, hmm, alternatively, ...), a mentor writes
-    `rescue_steps`.
-
-    References:
-        TrigReason, arXiv:2604.14847, as its reviews describe it; 1.05 and 0.75 to 0.85 are
-        theirs, the numbers of steps are tuned there and guesses here.
-    """
+class TriggerOptions(Options):
+    """When a mentor is called."""
 
     plan_steps: int = Field(
         default=1, ge=0, description="Number of first steps that a mentor writes."
@@ -44,7 +34,21 @@ class Triggers(Policy):
         default=3, ge=1, description="Hesitant steps in a row before a mentor writes."
     )
     rescue_steps: int = Field(default=1, ge=1, description="Number of steps that it then writes.")
-    mentor: str = Field(default=MENTOR, description="The mentor to ask, if there are several.")
+    mentor: MentorName = MENTOR
+
+
+class Triggers(TriggerOptions, Policy):
+    """A mentor plans, redoes steps written with too much confidence, and ends hesitation.
+
+    The first `plan_steps` are a mentor's. A step of the generator is redone if the share of its
+    tokens with a perplexity below `perplexity` is `confident_share` or more. Behind
+    `hesitant_steps` steps in a row that hesitate (wait, hmm, alternatively, ...), a mentor writes
+    `rescue_steps`.
+
+    References:
+        TrigReason, arXiv:2604.14847, as its reviews describe it; 1.05 and 0.75 to 0.85 are
+        theirs, the numbers of steps are tuned there and guesses here.
+    """
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -88,37 +92,12 @@ def _confident_share(draft: Draft, perplexity: float) -> float | None:
     return sum(-logprob < math.log(perplexity) for logprob in known) / len(known)
 
 
-class TrigReason(StepRecipe):
+class TrigReason(TriggerOptions, StepRecipe):
     """The mentor is called by triggers instead of grading every step.
 
     References:
         TrigReason, arXiv:2604.14847; see `Triggers`.
     """
 
-    plan_steps: int = Field(
-        default=1, ge=0, description="Number of first steps that the mentor writes."
-    )
-    perplexity: float = Field(
-        default=1.05, ge=1, description="A token with a perplexity below this is overconfident."
-    )
-    confident_share: float = Field(
-        default=0.8,
-        ge=0,
-        description="Share of such tokens at which a step is redone; over 1 for never.",
-    )
-    hesitant_steps: int = Field(
-        default=3, ge=1, description="Hesitant steps in a row before the mentor writes."
-    )
-    rescue_steps: int = Field(default=1, ge=1, description="Number of steps that it then writes.")
-
-    def recipe(self) -> Recipe:
-        """Return the recipe."""
-        policy = Triggers(
-            plan_steps=self.plan_steps,
-            perplexity=self.perplexity,
-            confident_share=self.confident_share,
-            hesitant_steps=self.hesitant_steps,
-            rescue_steps=self.rescue_steps,
-            mentor=self.mentor,
-        )
-        return self.composed("trigreason", policy)
+    method = "trigreason"
+    policy = Triggers

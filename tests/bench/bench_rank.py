@@ -69,7 +69,9 @@ def _open_both(
     (task,) = tasks(local.engine.passes.model, 1, 1, 1)
     last = min(delimiters) if ends_with_delimiter else max(delimiters) + 1
     ids = (*task.ids, last)
-    return open_session(local, ids, NO_SIGNALS), open_session(local, ids, Signals(0, False, asked))
+    return open_session(local, ids, NO_SIGNALS), open_session(
+        local, ids, Signals(observations=asked)
+    )
 
 
 async def _step_seconds(session: LocalSession) -> float:

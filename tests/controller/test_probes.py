@@ -18,7 +18,6 @@ from collab import (
     Verdict,
     Verifier,
     VerifierSession,
-    Verify,
 )
 from collab.capabilities import Need
 from collab.errors import CapabilityError, ModelCallError
@@ -170,12 +169,12 @@ async def test_a_session_that_cannot_be_observed_fails_the_problem_alone() -> No
 
 async def test_several_samples_need_a_stream_of_their_own() -> None:
     recipe = Recipe(
-        policy=Scripted(script={0: Verify()}),
+        policy=Scripted(script={0: Consult(max_tokens=1)}),
         verifiers=(Looks(rolls=True, is_needy=False),),
         sampling=Sampling(temperature=1.0),
     )
     controller = Controller(
-        generator=PlainBackend(), mentor=FakeBackend(model=FakeModel("uno")), recipe=recipe
+        generator=PlainBackend(), mentor=FakeBackend(model=FakeModel("uno dos")), recipe=recipe
     )
     async with controller:
         result = await controller.solve("q")

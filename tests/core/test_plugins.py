@@ -71,7 +71,7 @@ def test_an_unknown_name_gets_the_nearest_one_and_the_list() -> None:
         plugins.find("policies", "entropi")
 
     assert str(raised.value).startswith(
-        "no policy 'entropi'; did you mean 'entropy'? installed: always, confidence-mixture, "
+        "no policy 'entropi'; did you mean 'entropy'? installed: always, any-of, budgeted, "
     )
 
 

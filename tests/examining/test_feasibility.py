@@ -32,7 +32,7 @@ def judged_after(share: float, overhead_s: float) -> Forecast:
 def by_tokens(share: float, overhead_s: float) -> Forecast:
     """Every token is drafted, and a router of 0.1 ms sends some to the mentor."""
     plan = Comparison(
-        alone=Load(0, 1), drafting=Load(0, 1), consulting=Load(share, share), deciding_s=1e-4
+        alone=Load(0, 1), drafting=Load(0, 1), consulting=Load(share, share), judging_s=1e-4
     )
     return Forecast(generator=Speed(0, T_S), mentor=Speed(overhead_s, T_L), plan=plan)
 

@@ -33,7 +33,7 @@ def test_a_mentor_writes_from_the_threshold_on(entropy: float, asks: bool) -> No
     decision = session.decide_before(draft(entropies=[entropy]))
 
     assert session.glimpse() == 1
-    assert decision == (Consult(why="unsure", signal=entropy) if asks else Continue())
+    assert decision == (Consult(why="unsure", signal=entropy) if asks else Continue(signal=entropy))
 
 
 def test_a_step_that_was_let_go_is_recorded_with_its_entropy() -> None:

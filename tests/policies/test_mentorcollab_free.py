@@ -15,9 +15,10 @@ def test_its_defaults_are_the_published_ones() -> None:
 
     assert recipe.policy == RandomPositions(rate=0.24)
     assert recipe.verifiers == (
-        Agreement(unit=WordUnit(max_tokens=12)),
+        Agreement(),
         SelfJudge(order="fixed", reading="likeliest"),
     )
+    assert recipe.unit == WordUnit(max_tokens=12)
     assert (recipe.segment.max_tokens, recipe.max_answer_tokens) == (16, 512)
     assert (recipe.repeat_limit, recipe.sampling.is_greedy) == (3, True)
 

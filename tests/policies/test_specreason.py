@@ -12,7 +12,8 @@ from collab.decisions import Consult, Verify
 from collab.testing import FakeModel, check_policy, check_recipe, check_verifier
 from collab.trace import Verified
 from collab.verdicts import Verdict
-from collab_policies.specreason import LABELS, EveryStep, Scoring, SpecReason, StepScore
+from collab_policies.specreason import EveryStep, SpecReason
+from collab_policies.step_score import LABELS, Scoring, StepScore
 
 TEXT = "So a.\n\nSo b."
 MENTORS = "So A.\n\nSo B."

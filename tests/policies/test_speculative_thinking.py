@@ -11,13 +11,8 @@ from collab.proposals import Proposal, Token
 from collab.protocols import Case
 from collab.testing import FakeModel, check_policy, check_recipe, check_verifier
 from collab.verdicts import Abstain, Verdict
-from collab_policies.speculative_thinking import (
-    Mood,
-    Moods,
-    SpeculativeThinking,
-    StepMood,
-    mood_of,
-)
+from collab_policies.moods import Mood, Moods, mood_of
+from collab_policies.speculative_thinking import SpeculativeThinking, StepMood
 
 
 async def test_it_keeps_to_the_contract() -> None:

@@ -240,7 +240,6 @@ class GenerateJob(Job):
             logprob=drawn.logprob,
             entropy_nats=drawn.entropy,
             margin=drawn.margin,
-            full_entropy_nats=drawn.full_entropy,
             observed=observed if self.observers else None,
             top=writing.candidates(drawn.top) if drawn.top else (),
         )

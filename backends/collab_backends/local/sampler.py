@@ -20,7 +20,6 @@ class Drawn:
     logprob: float
     margin: float
     entropy: float | None = None
-    full_entropy: float | None = None
     top: Sequence[tuple[int, float]] = ()
 
 
@@ -55,6 +54,5 @@ class Sampler:
             rows.logprob(row, token_id),
             rows.margin(row),
             rows.entropy(row, top_k) if top_k else None,
-            rows.full_entropy(row) if signals.has_full_entropy else None,
             rows.top(row, signals.top_k) if signals.top_k else (),
         )

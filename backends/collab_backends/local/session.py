@@ -14,7 +14,6 @@ from collab.signals import NO_SIGNALS, Observation, Signals, Steering
 from collab_backends.local.cache import TextCache, common_prefix
 from collab_backends.local.draws import RandomStream
 from collab_backends.local.jobs import GenerateJob, Job, Writing
-from collab_backends.local.last_states import with_last_states
 from collab_backends.local.prefill_jobs import JudgeJob, ObserveJob, ScoreJob
 from collab_backends.local.sampler import Sampler
 from collab_backends.local.seat import Seat
@@ -87,7 +86,7 @@ class LocalSession:
             builder.end("context")
         if not builder.is_done:
             await self._decode(builder, sampling, room)
-        return with_last_states(builder.build(self._author, replayed=replayed), self._observers)
+        return builder.build(self._author, replayed=replayed)
 
     async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
         """Return the probabilities of the labels' first tokens behind `question`."""

@@ -141,12 +141,6 @@ class Rows:
         ids, logits = self._tops[top_k]
         return ranked(ids[row], logits[row], self._heads[row][1])
 
-    def full_entropy(self, row: int) -> float:
-        """Return the entropy in nats over the whole vocabulary."""
-        if 0 not in self._entropies:
-            self._entropies[0] = _entropies(self.logits)
-        return self._entropies[0][row]
-
     def observed(self, row: int, observer: Observer) -> "array[float] | None":
         """Return what an observer read at the state that a row comes from, if it did."""
         reading = self._readings.get(observer)

@@ -46,14 +46,12 @@ class Observer:
         name: Key of its results.
         layer: Whose input is read.
         ids: The token ids at whose positions it reads; `None` for all.
-        only_last: Only the state of a proposal's last token is handed over.
         reduction: Computed on the device.
     """
 
     name: str
     layer: int
     ids: frozenset[int] | None
-    only_last: bool
     reduction: Reduction | None
 
     def reads_at(self, token: int) -> bool:
@@ -161,7 +159,6 @@ class HiddenStates:
             observation.name,
             observation.layer,
             self._ids_of(gate) if gate.texts else None,
-            observation.only_last,
             observation.reduction,
         )
         self._observers[observation] = observer

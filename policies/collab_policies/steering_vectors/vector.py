@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from collab.capabilities import Need
 from collab.extraction.extractor import Extractor
+from collab.options import Options
 from collab.problems import Problem
 from collab.protocols import Steerer, SteererSession
 from collab.roles import GENERATOR
@@ -24,24 +25,8 @@ if TYPE_CHECKING:
 _DELIMITER = "\n\n"
 
 
-class Vector(Steerer):
-    r"""Add a steering vector to the generator's hidden states at the delimiters of its steps.
-
-    What `collab extract steering` wrote steers only the generator that it was made of, told by
-    the fingerprint of its weights. Each problem may have a vector and a scale of its own; all are
-    decoded together. It is on at the prompt's last token and at every delimiter after it, also of
-    what a mentor wrote, so that a text that is computed again is the same. Which end of thinking it
-    stops at is the recipe's: see `phases`.
-
-    References:
-        SEAL, arXiv:2504.07986: at the input of one block, where the last token's text contains a
-        blank line. With `is_exact` only where it is one, as in the published code of RankGuide,
-        arXiv:2604.16694, which misses `.\n\n` and its like. The falling strength is SkipKV's: the
-        scale less `decay` for every step so far that reflects; with a positive scale a negative
-        `decay` makes it stronger.
-    """
-
-    extractor: ClassVar[type[Extractor]] = VectorExtractor
+class VectorOptions(Options):
+    """Which vector is added, where and how strongly."""
 
     path: Path = Field(description="A folder of `collab extract steering`, or the file in it.")
     scale: float | None = Field(
@@ -60,6 +45,26 @@ class Vector(Steerer):
     is_exact: bool = Field(
         default=False, description="Steer only at tokens that equal one of `token_texts`."
     )
+
+
+class Vector(VectorOptions, Steerer):
+    r"""Add a steering vector to the generator's hidden states at the delimiters of its steps.
+
+    What `collab extract steering` wrote steers only the generator that it was made of, told by
+    the fingerprint of its weights. Each problem may have a vector and a scale of its own; all are
+    decoded together. It is on at the prompt's last token and at every delimiter after it, also of
+    what a mentor wrote, so that a text that is computed again is the same. Which end of thinking it
+    stops at is the recipe's: see `phases`.
+
+    References:
+        SEAL, arXiv:2504.07986: at the input of one block, where the last token's text contains a
+        blank line. With `is_exact` only where it is one, as in the published code of RankGuide,
+        arXiv:2604.16694, which misses `.\n\n` and its like. The falling strength is SkipKV's: the
+        scale less `decay` for every step so far that reflects; with a positive scale a negative
+        `decay` makes it stronger.
+    """
+
+    extractor: ClassVar[type[Extractor]] = VectorExtractor
 
     @field_validator("path")
     @classmethod

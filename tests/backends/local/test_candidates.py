@@ -118,7 +118,7 @@ def test_a_decoding_step_gives_each_text_as_many_as_it_wants() -> None:
 
     (numbers,) = decode(logits, (2,), None, candidates=3).tolist()
 
-    assert len(numbers) == 6 + 1 + 2 * 3
+    assert len(numbers) == 5 + 1 + 2 * 3
     found = candidates_in(numbers, (2,), 2)
     assert [one for one, _ in found] == [1, 3]
     assert [value for _, value in found] == pytest.approx([3 - log_sum, 2 - log_sum])

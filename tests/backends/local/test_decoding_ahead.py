@@ -44,7 +44,7 @@ SAMPLINGS = [
     Sampling(temperature=1.0, top_k=30, top_p=0.9),
     Sampling(temperature=0.9),
 ]
-SIGNALS = Signals(entropy_top_k=5, has_full_entropy=True)
+SIGNALS = Signals(entropy_top_k=5)
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ async def test_texts_and_signals_are_those_of_packed_rows(together: bool) -> Non
     for mine, theirs in zip(found, expected, strict=True):
         assert [token.id for token in mine] == [token.id for token in theirs]
         for one, other in zip(mine, theirs, strict=True):
-            for name in ("logprob", "margin", "entropy_nats", "full_entropy_nats"):
+            for name in ("logprob", "margin", "entropy_nats"):
                 assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-3)
 
 

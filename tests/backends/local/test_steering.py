@@ -15,7 +15,6 @@ from support.models import GREEDY, make_model, make_tokenizer, serving, session
 from collab.errors import ConfigError, ModelCallError
 from collab.proposals import Until
 from collab.signals import Gate, Observation, Reduction, Signals, Steering
-from collab.units import WordUnit
 from collab_backends.local.session import LocalSession
 from collab_backends.tokenizing.codec import Splice, TextCodec
 
@@ -118,44 +117,11 @@ async def test_an_exact_gate_selects_only_tokens_that_are_its_text() -> None:
         assert set(token.observed or {}) == expected
 
 
-async def test_only_the_last_state_of_a_call_is_handed_over_where_that_is_asked() -> None:
-    signals = Signals(observations=(Observation("last", 1, only_last=True), Observation("all", 1)))
-
-    async with serving(make_model(), TOKENIZER) as model:
-        async with session(model, PROMPT, signals=signals) as live:
-            proposal = await live.generate(Until(4), GREEDY)
-
-    observed = [token.observed or {} for token in proposal.tokens]
-    assert [sorted(one) for one in observed] == [["all"]] * 3 + [["all", "last"]]
-    assert observed[-1]["last"] == observed[-1]["all"]
-
-
-async def test_the_last_state_is_that_of_the_last_token_that_is_handed_over() -> None:
-    signals = Signals(observations=(Observation("last", 1, only_last=True), Observation("all", 1)))
-    async with serving(make_model(), TOKENIZER) as model:
-        async with session(model, PROMPT, signals=signals) as live:
-            whole = await live.generate(Until(8), GREEDY)
-            stop = whole.tokens[4].text + whole.tokens[5].text
-            proposals = [
-                whole,
-                await live.generate(Until(3), GREEDY),
-                await live.generate(Until(8, stop_strings=(stop,)), GREEDY),
-                await live.generate(Until(8, WordUnit(), 1), GREEDY),
-            ]
-
-    for proposal in proposals:
-        *others, last = [token.observed or {} for token in proposal.tokens]
-        assert last["last"] == last["all"]
-        assert not any("last" in one for one in others)
-
-
 async def test_each_text_gets_its_own_states_whatever_its_neighbours_ask_for() -> None:
     model = make_model()
     plain = copy.deepcopy(model)
     gated = Observation("gated", 2, Gate(("7", "4")))
-    both = Signals(
-        observations=(gated, Observation("all", 2), Observation("last", 2, only_last=True))
-    )
+    both = Signals(observations=(gated, Observation("all", 2)))
     prompts = ["So the answer is 12", "Each word", "What is 7", "3 times 4", "Now look"]
     seen: dict[str, list[float]] = {}
 
@@ -166,7 +132,6 @@ async def test_each_text_gets_its_own_states_whatever_its_neighbours_ask_for() -
                 proposal = await live.generate(Until(1), GREEDY)
                 observed = proposal.tokens[0].observed or {}
                 seen[prompt] = list(observed["all"])
-                assert list(observed["last"]) == seen[prompt]
                 assert list(observed.get("gated", seen[prompt])) == seen[prompt]
 
         async with anyio.create_task_group() as group:

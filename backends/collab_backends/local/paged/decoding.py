@@ -21,7 +21,7 @@ from collab_backends.local.paged.frames import MOST_TEXTS, Features
 from collab_backends.local.paged.launching import Computed, Launcher
 from collab_backends.local.paged.pages import PAGE_TOKENS, PagedCache
 from collab_backends.local.paged.reading import (
-    ENTROPY,
+    ENTROPIES,
     ID,
     LOG_SUM,
     LOGIT,
@@ -305,13 +305,12 @@ def _drawn(job: GenerateJob, flight: _Flight, numbers: list[float]) -> Drawn:
         raise ModelCallError(NOT_NUMBERS)
     signals = job.writing.sampler.signals
     top_k, top_ks = signals.entropy_top_k, flight.features.top_ks
-    place = ENTROPY + 1 + top_ks.index(top_k) if top_k else 0
+    place = ENTROPIES + top_ks.index(top_k) if top_k else 0
     return Drawn(
         int(numbers[ID]),
         min(numbers[LOGIT] - numbers[LOG_SUM], 0.0),
         numbers[TOP] - numbers[SECOND],
         numbers[place] if top_k else None,
-        numbers[ENTROPY] if signals.has_full_entropy else None,
         candidates_in(numbers, top_ks, signals.top_k) if signals.top_k else (),
     )
 

@@ -8,9 +8,9 @@ import torch
 
 from collab_backends.local.signals import Rows, ranked
 
-ID, LOG_SUM, LOGIT, TOP, SECOND, ENTROPY = range(6)
-"""Columns of what `decode` returns. After them come the entropies over the most likely tokens, then
-the ids of the candidates, then their logits."""
+ID, LOG_SUM, LOGIT, TOP, SECOND, ENTROPIES = range(6)
+"""Columns of what `decode` returns. From the last one on come the entropies over the most likely
+tokens, then the ids of the candidates, then their logits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class Sampled:
 
 
 def heads(logits: torch.Tensor) -> torch.Tensor:
-    """Return of each row of logits `(R, V)` five numbers, `(R, 5)` float32.
+    """Return of each row of logits `(R, V)` four numbers, `(R, 4)` float32.
 
-    They are the most likely id (the first of equals), the log of the sum of the exponentials, the
-    two largest logits, and the entropy in nats over the whole vocabulary.
+    They are the most likely id (the first of equals), the log of the sum of the exponentials, and
+    the two largest logits.
     """
     if logits.device.type == "cuda":
         # Triton is there only where there is a GPU.
@@ -46,11 +46,8 @@ def heads(logits: torch.Tensor) -> torch.Tensor:
         return found
     numbers = logits.float()
     top = numbers.topk(min(2, numbers.shape[1])).values
-    logprobs = torch.log_softmax(numbers, dim=-1)
-    # Of impossible tokens 0 * -inf is not a number; they count as 0.
-    entropy = (-(logprobs.exp() * logprobs).nansum(dim=-1)).clamp(min=0)
     columns = (numbers.argmax(dim=-1).float(), numbers.logsumexp(dim=-1), top[:, 0], top[:, -1])
-    return torch.stack([*columns, entropy], dim=1)
+    return torch.stack(columns, dim=1)
 
 
 def decode(
@@ -60,7 +57,7 @@ def decode(
     *,
     candidates: int = 0,
 ) -> torch.Tensor:
-    """Return the next tokens and their signals, `(R, 6 + K + 2C)` float64; see the columns above.
+    """Return the next tokens and their signals, `(R, 5 + K + 2C)` float64; see the columns above.
 
     Args:
         logits: `(R, V)`.
@@ -87,7 +84,7 @@ def candidates_in(
     numbers: Sequence[float], top_ks: tuple[int, ...], count: int
 ) -> list[tuple[int, float]]:
     """Return the `count` likeliest tokens that a row of `decode` names, with log-probabilities."""
-    named = numbers[ENTROPY + 1 + len(top_ks) :]
+    named = numbers[ENTROPIES + len(top_ks) :]
     half = len(named) // 2
     return ranked(map(int, named[:half]), named[half:], numbers[LOG_SUM])[:count]
 
@@ -122,14 +119,13 @@ def _kept(logits: torch.Tensor, probabilities: torch.Tensor, sampled: Sampled) -
 def _top_entropy(logits: torch.Tensor, top_k: int) -> torch.Tensor:
     top = logits.topk(min(top_k, logits.shape[1])).values
     logprobs = torch.log_softmax(top.float(), dim=-1)
+    # Of impossible tokens 0 * -inf is not a number; they count as 0.
     return (-(logprobs.exp() * logprobs).nansum(dim=-1)).clamp(min=0)
 
 
 class DeviceRows(Rows):
-    """Rows whose most likely ids, sums and entropies the device computes in one go."""
+    """Rows whose most likely ids and sums the device computes in one go."""
 
     def _measured(self) -> list[list[float]]:
-        found = heads(self.logits).double()
-        self._entropies[0] = found[:, 4].tolist()
-        measured: list[list[float]] = found[:, :4].tolist()
+        measured: list[list[float]] = heads(self.logits).double().tolist()
         return measured

@@ -15,7 +15,7 @@ _PIECE = 4096
 
 @triton.jit
 def _scan_logits(logits, parts, row_stride, V, PIECE: tl.constexpr, PIECES: tl.constexpr):
-    """Reduce one piece of a row: its maximum, where it first is, the next, and two sums."""
+    """Reduce one piece of a row: its maximum, where it first is, the next, and the sum."""
     row = tl.program_id(0)
     piece = tl.program_id(1)
     place = piece * PIECE + tl.arange(0, PIECE)
@@ -27,14 +27,11 @@ def _scan_logits(logits, parts, row_stride, V, PIECE: tl.constexpr, PIECES: tl.c
     second = tl.max(tl.where(place == where, -float("inf"), found), 0)
     base = tl.where(top == -float("inf"), 0.0, top)
     weights = tl.exp(found - base)
-    # Of impossible tokens 0 * -inf is not a number; they count as 0.
-    mean = tl.sum(weights * tl.where(found == -float("inf"), 0.0, found), 0)
-    at = (row * PIECES + piece) * 5
+    at = (row * PIECES + piece) * 4
     tl.store(parts + at, top)
     tl.store(parts + at + 1, where.to(tl.float32))
     tl.store(parts + at + 2, second)
     tl.store(parts + at + 3, tl.sum(weights, 0))
-    tl.store(parts + at + 4, mean)
 
 
 @triton.jit
@@ -42,33 +39,29 @@ def _join_logits(parts, out, V, PIECES: tl.constexpr, WIDTH: tl.constexpr):
     row = tl.program_id(0)
     piece = tl.arange(0, WIDTH)
     is_there = piece < PIECES
-    at = (row * PIECES + piece) * 5
+    at = (row * PIECES + piece) * 4
     top = tl.load(parts + at, mask=is_there, other=-float("inf"))
     where = tl.load(parts + at + 1, mask=is_there, other=0.0)
     second = tl.load(parts + at + 2, mask=is_there, other=-float("inf"))
     total = tl.load(parts + at + 3, mask=is_there, other=0.0)
-    mean = tl.load(parts + at + 4, mask=is_there, other=0.0)
     highest = tl.max(top, 0)
     first = tl.min(tl.where((top == highest) & is_there, where, V), 0)
     # The next is the largest of what its own piece has next and of what the others have first.
     others = tl.where(where == first, second, top)
     weights = tl.where(is_there, tl.exp(top - highest), 0.0)
-    whole = tl.sum(total * weights, 0)
-    log_sum = highest + tl.log(whole)
-    tl.store(out + row * 5, first)
-    tl.store(out + row * 5 + 1, log_sum)
-    tl.store(out + row * 5 + 2, highest)
-    tl.store(out + row * 5 + 3, tl.max(others, 0))
-    tl.store(out + row * 5 + 4, tl.maximum(log_sum - tl.sum(mean * weights, 0) / whole, 0.0))
+    tl.store(out + row * 4, first)
+    tl.store(out + row * 4 + 1, highest + tl.log(tl.sum(total * weights, 0)))
+    tl.store(out + row * 4 + 2, highest)
+    tl.store(out + row * 4 + 3, tl.max(others, 0))
 
 
 def scan(logits: torch.Tensor) -> torch.Tensor:
-    """Return `(R, 5)` float32 of logits `(R, V)`: see `reading.heads`."""
+    """Return `(R, 4)` float32 of logits `(R, V)`: see `reading.heads`."""
     rows, vocabulary = logits.shape
     piece = min(_PIECE, power(vocabulary))
     pieces = -(-vocabulary // piece)
-    parts = torch.empty(rows, pieces, 5, device=logits.device, dtype=torch.float32)
-    out = torch.empty(rows, 5, device=logits.device, dtype=torch.float32)
+    parts = torch.empty(rows, pieces, 4, device=logits.device, dtype=torch.float32)
+    out = torch.empty(rows, 4, device=logits.device, dtype=torch.float32)
     _scan_logits[(rows, pieces)](
         logits, parts, logits.stride(0), vocabulary, PIECE=piece, PIECES=pieces, num_warps=8
     )
