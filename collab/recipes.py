@@ -126,11 +126,13 @@ class MethodRecipe(Options):
         method: The recipe's name, for the record.
         policy: The class of its policy.
         verifiers: The classes of its verifiers, in their order.
+        strategy: The class of its strategy, instead of both.
     """
 
     method: ClassVar[str]
     policy: ClassVar[type[Policy]] = Alone
     verifiers: ClassVar[tuple[type[Verifier], ...]] = ()
+    strategy: ClassVar[type[Strategy] | None] = None
 
     repeat_limit: RepeatLimit = 0
     stop_strings: StopStrings = ()
@@ -166,6 +168,7 @@ class MethodRecipe(Options):
             sampling=self.sampling,
             phases=phases,
             steering=steering,
+            strategy=shared(self, self.strategy) if self.strategy else None,
         )
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import anyio
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from collab.capabilities import Need
 from collab.endings import Ending
+from collab.options import LongestAnswer, MentorName, Options, RepeatLimit
 from collab.proposals import Proposal, Until
-from collab.recipes import Recipe
+from collab.recipes import MethodRecipe, Recipe
 from collab.roles import GENERATOR, MENTOR
 from collab.strategies import Desk, Strategy
 from collab.units import StepUnit
@@ -28,7 +29,24 @@ Do both say the same, so that either can stand for the other? Answer Yes or No.
 Answer:"""
 
 
-class Lookahead(Strategy):
+class LookaheadOptions(Options):
+    """How far ahead is drafted, and who compares."""
+
+    depth: int = Field(default=4, ge=1, description="Steps drafted ahead.")
+    mentor: MentorName = MENTOR
+    judge: str | None = Field(
+        default=MENTOR, description="Who compares two steps; null takes only equal ones as equal."
+    )
+    threshold: float = Field(
+        default=0.5, ge=0, le=1, description="Least share of the first label for equal steps."
+    )
+
+    labels: tuple[str, str] = Field(
+        default=(" Yes", " No"), description="The judge's answers; their first tokens must differ."
+    )
+
+
+class Lookahead(LookaheadOptions, Strategy):
     """Draft several steps ahead; the mentor writes its own version of each at the same time.
 
     Each of the mentor's steps follows the steps drafted before it. The drafted steps stand up to
@@ -41,19 +59,6 @@ class Lookahead(Strategy):
         Deviation: equal texts agree without being judged, and a step that ends the text agrees only
         with one that ends it too. The mentor judges unless another participant is named.
     """
-
-    depth: int = Field(default=4, ge=1, description="Steps drafted ahead.")
-    mentor: str = Field(default=MENTOR, description="The mentor that writes its own steps.")
-    judge: str | None = Field(
-        default=MENTOR, description="Who compares two steps; null takes only equal ones as equal."
-    )
-    threshold: float = Field(
-        default=0.5, ge=0, le=1, description="Least share of the first label for equal steps."
-    )
-
-    labels: tuple[str, str] = Field(
-        default=(" Yes", " No"), description="The judge's answers; their first tokens must differ."
-    )
 
     @property
     def needs(self) -> Sequence[Need]:
@@ -145,24 +150,17 @@ def _steps_of(ahead: Proposal) -> list[tuple[int, int]]:
     return list(zip([0, *ends], ends, strict=False))
 
 
-class LookaheadRecipe(BaseModel):
+class LookaheadRecipe(LookaheadOptions, MethodRecipe):
     """Lookahead Reasoning: chains of steps that stand as far as the mentor would say the same."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    method = "lookahead"
+    strategy = Lookahead
 
-    depth: int = Field(default=4, ge=1, description="Steps drafted ahead.")
-    mentor: str = Field(default=MENTOR, description="The mentor that writes its own steps.")
-    judge: str | None = Field(default=MENTOR, description="Who compares two steps; null: nobody.")
     step_tokens: int = Field(default=512, ge=1, description="Longest step.")
-    max_answer_tokens: int = Field(default=8192, ge=1, description="Longest answer.")
-    repeat_limit: int = Field(default=2, ge=0, description="Equal steps that end the answer.")
+    max_answer_tokens: LongestAnswer = 8192
+    repeat_limit: RepeatLimit = 2
 
     def recipe(self) -> Recipe:
         """Return the recipe."""
-        return Recipe(
-            name="lookahead",
-            strategy=Lookahead(depth=self.depth, mentor=self.mentor, judge=self.judge),
-            unit=StepUnit(max_tokens=self.step_tokens),
-            max_answer_tokens=self.max_answer_tokens,
-            repeat_limit=self.repeat_limit,
-        )
+        unit = StepUnit(max_tokens=self.step_tokens)
+        return self.assembled(unit, max_answer_tokens=self.max_answer_tokens)

@@ -21,7 +21,9 @@ from collab import (
 )
 from collab.protocols import Case
 from collab.testing import FakeDesk, check_policy, check_recipe, check_verifier
-from collab_policies.cosd import CoSD, EveryDraft, SurerToken
+from collab_policies.cosd import CoSD
+from collab_policies.every_draft import EveryDraft
+from collab_policies.surer_token import SurerToken
 
 PROBLEM = Problem(id="p", prompt="q")
 

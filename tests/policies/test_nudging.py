@@ -10,7 +10,9 @@ from support.cases import between, draft_alone, proposal
 from collab import Abstain, Candidate, Consult, Continue, Draft, Mark, Problem, Token, Verdict
 from collab.proposals import Proposal
 from collab.testing import FakeDesk, check_policy, check_recipe, check_verifier
-from collab_policies.nudging import Nudging, UnsureToken, UntilSure
+from collab_policies.nudging import Nudging
+from collab_policies.unsure_token import UnsureToken
+from collab_policies.until_sure import UntilSure
 
 PROBLEM = Problem(id="p", prompt="q")
 

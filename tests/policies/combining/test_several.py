@@ -19,8 +19,8 @@ from collab_policies.combining.any_of import AnyOf
 from collab_policies.combining.first_of import FirstOf
 from collab_policies.glimprouter import FirstTokenEntropy
 from collab_policies.never import Never
-from collab_policies.nudging import UnsureToken
 from collab_policies.random_positions import RandomPositions
+from collab_policies.unsure_token import UnsureToken
 
 # --- any-of ---------------------------------------------------------------------------------------
 
