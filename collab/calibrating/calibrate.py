@@ -1,6 +1,6 @@
 """Calibrating a recipe: record, fit, aim, report."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -11,21 +11,16 @@ from collab.calibrating.aiming import Aim, Target, aim, curve
 from collab.calibrating.calibrator import Calibrator, Fitted
 from collab.calibrating.recording import Recorded, read_recorded, record
 from collab.calibrating.replay import replay, sample
+from collab.calibrating.running import run_with
 from collab.calibrating.steps import SignalledText
 from collab.calibrating.telling import Telling, telling
-from collab.controller import Result
-from collab.decisions import Consult
-from collab.errors import ConfigError, TrainingError
+from collab.collecting.problems import ensured_places
+from collab.errors import ConfigError
 from collab.plugins import explain
-from collab.problems import Problem, read_problems
 from collab.protocols import Verifier
 from collab.recipes import Recipe, RecipeFactory, made
-from collab.runs.assembly import controller_of
 from collab.runs.config import RunConfig
-from collab.runs.runner import Progress
-from collab.trace import Decided, written_tokens
-
-Told = Callable[[Progress], None]
+from collab.runs.runner import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +96,7 @@ async def calibrate(
     calibrator: Calibrator,
     plan: CalibrationPlan,
     *,
-    on_progress: Told = lambda _: None,
+    on_progress: Report = lambda _: None,
 ) -> CalibrationReport:
     """Set the thresholds of a recipe for a target, on problems that it is not measured on later.
 
@@ -110,20 +105,19 @@ async def calibrate(
         family: The recipe.
         calibrator: How its thresholds follow from signals.
         plan: What is wanted, and what may be spent on it.
-        on_progress: Told of each problem recorded.
+        on_progress: As for `collab.runs.runner.run`, for the recording and then for each run of
+            the pair.
 
     Raises:
         ConfigError: It cannot be begun, or not be gone on with.
         TrainingError: What was recorded is too little.
     """
-    if config.out is None or config.problems is None:
-        missing = "out" if config.out is None else "problems"
-        raise ConfigError(f"calibration needs {missing}; give --{missing}")
-    folder, target = config.out, plan.target
+    source, folder = ensured_places(config, "calibration")
+    target = plan.target
     alone = config.model_copy(update={"out": folder / "alone"})
     recipe = family.recipe(calibrator.placeholder)
     fitting = await record(alone, recipe, calibrator, judge=plan.judge, on_progress=on_progress)
-    recorded = read_recorded(folder / "alone", config.problems.digest)
+    recorded = read_recorded(folder / "alone", source.digest)
     fitted = fitting.fit(recorded.texts, recorded.source)
 
     replayed = sample(recorded.texts)
@@ -134,47 +128,15 @@ async def calibrate(
         shares = replay(policy, replayed)
         return shares.steps if target.kind == "steps" else shares.tokens
 
-    async def run_with(boldness: float) -> float:
-        return await _run(config, family.recipe(fitted.options(boldness)), target)
+    async def reached(boldness: float) -> float:
+        options = fitted.options(boldness)
+        recipe = family.recipe(options)
+        return await run_with(config, recipe, options, target, on_progress=on_progress)
 
-    found = await aim(target, share_of, run_with, rounds=plan.rounds)
+    found = await aim(target, share_of, reached, rounds=plan.rounds)
     report = _report(target, found, curve(share_of), recorded, fitted)
     options = _save(folder, fitted, report)
     return replace(report, options=options)
-
-
-async def _run(config: RunConfig, recipe: Recipe, target: Target) -> float:
-    """Run the pair on the problems; return what it came to, as the target counts."""
-    assert config.problems is not None, "asked for by `calibrate`"
-    lines = config.chosen(read_problems(config.problems))
-    problems = [one for one in lines if isinstance(one, Problem)]
-    results: list[Result] = []
-    async with (
-        controller_of(config, recipe) as controller,
-        controller.map(problems, concurrency=config.concurrency) as found,
-    ):
-        async for result in found:
-            if isinstance(result.error, ConfigError):
-                raise result.error
-            results.append(result)
-    whole = [one for one in results if one.error is None]
-    if not whole:
-        raise TrainingError(f"all {len(results)} problems failed; the first: {results[0].error}")
-    if target.kind == "cost":
-        return sum(call.cost_usd or 0.0 for one in results for call in one.calls) / len(results)
-    if target.kind == "steps":
-        return _share_of_steps(whole)
-    mentors, total = written_tokens(
-        (span.author, span.kind, span.tokens) for one in whole for span in one.spans
-    )
-    return mentors / max(total, 1)
-
-
-def _share_of_steps(results: Sequence[Result]) -> float:
-    decided = [
-        event.decision for one in results for event in one.events if isinstance(event, Decided)
-    ]
-    return sum(isinstance(one, Consult) for one in decided) / max(len(decided), 1)
 
 
 def _report(

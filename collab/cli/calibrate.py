@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import cast
 
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
 
@@ -20,7 +20,7 @@ from collab.calibrating.calibrate import (
 from collab.calibrating.calibrator import Calibrator
 from collab.cli.exit_codes import DONE
 from collab.cli.flags import OF_RUNS, CalibrateFlags, RunFlags
-from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
+from collab.cli.plugin_options import build_part, part_of, split_settings
 from collab.cli.terminal import percent
 from collab.cli.work import finish
 from collab.errors import ConfigError
@@ -44,7 +44,7 @@ def execute(flags: RunFlags, calibrating: CalibrateFlags, *, as_json: bool) -> i
     labels, others = split_settings(others, "labels")
     config, named = _configuration(flags, others)
     family = RecipeFamily(find("recipes", named.use), named.options)
-    calibrator = _build_calibrator(named.use, family.factory, own)
+    calibrator = part_of("recipes", named.use, "calibrator", Calibrator, own, verb="calibrated")
     plan = CalibrationPlan(
         _target(calibrating), _judge(calibrating.labels, labels), calibrating.rounds
     )
@@ -73,14 +73,6 @@ def _configuration(flags: RunFlags, settings: Sequence[str]) -> tuple[RunConfig,
     )
     assert config.recipe is not None, "it is among the defaults"
     return config, config.recipe
-
-
-def _build_calibrator(name: str, factory: type[BaseModel], settings: list[str]) -> Calibrator:
-    calibrator = part_of(factory, "calibrator", Calibrator)
-    if calibrator is None:
-        listed = ", ".join(installed_with("recipes", "calibrator"))
-        raise ConfigError(f"the recipe {name!r} cannot be calibrated; those that can: {listed}")
-    return build_part(calibrator, "calibrator", name, settings, {})
 
 
 def _judge(labels: str | None, settings: list[str]) -> Verifier | None:

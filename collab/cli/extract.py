@@ -9,15 +9,13 @@ from pydantic import JsonValue
 
 from collab.cli.exit_codes import DONE
 from collab.cli.flags import OF_RUNS, ExtractFlags, RunFlags
-from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
+from collab.cli.plugin_options import part_of, split_settings
 from collab.cli.terminal import say
 from collab.cli.work import finish
-from collab.errors import ConfigError
 from collab.extraction.cards import VectorCard
 from collab.extraction.collecting import collect_steps, read_collected_steps
 from collab.extraction.extracting import extract
 from collab.extraction.extractor import Extractor
-from collab.plugins import find
 from collab.runs.config_files import load_config
 
 ALONE = {"policy": {"use": "never"}, "unit": "step"}
@@ -38,7 +36,9 @@ def execute(name: str, flags: RunFlags, extracting: ExtractFlags, *, as_json: bo
             collected, which is kept.
     """
     own, others = split_settings(flags.given_settings, "extractor")
-    extractor = _build_extractor(name, own, extracting)
+    extractor = part_of(
+        "steerers", name, "extractor", Extractor, own, verb="extracted", given=extracting.options
+    )
     config = load_config(
         flags.config,
         {**ALONE, **flags.values},
@@ -56,22 +56,6 @@ def execute(name: str, flags: RunFlags, extracting: ExtractFlags, *, as_json: bo
         say(f"warning: {warning}")
     print(_as_json(card, path, warnings) if as_json else _as_text(card, path))
     return DONE
-
-
-def _build_extractor(name: str, settings: Sequence[str], extracting: ExtractFlags) -> Extractor:
-    """Return the extractor of the steerer `name`, with its options.
-
-    Raises:
-        ConfigError: There is no such steerer, nothing can be extracted for it, or an option does
-            not fit.
-    """
-    extractor = part_of(find("steerers", name), "extractor", Extractor)
-    if extractor is None:
-        listed = ", ".join(installed_with("steerers", "extractor"))
-        raise ConfigError(
-            f"nothing can be extracted for the steerer {name!r}; those with an extractor: {listed}"
-        )
-    return build_part(extractor, "extractor", name, settings, extracting.options)
 
 
 # --- printing ---------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Options of what belongs to a plug-in and is built by a command, such as a trainer."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -18,15 +19,37 @@ def split_settings(settings: Sequence[str], part: str) -> tuple[list[str], list[
     return own, [one for one in settings if one not in own]
 
 
-def part_of(plugin: type[object], part: str, base: type[T]) -> type[T] | None:
-    """Return the class that a plug-in names as its `part`; `None` if it names none."""
-    found = getattr(plugin, part, None)
-    return found if isinstance(found, type) and issubclass(found, base) else None
+def part_of(
+    kind: Kind,
+    name: str,
+    part: str,
+    base: type[T],
+    settings: Iterable[str],
+    *,
+    verb: str,
+    given: Mapping[str, object] = MappingProxyType({}),
+) -> T:
+    """Return the part of a plug-in that a command works with, made with its options.
 
+    Args:
+        kind: Of the plug-in.
+        name: The plug-in.
+        part: What its class calls the part, and settings too.
+        base: What the part has to be.
+        settings: `PART.KEY=VALUE`; they win.
+        verb: What the command does with such plug-ins, such as `trained`.
+        given: Options by their keys.
 
-def installed_with(kind: Kind, part: str) -> list[str]:
-    """Return the names of the installed plug-ins that have such a part."""
-    return [one.name for one in installed(kind) if _has(kind, one.name, part)]
+    Raises:
+        ConfigError: There is no such plug-in, it has no such part, or an option does not fit.
+    """
+    found = getattr(find(kind, name), part, None)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        listed = ", ".join(one.name for one in installed(kind) if _has(kind, one.name, part))
+        raise ConfigError(
+            f"the {kind.removesuffix('s')} {name!r} cannot be {verb}; those that can: {listed}"
+        )
+    return build_part(found, part, name, settings, given)
 
 
 def build_part(

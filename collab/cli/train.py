@@ -1,7 +1,7 @@
 """`collab train verifier`: branches of a run, and a verifier that has learnt from them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -9,11 +9,9 @@ from pydantic import JsonValue
 
 from collab.cli.exit_codes import DONE
 from collab.cli.flags import OF_RUNS, RunFlags, TrainFlags
-from collab.cli.plugin_options import build_part, installed_with, part_of, split_settings
+from collab.cli.plugin_options import part_of, split_settings
 from collab.cli.terminal import percent, with_interval
 from collab.cli.work import finish
-from collab.errors import ConfigError
-from collab.plugins import find
 from collab.runs.config_files import load_config
 from collab.training.cards import Card
 from collab.training.collecting import collect_branches, read_collected_branches
@@ -29,7 +27,7 @@ def execute(name: str, flags: RunFlags, training: TrainFlags, *, as_json: bool) 
             collected, which is kept.
     """
     own, others = split_settings(flags.given_settings, "trainer")
-    trainer = _build_trainer(name, own)
+    trainer = part_of("verifiers", name, "trainer", Trainer, own, verb="trained")
     config = load_config(flags.config, flags.values, others, without=OF_RUNS)
     work = partial(collect_branches, config, trainer, samples=training.samples)
     finish(work, "branches", out=config.out)
@@ -44,19 +42,6 @@ def execute(name: str, flags: RunFlags, training: TrainFlags, *, as_json: bool) 
     card, path = fit(name, trainer, collected, options)
     print(_as_json(card, path) if as_json else _as_text(card, path))
     return DONE
-
-
-def _build_trainer(name: str, settings: Sequence[str]) -> Trainer:
-    """Return the trainer of the verifier `name`, with its options.
-
-    Raises:
-        ConfigError: There is no such verifier, it cannot be trained, or an option does not fit.
-    """
-    trainer = part_of(find("verifiers", name), "trainer", Trainer)
-    if trainer is None:
-        listed = ", ".join(installed_with("verifiers", "trainer"))
-        raise ConfigError(f"the verifier {name!r} cannot be trained; those that can: {listed}")
-    return build_part(trainer, "trainer", name, settings, {})
 
 
 # --- printing ---------------------------------------------------------------------------------

@@ -36,6 +36,10 @@ class Controller:
         recipe: How problems are worked on: a recipe, a factory of one, or an installed name.
         seed: Of every random choice, together with the problem's id.
         budget: What one problem may spend.
+
+    Attributes:
+        recipe: As given. Problems that begin after it is replaced are worked on by the new one,
+            such as one that depends on the connected models.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ _JUDGING: frozenset[Purpose] = frozenset({"judge", "score"})
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The answers of one calibration run.
+    """The answers of one way, in all rounds.
 
     Attributes:
         results: Those that did not fail.

@@ -51,7 +51,7 @@ class Connected:
         yield self.model
 
 
-async def calibrate(
+async def compare(
     participants: Mapping[str, Connected],
     recipe: Recipe,
     problems: Sequence[Problem],
@@ -160,7 +160,7 @@ def _measured(name: str, results: Sequence[Result]) -> Measured:
     measured = Measured(done, failures)
     if not done or not measured.answer_tokens:
         why = failures[0] if failures else "all answers are empty"
-        raise CollabError(f"the calibration run of the {name} gave no answer: {why}")
+        raise CollabError(f"the run of the {name} gave no answer: {why}")
     return measured
 
 

@@ -56,6 +56,13 @@ def test_thresholds_for_a_share_are_found_and_hold_for_the_recipe(tmp_path: Path
     assert bolder.thresholds["uncertainty"] > made.thresholds["uncertainty"]
     assert bolder.scales == made.scales
 
+    # Nor is the pair run again with thresholds that it was run with.
+    answers = sorted((tmp_path / "c/pair").glob("*/results.jsonl"))
+    before = [path.read_bytes() for path in answers]
+    calibrate(tmp_path / "c", "--target", "25%")
+    assert answers == sorted((tmp_path / "c/pair").glob("*/results.jsonl"))
+    assert [path.read_bytes() for path in answers] == before
+
 
 @pytest.mark.slow
 def test_a_mentors_grades_label_steps_and_every_signal_is_compared(tmp_path: Path) -> None:

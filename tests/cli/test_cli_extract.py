@@ -128,7 +128,7 @@ def test_a_steerer_without_an_extractor_is_told(tmp_path: Path) -> None:
     shown = invoke("extract", "steering", f"{plugin}:Own", "--out", tmp_path)
 
     assert shown.exit_code == 2
-    assert "nothing can be extracted for the steerer" in shown.stderr
+    assert "cannot be extracted; those that can: " in shown.stderr
 
 
 def test_a_remote_generator_is_refused_with_what_would_work(tmp_path: Path) -> None:
@@ -163,6 +163,6 @@ def test_interrupted_it_says_what_is_kept_and_goes_on(tmp_path: Path) -> None:
     again = invoke(*command)
 
     assert process.returncode == 130
-    assert f"of at most 8 problems are on disk in {tmp_path}; run the same" in errors
+    assert f"of 8 problems are finished and on disk in {tmp_path}; run the same" in errors
     assert 2 <= len(kept) < 8
     assert f"texts: {len(kept)}/8 finished before" in again.stderr

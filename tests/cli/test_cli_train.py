@@ -115,7 +115,10 @@ def test_interrupted_it_says_what_is_kept_and_goes_on(tmp_path: Path) -> None:
     again = invoke(*command)
 
     assert process.returncode == 130
-    assert f"of 8 problems are on disk in {tmp_path}; run the same command again" in errors
+    assert (
+        f"of 8 problems are finished and on disk in {tmp_path}; run the same command again"
+        in errors
+    )
     assert 2 <= len(kept) < 8
     assert f"branches: {len(kept)}/8 finished before" in again.stderr
     assert (tmp_path / "results.jsonl").read_text().splitlines()[: len(kept)] == kept

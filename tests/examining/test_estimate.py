@@ -10,7 +10,7 @@ from collab import Desk, Problem, Recipe, Result, Strategy
 from collab.endings import Ending
 from collab.errors import CollabError
 from collab.examining.estimate import Estimate, Measured, estimate
-from collab.examining.rounds import LEAST_ROUNDS, MOST_ROUNDS, Connected, calibrate
+from collab.examining.rounds import LEAST_ROUNDS, MOST_ROUNDS, Connected, compare
 from collab.examining.timings import Timing, Turn
 from collab.limits import Budget
 from collab.roles import GENERATOR
@@ -125,7 +125,7 @@ async def test_answers_that_fail_are_left_out_and_told() -> None:
     problems = [Problem(prompt=f"q{n}") for n in range(6)]
     recipe = MentorCollabFree(rate=0.9, stop_strings=()).recipe()
 
-    found = await calibrate(participants, recipe, problems, seed=0, budget=Budget())
+    found = await compare(participants, recipe, problems, seed=0, budget=Budget())
 
     rounds = max(map(len, found.turns))
     assert LEAST_ROUNDS <= rounds <= MOST_ROUNDS
@@ -143,7 +143,7 @@ async def test_a_strategy_is_compared_with_the_mentor_alone_and_each_problem_is_
     problems = [Problem(id=f"p{n}", prompt="q") for n in range(2)]
     events: list[Progress] = []
 
-    found = await calibrate(
+    found = await compare(
         participants,
         Recipe(strategy=Asking()),
         problems,
@@ -165,7 +165,7 @@ async def test_without_a_mentor_there_is_nothing_to_compare() -> None:
     recipe = MentorCollabFree().recipe()
 
     with pytest.raises(CollabError, match="there is no mentor to compare the recipe with"):
-        await calibrate(
+        await compare(
             {"generator": Connected(FakeBackend(model=model), model)},
             recipe,
             [Problem(prompt="q")],
@@ -197,7 +197,7 @@ async def test_the_figures_of_real_models_fit_together() -> None:
         for n in range(3)
     ]
     async with backends["generator"].connect() as small, backends["mentor"].connect() as large:
-        found = await calibrate(
+        found = await compare(
             {
                 "generator": Connected(backends["generator"], small),
                 "mentor": Connected(backends["mentor"], large),
@@ -278,7 +278,7 @@ async def test_both_ways_answer_in_turn_and_neither_always_begins() -> None:
     }
     problems = [Problem(prompt="q"), Problem(prompt="r")]
 
-    await calibrate(participants, Recipe(policy=Never()), problems, seed=0, budget=Budget())
+    await compare(participants, Recipe(policy=Never()), problems, seed=0, budget=Budget())
 
     warm_up, first, second = (generator.notes[n : n + size] for n, size in ((0, 2), (2, 4), (6, 4)))
     assert warm_up == ["pair q", "alone q"]

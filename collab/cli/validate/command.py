@@ -16,7 +16,7 @@ from collab.cli.validate.text_form import print_findings
 from collab.cli.work import finish
 from collab.errors import CollabError, ConfigError
 from collab.examining.examination import Examination
-from collab.examining.rounds import Connected, calibrate
+from collab.examining.rounds import Connected, compare
 from collab.problems import BrokenLine, Problem, read_problems
 from collab.runs.assembly import build_backends, build_controller
 from collab.runs.config_files import load_config
@@ -78,7 +78,7 @@ async def _estimated(
         findings = replace(findings, estimate_problems=place)
         models = examination.models
         try:
-            estimate = await calibrate(
+            estimate = await compare(
                 {role: Connected(backend, models[role]) for role, backend in backends.items()},
                 findings.recipe,
                 problems[config.offset : config.offset + limit],
