@@ -85,9 +85,9 @@ class Recipe:
             PluginError: A plug-in fails to say what it needs.
         """
         needs: dict[str, list[Need]] = {}
-        optional = tuple(one for one in (self.steering, self.strategy) if one is not None)
+        steerers = (self.steering,) if self.steering else ()
         plugins: tuple[Policy | Verifier | Steerer | Strategy, ...]
-        plugins = (self.policy, *self.verifiers, *optional)
+        plugins = (self.strategy,) if self.strategy else (self.policy, *self.verifiers, *steerers)
         for plugin in plugins:
             name = type(plugin).__name__
             try:

@@ -197,3 +197,10 @@ def test_a_plugin_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(BrokenPluginError, match="cannot be made: OSError: no disk"):
         plugins.build("policies", f"{path}:Mine", {})
+
+
+def test_a_name_of_another_kind_of_plugin_is_told() -> None:
+    with pytest.raises(
+        UnknownPluginError, match=r"no policy 'lookahead'; .*; there is a strategy and a recipe of"
+    ):
+        plugins.find("policies", "lookahead")

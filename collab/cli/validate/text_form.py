@@ -50,7 +50,7 @@ def print_findings(findings: Findings) -> None:
 
 def _print_configuration(console: Console, findings: Findings) -> None:
     config, recipe = findings.config, findings.recipe
-    roles = ", ".join(["generator", *config.pair.mentors_by_name])
+    roles = ", ".join(config.pair.by_role)
     lines = [
         f"{findings.path}: keys, plug-ins and options are fine",
         f"recipe {recipe.name}: {', '.join(recipe.needs)}; participants: {roles}",
