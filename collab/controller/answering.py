@@ -115,6 +115,7 @@ class Answering:
                 except EndReached as reached:
                     return reached.ending
                 finally:
+                    self._progress.shut()
                     await desk.leave()
         return Ending("budget", "deadline_s")
 

@@ -1,5 +1,6 @@
 """The default strategy: draft, decide, consult, verify, commit; again until the text is over."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import assert_never
 
@@ -11,6 +12,7 @@ from collab.controller.drafting import Drafter
 from collab.controller.guarded import PluginSessions
 from collab.decisions import Consult, Continue, Decision, Finish, Inject, Verify
 from collab.endings import Ending
+from collab.errors import PluginCallError
 from collab.protocols import Draft
 from collab.recipes import Recipe
 from collab.trace import Decided
@@ -30,10 +32,20 @@ class ThreeStageLoop:
         """Work until the text, or its thinking, is over; return why."""
         plugins = PluginSessions.start(self._recipe, desk.problem, desk.rng)
         try:
-            return await _Loop(self._recipe, plugins, desk).run()
-        finally:
-            for name, value in plugins.kept():
-                desk.keep(name, value)
+            ending = await _Loop(self._recipe, plugins, desk).run()
+        except BaseException:
+            # What went wrong, or a cancellation, is told rather than what `kept` raises.
+            with suppress(PluginCallError):
+                _keep(plugins, desk)
+            raise
+        _keep(plugins, desk)
+        return ending
+
+
+def _keep(plugins: PluginSessions, desk: ProblemDesk) -> None:
+    """Hand what the plug-ins keep to the caller."""
+    for name, value in plugins.kept():
+        desk.keep(name, value)
 
 
 class _Loop:

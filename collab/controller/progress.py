@@ -54,13 +54,17 @@ class Progress:
         if self._is_closed:
             raise PluginCallError("the desk is closed: its problem is over")
 
+    def shut(self) -> None:
+        """Refuse everything from now on."""
+        self._is_closed = True
+
     def close(self, plugin: str) -> None:
         """Refuse everything from now on: the strategy `plugin` has returned.
 
         Raises:
             PluginCallError: Calls are still in work.
         """
-        self._is_closed = True
+        self.shut()
         if self._calls:
             raise PluginCallError(
                 f"{plugin} returned with {self._calls} of its calls still running; await all "

@@ -474,6 +474,21 @@ async def test_a_branch_at_work_cannot_be_adopted() -> None:
     assert "the text changed while the mentor was at work on it; await its" in str(result.error)
 
 
+async def test_a_desk_is_closed_when_its_budget_is_spent() -> None:
+    kept: list[Desk] = []
+
+    async def work(desk: Desk) -> object:
+        kept.append(desk)
+        await desk.commit(await desk.write("generator"))
+        return await desk.write("mentor")
+
+    result = await at_desk(work, budget=Budget(max_calls=1))
+
+    assert str(result.ending) == "budget: max_calls"
+    with pytest.raises(Exception, match="the desk is closed: its problem is over"):
+        await kept[0].write("generator")
+
+
 async def test_a_call_left_running_is_found() -> None:
     mentor = FakeModel(OTHER, is_stuck=True)
     async with anyio.create_task_group() as outside:

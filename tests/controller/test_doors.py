@@ -346,6 +346,33 @@ async def test_state_comes_back_of_a_problem_that_failed() -> None:
     assert (result.reason, result.kept) == ("error", {"policy": 2})
 
 
+class Fumbles(Counts):
+    """Fails when it is asked what it keeps."""
+
+    def start(self, problem: Problem, rng: random.Random) -> PolicySession:
+        return _Fumbles(self.fails_at)
+
+
+class _Fumbles(_Counts):
+    def kept(self) -> object:
+        raise ZeroDivisionError("kept")
+
+
+async def test_a_policy_that_cannot_say_what_it_keeps_fails_its_problem() -> None:
+    result = await solve(Fumbles(), generator=FakeModel(OWN))
+
+    fails_with(PluginCallError, r"policy 'Fumbles' raised in kept\(\): ZeroDivisionError: kept")(
+        result
+    )
+    assert result.text == OWN
+
+
+async def test_what_went_wrong_first_is_told() -> None:
+    result = await solve(Fumbles(fails_at=1), generator=FakeModel(OWN), unit=TokenUnit(size=2))
+
+    fails_with(PluginCallError, "KeyError: 'mine'")(result)
+
+
 async def test_nothing_is_kept_unless_a_plugin_says_so() -> None:
     result = await solve(Always(), generator=FakeModel(OWN), mentor=FakeModel(OTHER))
 
