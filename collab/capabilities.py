@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from collab.errors import CapabilityError, ContextOverflowError
 
@@ -22,6 +22,8 @@ Ability = Literal[
     "hidden_states",
     "steering",
 ]
+
+ABILITIES: tuple[Ability, ...] = get_args(Ability)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,13 @@ class Need:
     amount: int = 0
     degraded: str = ""
     fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse an ability that no model could have."""
+        if self.ability not in ABILITIES:
+            raise ValueError(
+                f"there is no ability {self.ability!r}; abilities: {', '.join(ABILITIES)}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

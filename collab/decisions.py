@@ -41,6 +41,23 @@ class Continue:
     signal: float | None = None
 
 
+def _simple(redo: "Consult | Continue | None") -> "Consult | Continue | None":
+    """Refuse what a consultation that is made instead of another cannot do."""
+    if isinstance(redo, Consult):
+        beyond = {
+            "mentors": bool(redo.mentors),
+            "n": redo.n > 1,
+            "keep": redo.keep > 0,
+            "back_to": redo.back_to is not None,
+            "redo": redo.redo is not None,
+        }
+        if given := [name for name, is_given in beyond.items() if is_given]:
+            raise ValueError(
+                f"a redo asks one mentor once and stands unverified; leave out {', '.join(given)}"
+            )
+    return redo
+
+
 @dataclass(frozen=True, slots=True)
 class Consult:
     """Ask one mentor or several what they would write from the draft's start; a verifier chooses.
@@ -64,7 +81,7 @@ class Consult:
     back_to: Mark | None = None
     why: Text = ""
     signal: float | None = None
-    redo: "Consult | Continue | None" = None
+    redo: Annotated["Consult | Continue | None", AfterValidator(_simple)] = None
     keep: Annotated[int, Field(ge=0)] = 0
     mentors: tuple[Text, ...] = ()
     n: Annotated[int, Field(ge=1)] = 1
@@ -85,7 +102,7 @@ class Verify:
         signal: The number that was compared, if there was one.
     """
 
-    redo: Consult = Consult()
+    redo: Annotated[Consult, AfterValidator(_simple)] = Consult()
     why: Text = ""
     signal: float | None = None
 

@@ -178,6 +178,11 @@ def as_recipe(recipe: Recipe | RecipeFactory | str) -> Recipe:
     Raises:
         PluginError: There is none of that name, or the factory makes none.
     """
+    if isinstance(recipe, Policy | Strategy):
+        kind = "strategy" if isinstance(recipe, Strategy) else "policy"
+        raise PluginError(
+            f"{type(recipe).__name__} is a {kind}, not a recipe; give Recipe({kind}=...)"
+        )
     if isinstance(recipe, str):
         return made(cast(RecipeFactory, build("recipes", recipe, {})))
     return recipe if isinstance(recipe, Recipe) else made(recipe)

@@ -21,7 +21,7 @@ from collab.controller.phased import has_thought, write_answer
 from collab.controller.progress import MOVES_PER_TOKEN, Progress
 from collab.controller.request import Request
 from collab.controller.result import Result
-from collab.endings import Ending
+from collab.endings import REASONS, Ending
 from collab.errors import CollabError, PluginCallError, ProblemError
 from collab.limits import BudgetReached, EndReached
 from collab.roles import GENERATOR
@@ -194,8 +194,10 @@ class Answering:
 def _checked(plugin: str, ending: object, desk: ProblemDesk) -> Ending:
     """Return why a text is over that a strategy has left, if it kept to its contract."""
     desk.close(plugin)
-    if ending is not None and not isinstance(ending, Ending):
-        raise PluginCallError(f"{plugin} returned {ending!r}; expected an Ending or None")
+    if ending is not None and (not isinstance(ending, Ending) or ending.reason not in REASONS):
+        raise PluginCallError(
+            f"{plugin} returned {ending!r}; expected an Ending with a known reason, or None"
+        )
     if not desk.trace.length and desk.ending is None:
         raise PluginCallError(
             f"{plugin} returned without having committed any text; commit a proposal, or end the "

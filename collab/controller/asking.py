@@ -8,7 +8,7 @@ from dataclasses import replace
 from collab.controller.bounds import Bounds
 from collab.controller.cast import Cast
 from collab.controller.committer import Committer
-from collab.controller.progress import Progress
+from collab.controller.progress import Progress, giving_way
 from collab.controller.request import Request
 from collab.decisions import Mark
 from collab.endings import Ending
@@ -126,26 +126,31 @@ class Asking:
 
     # --- asking -----------------------------------------------------------------------------
 
+    @giving_way
     async def judge(self, role: str, question: str, labels: Sequence[str]) -> Distribution:
         """Ask a participant for label probabilities at the mark."""
         with self._calling():
             return await self._cast.known(role).judge(self.trace, question, labels)
 
+    @giving_way
     async def score(self, role: str, text: str) -> tuple[Token, ...]:
         """Ask a participant for log-probabilities at the mark."""
         with self._calling():
             return await self._cast.known(role).score(self.trace, text)
 
+    @giving_way
     async def observe(self, role: str, text: str, layer: int) -> Sequence[float]:
         """Read a participant's hidden state after `text` at the mark."""
         with self._calling():
             return await self._cast.known(role).observe(self.trace, text, layer)
 
+    @giving_way
     async def reward(self, role: str, steps: Sequence[str]) -> Sequence[float]:
         """Ask a participant for rewards of steps at the mark."""
         with self._calling():
             return await self._cast.known(role).reward(self.trace, steps)
 
+    @giving_way
     async def roll_out(
         self, role: str, proposal: Proposal, max_tokens: int, *, seed: int | None = None
     ) -> Proposal:

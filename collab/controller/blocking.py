@@ -9,6 +9,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from collab.controller import Controller, Result
 from collab.errors import ConfigError
+from collab.messages import Prompt
 from collab.problems import Problem
 
 
@@ -62,11 +63,13 @@ class BlockingController:
         """Release the models."""
         self.close()
 
-    def solve(self, problem: Problem | str) -> Result:
+    def solve(self, problem: Problem | Prompt) -> Result:
         """Answer one problem; see `Controller.solve`."""
         return self._opened.call(self.controller.solve, problem)
 
-    def map(self, problems: Iterable[Problem | str], *, concurrency: int = 8) -> Iterator[Result]:
+    def map(
+        self, problems: Iterable[Problem | Prompt], *, concurrency: int = 8
+    ) -> Iterator[Result]:
         """Answer many problems, yielding each as it finishes; see `Controller.map`."""
         portal = self._opened
         working = self.controller.map(problems, concurrency=concurrency)

@@ -19,6 +19,7 @@ class Committer:
     Attributes:
         trace: The trace it writes.
         units: Units committed so far; a segment that stood counts as one.
+        lowest: The fewest spans that stood since it began, or since the branch was made.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class Committer:
         self._participants = participants
         self._emit = emit
         self._repeat_limit = repeat_limit
-        self._recent: list[str] = []
+        # Of each unit: where it was committed, and its text.
+        self._recent: list[tuple[int, str]] = []
+        self.lowest = trace.length
 
     async def record(self, event: TraceEvent) -> None:
         """Append an event to the trace and pass it on."""
@@ -78,7 +81,7 @@ class Committer:
         twin = Committer(
             self.trace.copy(), participants, _emit_nothing, repeat_limit=self._repeat_limit
         )
-        twin.units, twin._recent = self.units, self._recent
+        twin.units, twin._recent = self.units, [*self._recent]
         return twin
 
     async def take_over(self, branch: "Committer", spans: int) -> None:
@@ -87,23 +90,31 @@ class Committer:
             await self._emit(self.trace.commit(replace(span, index=self.trace.next_index)))
         self.units, self._recent = branch.units, branch._recent
 
-    async def trim(self, characters: int) -> None:
-        """Take the last characters of the answer back, where the text or its thinking is over.
+    async def trim(self, characters: int, author: str) -> None:
+        """Take the last characters that `author` sees back, where its text is over.
 
-        They turned out to begin a stop string. What was cut is committed anew without them.
+        They turned out to begin a stop string. What was cut is committed anew without them, and
+        what the author does not see as it was.
         """
+        kept: list[Span] = []
         while characters > 0 and self.trace.length:
-            last = self.trace.spans[-1]
+            last = next(self.trace.backwards())
             await self.roll_back(Mark(self.trace.length - 1))
-            kept = max(len(last.text) - characters, 0)
-            characters -= len(last.text) - kept
-            if kept:
-                rest = replace(last, index=self.trace.next_index, text=last.text[:kept])
-                await self._emit(self.trace.commit(rest))
+            if not last.is_visible_to(author):
+                kept.append(last)
+                continue
+            left = max(len(last.text) - characters, 0)
+            characters -= len(last.text) - left
+            if left:
+                kept.append(replace(last, text=last.text[:left]))
+        for span in reversed(kept):
+            await self._emit(self.trace.commit(replace(span, index=self.trace.next_index)))
 
     async def roll_back(self, mark: Mark) -> None:
         """Take the spans after `mark` out of the text, for all participants."""
         await self._emit(self.trace.rollback(mark))
+        self.lowest = min(self.lowest, mark.spans)
+        self._recent = [one for one in self._recent if one[0] < mark.spans]
         for participant in self._participants.values():
             participant.rollback(mark.spans)
 
@@ -124,9 +135,11 @@ class Committer:
 
     def _is_repeated(self, text: str) -> bool:
         """Take note of a unit; whether it is the last of too many equal ones in a row."""
-        limit = self._repeat_limit
-        self._recent = [*self._recent, text][-limit:] if limit else []
-        return limit > 0 and self._recent == [text] * limit
+        if not (limit := self._repeat_limit):
+            return False
+        self._recent.append((self.trace.length, text))
+        last = [one for _, one in self._recent[-limit:]]
+        return last == [text] * limit
 
 
 async def _emit_nothing(event: TraceEvent) -> None:

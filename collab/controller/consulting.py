@@ -138,7 +138,7 @@ class Consultant:
         redo = refused.redo
         if isinstance(redo, Continue):
             return await self.commit_draft(draft)
-        if redo is None or set(redo.asked) <= set(refused.asked):
+        if redo is None or redo.mentor in refused.asked:
             raise PluginCallError(
                 f"the verifier let nobody stand, and policy {self._plugins.policy_name!r} names no "
                 f"other mentor than {' and '.join(map(repr, refused.asked))} to ask then; give its "

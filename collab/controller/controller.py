@@ -16,6 +16,7 @@ from collab.controller.request import NO_BUDGET
 from collab.controller.result import Result
 from collab.errors import ConfigError
 from collab.limits import Budget
+from collab.messages import Prompt
 from collab.problems import Problem
 from collab.recipes import Recipe, RecipeFactory, as_recipe
 from collab.seam import ConsultationBackend, Model
@@ -108,7 +109,7 @@ class Controller:
     def on_abandoned(self, function: Callable[[Result], None]) -> None:
         self._pair.on_abandoned = function
 
-    async def solve(self, problem: Problem | str) -> Result:
+    async def solve(self, problem: Problem | Prompt) -> Result:
         """Answer one problem.
 
         Never raises for what goes wrong with the problem itself: that is the result's `error`,
@@ -119,14 +120,14 @@ class Controller:
         )
 
     def stream(
-        self, problem: Problem | str
+        self, problem: Problem | Prompt
     ) -> AbstractAsyncContextManager[ObjectReceiveStream[StreamEvent]]:
         """Answer one problem, delivering events as they happen; see `Pair.stream`."""
         return self._pair.stream(problem, recipe=self.recipe, seed=self.seed, budget=self.budget)
 
     @asynccontextmanager
     async def map(
-        self, problems: Iterable[Problem | str], *, concurrency: int = 8
+        self, problems: Iterable[Problem | Prompt], *, concurrency: int = 8
     ) -> AsyncIterator[ObjectReceiveStream[Result]]:
         """Answer many problems, at most `concurrency` at a time, delivering each as it finishes.
 

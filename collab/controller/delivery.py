@@ -27,6 +27,7 @@ async def streamed(
 ) -> AsyncIterator[ObjectReceiveStream[StreamEvent]]:
     """Work in the background; yield the events, of which the last is `Finished`."""
     sender, receiver = anyio.create_memory_object_stream[StreamEvent](_STREAM_BUFFER)
+    sent: list[Result] = []
     trace = answering.trace
     settling = Settling(trace, Bounds(recipe, trace).stops, takes_back=recipe.takes_back)
 
@@ -51,12 +52,18 @@ async def streamed(
                 result = await answering.result(emit)
                 with abandoning(result, abandon):
                     await send(Finished(result))
+                sent.append(result)
 
-    with unwrapped():
-        async with receiver, anyio.create_task_group() as group:
-            group.start_soon(work)
-            yield receiver
-            group.cancel_scope.cancel()
+    try:
+        with unwrapped():
+            async with receiver, anyio.create_task_group() as group:
+                group.start_soon(work)
+                yield receiver
+                group.cancel_scope.cancel()
+    finally:
+        # The last event is the result: if any is left, no one has received it.
+        if sent and receiver.statistics().current_buffer_used:
+            abandon(sent[0])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collab.controller.alternatives import Alternatives
 from collab.controller.asking import Asking
 from collab.controller.cast import Cast
 from collab.controller.committer import Committer
-from collab.controller.progress import Progress
+from collab.controller.progress import Progress, giving_way
 from collab.controller.request import Request
 from collab.decisions import Mark
 from collab.endings import Ending
@@ -17,6 +17,7 @@ from collab.errors import PluginCallError
 from collab.proposals import Proposal, Token, Until
 from collab.signals import Steering
 from collab.strategies import Desk
+from collab.texts import is_unicode
 from collab.trace import TraceEvent
 from collab.usage import Purpose
 
@@ -47,11 +48,12 @@ class ProblemDesk(Asking):
         self._alternatives = Alternatives(request, cast.by_name, place)
         self._steering: Steering | None = None
         self._parent: ProblemDesk | None = None
-        self._base = self._lowest = 0
+        self._base = 0
         self._version = self._base_version = 0
 
     # --- writing ----------------------------------------------------------------------------
 
+    @giving_way
     async def write(
         self, role: str, until: Until | None = None, *, purpose: Purpose = "draft"
     ) -> Proposal:
@@ -74,11 +76,14 @@ class ProblemDesk(Asking):
             )
         return written.tokens[tokens:]
 
+    @giving_way
     async def write_many(
         self, role: str, n: int, until: Until | None = None, *, purpose: Purpose = "draft"
     ) -> tuple[Proposal, ...]:
         """Have a participant write alternatives; see `collab.strategies.Desk.write_many`."""
         self._cast.writer(role)
+        if n < 1:
+            raise PluginCallError(f"{n} alternatives were asked of the {role}; ask for at least 1")
         if n > 1 and self._recipe.sampling.is_greedy:
             raise PluginCallError(
                 f"{n} alternatives were asked of the {role}, which writes the same text each time; "
@@ -103,6 +108,7 @@ class ProblemDesk(Asking):
 
     # --- the text ---------------------------------------------------------------------------
 
+    @giving_way
     async def commit(
         self, proposal: Proposal, *, upto: int | None = None, cuts: Sequence[int] | None = None
     ) -> Ending | None:
@@ -114,24 +120,41 @@ class ProblemDesk(Asking):
                 f"has {len(proposal.tokens)}"
             )
         self._cast.writer(proposal.author)
+        part = proposal.part(0, upto)
+        ends = [len(part.tokens)] if cuts is None else [*cuts]
+        if ends != sorted(set(ends)) or (ends and not 0 <= ends[0] <= ends[-1] <= len(part.tokens)):
+            raise PluginCallError(
+                f"units cannot end at {ends}; give how many tokens are before each end, ascending, "
+                f"up to {len(part.tokens)}"
+            )
         self._version += 1
         await self._alternatives.choose(proposal)
-        part = proposal.part(0, upto)
-        if not await self._committer.commit(part, [len(part.tokens)] if cuts is None else cuts):
+        if not await self._committer.commit(part, ends):
             return self._end(Ending("repeat"))
         if len(part.tokens) == len(proposal.tokens) and self._bounds.is_final(proposal):
-            await self._committer.trim(proposal.stop_overlap)
+            await self._committer.trim(proposal.stop_overlap, proposal.author)
             return self._end(self._bounds.ending(proposal))
         return self._end(Ending("length")) if self.room <= 0 else None
 
+    @giving_way
     async def inject(
         self, text: str, *, author: str = "strategy", visible_to: frozenset[str] | None = None
     ) -> None:
         """Put text of the strategy's own in."""
+        self._move()
+        if not is_unicode(text):
+            raise PluginCallError("the text to inject contains half a character (a lone surrogate)")
+        for name in visible_to or ():
+            self._cast.known(name)
+        await self.put_in(text, author, visible_to)
+
+    async def put_in(self, text: str, author: str, visible_to: frozenset[str] | None) -> None:
+        """Put text in, also after the end: a policy's own may follow the last unit."""
         self._progress.move()
         await self._change()
         await self._committer.inject(text, author, visible_to)
 
+    @giving_way
     async def roll_back(self, mark: Mark) -> None:
         """Take back what stands after `mark`."""
         self._move()
@@ -149,7 +172,6 @@ class ProblemDesk(Asking):
             participant.ensure_idle()
         await self._change()
         await self._committer.roll_back(mark)
-        self._lowest = min(self._lowest, mark.spans)
 
     async def record(self, event: TraceEvent) -> None:
         """Put an event into the trace."""
@@ -188,10 +210,11 @@ class ProblemDesk(Asking):
             branch._steering = self._steering
             if is_reseeded and not self._recipe.sampling.is_greedy:
                 branch._reseed()
-            branch._base = branch._lowest = self.trace.length
+            branch._base = self.trace.length
             stack.push_async_callback(branch.leave)
             yield branch
 
+    @giving_way
     async def adopt(self, branch: Desk) -> Ending | None:
         """Take over a branch of this desk; see `collab.strategies.Desk.adopt`."""
         if not isinstance(branch, ProblemDesk) or branch._parent is not self:
@@ -207,14 +230,15 @@ class ProblemDesk(Asking):
         self._move()
         await branch._alternatives.drop()
         await self._change()
-        if branch._lowest < branch._base:
-            await self._committer.roll_back(Mark(branch._lowest))
-            self._lowest = min(self._lowest, branch._lowest)
+        lowest = branch._committer.lowest
+        if lowest < branch._base:
+            await self._committer.roll_back(Mark(lowest))
         for role, participant in self._cast.by_name.items():
             participant.take_over(branch._cast.by_name[role])
-        await self._committer.take_over(branch._committer, branch._lowest)
+        await self._committer.take_over(branch._committer, lowest)
         branch._parent = None
         self._ending = branch._ending
+        branch._ending = Ending("strategy", "the branch was adopted")
         return self._ending
 
     def _reseed(self) -> None:
@@ -242,6 +266,8 @@ class ProblemDesk(Asking):
         """Return when to stop, within the room there is and at the strings that end the text."""
         if until is None:
             until = Until(self.unit.max_tokens, self.unit)
+        if "" in until.stop_strings:
+            raise PluginCallError("an empty stop string ends every text at once; leave it out")
         stops = tuple(dict.fromkeys((*until.stop_strings, *self._bounds.stops)))
         room = max(self.room, 1)
         return replace(until, max_tokens=min(until.max_tokens, room), stop_strings=stops)

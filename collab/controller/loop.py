@@ -87,9 +87,7 @@ class _Loop:
             case Inject():
                 ending = await self._commit(draft)
                 author = f"policy:{self._plugins.policy_name}"
-                await self._desk.inject(
-                    decision.text, author=author, visible_to=decision.visible_to
-                )
+                await self._desk.put_in(decision.text, author, decision.visible_to)
                 return ending
             case Finish():
                 return await self._commit(draft) or Ending("policy", decision.why)

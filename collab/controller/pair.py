@@ -18,6 +18,7 @@ from collab.controller.request import NO_BUDGET, Request
 from collab.controller.result import Result
 from collab.errors import ConfigError
 from collab.limits import Budget
+from collab.messages import Prompt
 from collab.problems import Problem
 from collab.proposals import Sampling
 from collab.recipes import Recipe, RecipeFactory, as_recipe
@@ -133,7 +134,7 @@ class Pair:
 
     async def solve(
         self,
-        problem: Problem | str,
+        problem: Problem | Prompt,
         *,
         recipe: Recipe | RecipeFactory | str,
         seed: int = 0,
@@ -146,7 +147,7 @@ class Pair:
         see `Result.raise_for_error`.
 
         Args:
-            problem: The problem, or its text.
+            problem: The problem, its text, or a conversation.
             recipe: How it is worked on: a recipe, a factory of one, or an installed name.
             seed: Of every random choice, together with the problem's id.
             sampling: How tokens are drawn, instead of the recipe's own.
@@ -164,7 +165,7 @@ class Pair:
     @asynccontextmanager
     async def stream(
         self,
-        problem: Problem | str,
+        problem: Problem | Prompt,
         *,
         recipe: Recipe | RecipeFactory | str,
         seed: int = 0,
@@ -196,7 +197,7 @@ class Pair:
 
     def _request(
         self,
-        problem: Problem | str,
+        problem: Problem | Prompt,
         recipe: Recipe | RecipeFactory | str,
         seed: int,
         sampling: Sampling | None,
@@ -205,7 +206,7 @@ class Pair:
         recipe = as_recipe(recipe)
         if sampling is not None:
             recipe = replace(recipe, sampling=sampling)
-        problem = Problem(prompt=problem) if isinstance(problem, str) else problem
+        problem = problem if isinstance(problem, Problem) else Problem(prompt=problem)
         return Request(problem, recipe, seed, budget, self.degradations_of(recipe))
 
     def _ensured(self) -> ConnectedModels:

@@ -25,7 +25,7 @@ async def write_answer(
     writer = cast.writer(phases.answer_by)
     written = await writer.generate(trace, "answer", until, recipe.sampling)
     await committer.commit_answer(written)
-    await committer.trim(written.stop_overlap)
+    await committer.trim(written.stop_overlap, phases.answer_by)
     match written.stop:
         case "eos" | "stop_string" | "context":
             return Ending(written.stop)

@@ -1,12 +1,19 @@
 """What the desks of one problem share: how far they are, and whether they are still open."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import anyio.lowlevel
 
 from collab.endings import Ending
 from collab.errors import PluginCallError
 from collab.limits import EndReached
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MOVES_PER_TOKEN = 64
 """Calls and commits that a strategy may make for each token of its longest answer, branches
@@ -70,3 +77,20 @@ class Progress:
                 f"{plugin} returned with {self._calls} of its calls still running; await all "
                 "tasks, in a task group that is left before `run` returns"
             )
+
+
+def giving_way(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Return a method of a desk that lets others run before it refuses.
+
+    Otherwise a strategy that tries again and again, whatever is raised, would keep the event loop.
+    """
+
+    @wraps(method)
+    async def refusing(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await method(*args, **kwargs)
+        except (PluginCallError, EndReached):
+            await anyio.lowlevel.checkpoint()
+            raise
+
+    return refusing

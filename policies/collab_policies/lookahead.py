@@ -25,8 +25,10 @@ First: {own}
 
 Second: {offered}
 
-Do both say the same, so that either can stand for the other? Answer Yes or No.
-Answer:"""
+Do both say the same, so that either can stand for the other?
+(A) yes
+(B) no
+Answer: ("""
 
 
 class LookaheadOptions(Options):
@@ -42,7 +44,7 @@ class LookaheadOptions(Options):
     )
 
     labels: tuple[str, str] = Field(
-        default=(" Yes", " No"), description="The judge's answers; their first tokens must differ."
+        default=("A", "B"), description="The judge's answers; their first tokens must differ."
     )
 
 
@@ -72,10 +74,7 @@ class Lookahead(LookaheadOptions, Strategy):
             most = self.depth * desk.unit.max_tokens
             ahead = await desk.write(GENERATOR, Until(most, desk.unit, self.depth))
             async with AsyncExitStack() as stack:
-                chain = [
-                    await _Place.enter(stack, desk, ahead.part(0, start), ahead.part(start, end))
-                    for start, end in _steps_of(ahead)
-                ]
+                chain = await _places(stack, desk, ahead)
                 await self._compare(chain)
                 last = next((one for one in chain if not one.agrees), chain[-1])
                 stands = last.own if last.agrees else last.offered
@@ -132,14 +131,17 @@ class _Place:
     offered: Proposal | None = None
     agrees: bool = False
 
-    @classmethod
-    async def enter(
-        cls, stack: AsyncExitStack, desk: Desk, before: Proposal, own: Proposal
-    ) -> "_Place":
+
+async def _places(stack: AsyncExitStack, desk: Desk, ahead: Proposal) -> list[_Place]:
+    """Return the places of a chain, up to where the drafted steps end the text by repetition."""
+    places: list[_Place] = []
+    for start, end in _steps_of(ahead):
         branch = await stack.enter_async_context(desk.branch())
-        if before.tokens:
-            await branch.commit(before, cuts=before.cuts)
-        return cls(branch, own, anyio.CancelScope())
+        before = ahead.part(0, start)
+        if before.tokens and await branch.commit(before, cuts=before.cuts):
+            break
+        places.append(_Place(branch, ahead.part(start, end), anyio.CancelScope()))
+    return places
 
 
 def _steps_of(ahead: Proposal) -> list[tuple[int, int]]:

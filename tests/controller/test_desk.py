@@ -1,6 +1,7 @@
 """Strategies at a desk: what they may do, what is refused, and what is left behind."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -318,6 +319,44 @@ async def ends_without_text(desk: Desk) -> object:
     return None
 
 
+async def returns_an_unknown_reason(desk: Desk) -> object:
+    await desk.commit(await desk.write("generator"))
+    return Ending("nonsense")  # type: ignore[arg-type]
+
+
+async def injects_after_the_end(desk: Desk) -> None:
+    await desk.commit(await desk.write("generator"))
+    desk.finish("done")
+    await desk.inject("more")
+
+
+async def injects_half_a_character(desk: Desk) -> None:
+    await desk.inject("\ud800")
+
+
+async def injects_for_a_stranger(desk: Desk) -> None:
+    await desk.inject("x", visible_to=frozenset({"ghost"}))
+
+
+async def asks_for_no_alternative(desk: Desk) -> object:
+    return await desk.write_many("generator", 0)
+
+
+async def cuts_beyond(desk: Desk) -> object:
+    return await desk.commit(await desk.write("generator"), cuts=[9])
+
+
+async def stops_everywhere(desk: Desk) -> object:
+    return await desk.write("generator", Until(2, stop_strings=("",)))
+
+
+async def uses_an_adopted_branch(desk: Desk) -> object:
+    async with desk.branch() as branch:
+        await branch.commit(await branch.write("generator"))
+        await desk.adopt(branch)
+        return await branch.write("generator")
+
+
 async def returns_a_text(desk: Desk) -> object:
     await desk.commit(await desk.write("generator"))
     return "done"
@@ -384,7 +423,15 @@ async def adopts_a_branch_of_a_branch(desk: Desk) -> object:
     ("work", "told"),
     [
         (ends_without_text, "returned without having committed any text; commit a proposal"),
-        (returns_a_text, "returned 'done'; expected an Ending or None"),
+        (returns_an_unknown_reason, "reason='nonsense'.*; expected an Ending with a known reason"),
+        (injects_after_the_end, r"the text is over \(strategy: done\); nothing more can be"),
+        (injects_half_a_character, "the text to inject contains half a character"),
+        (injects_for_a_stranger, "no participant 'ghost'; there are: generator, mentor, critic"),
+        (asks_for_no_alternative, "0 alternatives were asked of the generator; ask for at least 1"),
+        (cuts_beyond, r"units cannot end at \[9\]; give how many tokens .* up to 1"),
+        (stops_everywhere, "an empty stop string ends every text at once"),
+        (uses_an_adopted_branch, r"the text is over \(strategy: the branch was adopted\)"),
+        (returns_a_text, "returned 'done'; expected an Ending with a known reason, or None"),
         (raises, r"strategy 'Does' raised in run\(\): KeyError: 'mine'"),
         (commits_twice, "'a' by the generator cannot be committed: it was not written at the end"),
         (commits_after_the_text_changed, "'a' by the generator cannot be committed"),
@@ -487,6 +534,55 @@ async def test_a_desk_is_closed_when_its_budget_is_spent() -> None:
     assert str(result.ending) == "budget: max_calls"
     with pytest.raises(Exception, match="the desk is closed: its problem is over"):
         await kept[0].write("generator")
+
+
+async def test_a_strategy_that_ignores_every_refusal_does_not_keep_the_event_loop() -> None:
+    async def work(desk: Desk) -> object:
+        while True:
+            with suppress(Exception):
+                await desk.write("nobody")
+
+    result = await at_desk(work, budget=Budget(deadline_s=0.05))
+
+    assert str(result.ending) == "budget: deadline_s"
+
+
+async def test_a_stop_string_across_a_branch_is_cut_off_whole() -> None:
+    async def work(desk: Desk) -> object:
+        await desk.commit(await desk.write("generator", Until(3)))
+        async with desk.branch() as branch:
+            await branch.commit(await branch.write("generator", Until(1)))
+            await desk.adopt(branch)
+        return None
+
+    result = await at_desk(work, stop_strings=("c d",))
+
+    assert (result.text, result.reason) == ("a b ", "stop_string")
+
+
+async def test_a_hint_within_a_stop_string_leaves_nothing_of_it() -> None:
+    async def work(desk: Desk) -> object:
+        while desk.ending is None:
+            await desk.inject("~hint~", visible_to=frozenset({"mentor"}))
+            await desk.commit(await desk.write("generator", Until(1)))
+        return None
+
+    result = await at_desk(work, stop_strings=("c d",))
+
+    assert (result.text, result.reason) == ("a b ", "stop_string")
+    assert sum(span.text == "~hint~" for span in result.spans) == 4
+
+
+async def test_what_was_taken_back_is_no_repetition() -> None:
+    async def work(desk: Desk) -> object:
+        await desk.commit(await desk.write("generator"))
+        await desk.roll_back(Mark(0))
+        await desk.commit(await desk.write("generator"))
+        return desk.finish()
+
+    result = await at_desk(work, takes_back=True, repeat_limit=2)
+
+    assert (result.text, result.reason) == ("a", "strategy")
 
 
 async def test_a_call_left_running_is_found() -> None:

@@ -1,9 +1,10 @@
 """The loop's small doors: watching, keeping a part, several mentors and proposals, what is kept."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
+from pydantic import ValidationError
 from support.plugins import Says, Scripted, fails_with, solve, spans
 
 from collab import (
@@ -305,6 +306,27 @@ async def test_without_a_next_step_a_verdict_of_nobody_is_an_error() -> None:
     fails_with(PluginCallError, "names no other mentor than 'big' to ask then; give its Consult")(
         result
     )
+
+
+@pytest.mark.parametrize(
+    ("redo", "told"),
+    [
+        (lambda: Consult(mentors=("small", "big")), "leave out mentors"),
+        (lambda: Consult(n=2, keep=1), "leave out n, keep"),
+        (lambda: Consult(redo=Continue()), "leave out redo"),
+    ],
+)
+def test_a_redo_asks_one_mentor_once(redo: Callable[[], Consult], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Consult(redo=redo())
+    with pytest.raises(ValidationError, match=told):
+        Verify(redo())
+
+
+async def test_a_mentor_that_was_refused_is_not_asked_to_redo() -> None:
+    result = await consult(Consult(mentors=("big", "small"), redo=Consult("small")), REFUSES)
+
+    fails_with(PluginCallError, "names no other mentor than 'big' and 'small' to ask then")(result)
 
 
 # --- what is kept -----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from collab import (
     Capabilities,
     Committed,
     Finished,
+    Message,
     Model,
     Pair,
     Problem,
@@ -24,11 +25,18 @@ from collab import (
     TokenUnit,
     Until,
 )
-from collab.errors import CapabilityError, ConfigError, OverloadedError, UnknownPluginError
+from collab.errors import (
+    CapabilityError,
+    ConfigError,
+    OverloadedError,
+    PluginError,
+    UnknownPluginError,
+)
 from collab.seam.stateless import TextModel
 from collab.testing import FakeBackend, FakeModel
 from collab_policies.always import Always
 from collab_policies.entropy import Entropy
+from collab_policies.lookahead import Lookahead
 from collab_policies.mentorcollab_free import MentorCollabFree
 from collab_policies.never import Never
 from collab_policies.random_positions import RandomPositions
@@ -199,6 +207,42 @@ async def test_an_abandoned_request_yields_its_ledger() -> None:
         ("generator", "ok"),
         ("mentor", "cancelled"),
     ]
+
+
+async def test_a_result_that_waits_in_a_stream_that_is_left_is_handed_over() -> None:
+    given_up: list[Result] = []
+    async with pair_of(FakeModel("a b c")) as pair:
+        pair.on_abandoned = given_up.append
+        async with pair.stream("q", recipe=ALONE) as events:
+            await anyio.wait_all_tasks_blocked()
+            await events.receive()
+
+    assert [(result.text, result.reason) for result in given_up] == [("a b c", "eos")]
+
+
+async def test_a_result_that_was_read_is_not_handed_over() -> None:
+    given_up: list[Result] = []
+    async with pair_of(FakeModel("a b c")) as pair:
+        pair.on_abandoned = given_up.append
+        async with pair.stream("q", recipe=ALONE) as events:
+            seen = [event async for event in events]
+
+    assert isinstance(seen[-1], Finished)
+    assert given_up == []
+
+
+async def test_a_conversation_is_a_problem() -> None:
+    talk = (Message(role="user", content="q"),)
+    async with pair_of() as pair:
+        result = await pair.solve(talk, recipe=ALONE)
+
+    assert (result.problem.text, result.text) == ("q", OWN)
+
+
+async def test_a_strategy_is_no_recipe() -> None:
+    async with pair_of() as pair:
+        with pytest.raises(PluginError, match="Lookahead is a strategy, not a recipe; give Recipe"):
+            await pair.solve("q", recipe=Lookahead())  # type: ignore[arg-type]
 
 
 async def test_a_judge_never_writes() -> None:

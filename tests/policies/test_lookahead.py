@@ -5,6 +5,7 @@ import pytest
 from collab import (
     Budget,
     Controller,
+    Pair,
     Problem,
     Recipe,
     Result,
@@ -76,7 +77,7 @@ async def test_what_was_begun_after_a_disagreement_is_cancelled_and_counted() ->
 
 
 async def test_a_judge_can_find_two_steps_the_same() -> None:
-    generator, mentor = FakeModel("a\n\nb"), FakeModel("A\n\nb", labels={" Yes": 0.8, " No": 0.2})
+    generator, mentor = FakeModel("a\n\nb"), FakeModel("A\n\nb", labels={"A": 0.8, "B": 0.2})
 
     result = await look_ahead(generator, mentor, Lookahead(depth=2))
 
@@ -84,7 +85,7 @@ async def test_a_judge_can_find_two_steps_the_same() -> None:
 
 
 async def test_a_judge_can_find_them_different() -> None:
-    generator, mentor = FakeModel("a\n\nb"), FakeModel("A\n\nb", labels={" Yes": 0.4, " No": 0.6})
+    generator, mentor = FakeModel("a\n\nb"), FakeModel("A\n\nb", labels={"A": 0.4, "B": 0.6})
 
     result = await look_ahead(generator, mentor, Lookahead(depth=2))
 
@@ -109,6 +110,38 @@ async def test_without_a_judge_the_text_is_the_mentors_own(depth: int) -> None:
     )
 
     assert result.raise_for_error().text == theirs
+
+
+async def test_a_generator_that_repeats_itself_ends_the_text_where_the_mentor_does_too() -> None:
+    loop = FakeModel("Same.\n\nSame.\n\nSame.\n\nEnd.")
+    recipe = LookaheadRecipe(judge=None, repeat_limit=2)
+
+    async with Pair(generator=FakeBackend(model=loop), mentor=FakeBackend(model=loop)) as pair:
+        result = await pair.solve("q", recipe=recipe)
+
+    assert (result.text, result.reason, result.error) == ("Same.\n\n", "repeat", None)
+
+
+async def test_a_mentor_leads_out_of_a_loop() -> None:
+    loop = FakeModel("Same.\n\nSame.\n\nSame.\n\nEnd.")
+    other = FakeModel("Same.\n\nNew.\n\nSame.\n\nEnd.")
+    recipe = LookaheadRecipe(judge=None, repeat_limit=2)
+
+    async with Pair(generator=FakeBackend(model=loop), mentor=FakeBackend(model=other)) as pair:
+        result = await pair.solve("q", recipe=recipe)
+
+    assert (result.text, result.reason) == ("Same.\n\nNew.\n\nSame.\n\nEnd.", "eos")
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+async def test_a_stop_string_across_two_steps_is_cut_off(depth: int) -> None:
+    same = FakeModel("Aa.\n\nBb.\n\nCc.\n\nDd.")
+    recipe = LookaheadRecipe(depth=depth, judge=None, stop_strings=(".\n\nCc",))
+
+    async with Pair(generator=FakeBackend(model=same), mentor=FakeBackend(model=same)) as pair:
+        result = await pair.solve("q", recipe=recipe)
+
+    assert (result.text, result.reason) == ("Aa.\n\nBb", "stop_string")
 
 
 async def test_nothing_is_decoded_twice_by_the_generator() -> None:
