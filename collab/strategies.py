@@ -29,8 +29,8 @@ class Desk(VerifierDesk, Protocol):
 
     Every call is counted in the ledger, checked against the budget, cancelled with the problem and
     seeded by it. A participant's calls are answered one after another, also when they are made
-    concurrently; calls on branches and roll-outs run side by side. The text cannot change under a
-    call that is in work.
+    concurrently; calls on branches and roll-outs run side by side. A participant's text cannot
+    change under a call of its own that is in work.
 
     A method called against its contract raises `PluginCallError`; a spent budget raises
     `BudgetReached`, which a strategy lets pass.
