@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, cast
 
 import anyio
 
@@ -47,18 +47,8 @@ async def concurrently(
     An error of one cancels the other; if both fail, the error of the one that failed first is
     raised.
     """
-    results: list[T2] = []
-
-    async def run_second() -> None:
-        results.append(await second())
-
-    try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(run_second)
-            mine = await first()
-    except BaseExceptionGroup as errors:
-        _raise_alone(errors.exceptions[0])
-    return mine, results[0]
+    mine, theirs = await together([first, second])
+    return cast(T1, mine), cast(T2, theirs)
 
 
 async def together(calls: Sequence[Callable[[], Awaitable[T1]]]) -> list[T1]:

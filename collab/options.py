@@ -2,11 +2,18 @@
 
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from collab.proposals import Sampling
 
 T = TypeVar("T", bound=BaseModel)
+
+
+def _are_layers(layers: tuple[int, ...]) -> tuple[int, ...]:
+    if min(layers, default=0) < 0 or len(set(layers)) < len(layers):
+        raise ValueError("layers are counted from 0, each named once")
+    return layers
+
 
 MentorName = Annotated[str, Field(description="The mentor to ask, if there are several.")]
 RepeatLimit = Annotated[
@@ -14,6 +21,9 @@ RepeatLimit = Annotated[
 ]
 StopStrings = Annotated[tuple[str, ...], Field(description="Texts that end the answer.")]
 SamplingOption = Annotated[Sampling, Field(description="How tokens are drawn; greedy by default.")]
+Layers = Annotated[tuple[int, ...], AfterValidator(_are_layers)]
+"""Layers of a model, in any order. See `collab.signals` for how they are numbered."""
+
 LongestAnswer = Annotated[int, Field(ge=1, description="Longest answer, in tokens.")]
 
 

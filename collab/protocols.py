@@ -124,6 +124,19 @@ class PolicySession:
         return None
 
 
+# An object of the shape of a session may lack what is optional.
+
+
+def is_watching(session: PolicySession) -> bool:
+    """Whether a session's `watch` is to be asked."""
+    return bool(getattr(session, "is_watching", hasattr(session, "watch")))
+
+
+def kept_of(session: object) -> object:
+    """Return what a plug-in's session hands to the caller; `None` for nothing."""
+    return session.kept() if hasattr(session, "kept") else None
+
+
 class Policy(BaseModel):
     """Base of decision policies: does the generator need help here?"""
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -16,8 +17,8 @@ from collab.recipes import Recipe
 from collab.runs.assembly import controller_of
 from collab.runs.config import RunConfig, installed_versions
 from collab.runs.prices import price_record
-from collab.runs.rows import Row, abandoned_row, ledger_row
-from collab.runs.runner import Progress, Report, graded_row
+from collab.runs.rows import Row, ledger_row
+from collab.runs.runner import Progress, Report, graded_row, note_abandoned
 from collab.runs.store import RunStore
 from collab.seam import Model
 
@@ -103,7 +104,7 @@ async def collect(
             controller.recipe = collection.recipe_for(controller.recipe, controller.models)
             store.begin()
             keeper = _Keeper(collection, controller.models, store)
-            controller.on_abandoned = keeper.note_abandoned
+            controller.on_abandoned = partial(note_abandoned, store)
             async with controller.map(iter(queue), concurrency=config.concurrency) as results:
                 async for result in results:
                     row = await keeper.keep(result, queue.places[result.problem.id])
@@ -134,10 +135,6 @@ class _Keeper:
         row |= self.collection.kept(result, self.models, self.store.folder)
         self.store.add(row, ledger_row(result, attempt=attempt))
         return row
-
-    def note_abandoned(self, result: Result) -> None:
-        if result.calls:
-            self.store.note_abandoned(abandoned_row(result))
 
 
 class _Queue:

@@ -51,6 +51,7 @@ class Answering:
         self.trace = Trace()
         self._request = request
         self._recipe = request.recipe
+        self._needs = request.recipe.needs
         self._connected = connected
         self._on_abandoned = on_abandoned
         self._ledger = Ledger()
@@ -179,7 +180,7 @@ class Answering:
         return ThinkingTags(closing=phases.thinking_end) if phases and not tags else tags
 
     def _signals(self, role: str) -> Signals:
-        signals = Signals(top_k=needed_top_k(self._recipe.needs, role))
+        signals = Signals(top_k=needed_top_k(self._needs, role))
         if role != GENERATOR:
             return signals
         policy = self._recipe.policy

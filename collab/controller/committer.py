@@ -79,7 +79,7 @@ class Committer:
     def branched(self, participants: Mapping[str, Participant]) -> "Committer":
         """Return a committer that goes on from here with a trace of its own, which no one hears."""
         twin = Committer(
-            self.trace.copy(), participants, _emit_nothing, repeat_limit=self._repeat_limit
+            self.trace.copy(), participants, emit_nothing, repeat_limit=self._repeat_limit
         )
         twin.units, twin._recent = self.units, [*self._recent]
         return twin
@@ -142,5 +142,5 @@ class Committer:
         return last == [text] * limit
 
 
-async def _emit_nothing(event: TraceEvent) -> None:
+async def emit_nothing(event: TraceEvent) -> None:
     """Drop an event: it stays in its trace."""

@@ -26,6 +26,8 @@ from collab.protocols import (
     SteererSession,
     VerifierDesk,
     VerifierSession,
+    is_watching,
+    kept_of,
 )
 from collab.recipes import Recipe
 from collab.signals import Steering
@@ -111,8 +113,7 @@ class PluginSessions:
     @property
     def is_watching(self) -> bool:
         """Whether the policy looks at a unit while it is written."""
-        # Of the shape of a session, without being one: it watches where it can.
-        return bool(getattr(self._policy, "is_watching", hasattr(self._policy, "watch")))
+        return is_watching(self._policy)
 
     def watch(self, tokens: Sequence[Token], unit: int) -> bool:
         """Return whether the policy ends the unit here."""
@@ -128,10 +129,8 @@ class PluginSessions:
             for number, (name, session) in enumerate(self._verifiers)
         ]
         for key, plugin, session in sessions:
-            if (keep := getattr(session, "kept", None)) is None:
-                continue  # of the shape of a session, without being one
             with blamed(plugin, "in kept()"):
-                value: object = keep()
+                value = kept_of(session)
             if value is not None:
                 yield key, value
 

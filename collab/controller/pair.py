@@ -12,6 +12,7 @@ from anyio.abc import ObjectReceiveStream
 from collab.capabilities import inexact_modes, match_needs
 from collab.controller.admission import Admission
 from collab.controller.answering import Answering
+from collab.controller.committer import emit_nothing
 from collab.controller.connecting import ConnectedModels, Connections
 from collab.controller.delivery import StreamEvent, abandoning, streamed
 from collab.controller.request import NO_BUDGET, Request
@@ -24,7 +25,6 @@ from collab.proposals import Sampling
 from collab.recipes import Recipe, RecipeFactory, as_recipe
 from collab.roles import GENERATOR, MENTOR
 from collab.seam import ConsultationBackend, Model
-from collab.trace import TraceEvent
 from collab.verdicts import NOBODY
 
 Backends = ConsultationBackend | Mapping[str, ConsultationBackend] | None
@@ -160,7 +160,7 @@ class Pair:
         """
         request = self._request(problem, recipe, seed, sampling, budget)
         async with self._admission.admitted():
-            return await self._answering(request).result(_emit_nothing)
+            return await self._answering(request).result(emit_nothing)
 
     @asynccontextmanager
     async def stream(
@@ -226,7 +226,3 @@ def _ensure_names(
 
 def _drop(result: Result) -> None:
     """Drop what there is of a cancelled problem."""
-
-
-async def _emit_nothing(event: TraceEvent) -> None:
-    """Drop an event: nobody listens, and it stays in the trace."""

@@ -46,6 +46,8 @@ class Participant:
         self._trace_tags = trace_tags
         # Position of the session after each span it has seen; the first is the bare prompt.
         self._marks: list[SessionMark] = [session.mark]
+        # What follows the head, in the trace's tags. It cannot be derived from the session's: a tag
+        # may stand across tokens of which only some are committed.
         self._at_hand: list[str] = []
         self._turn = anyio.Lock()
 
@@ -67,8 +69,7 @@ class Participant:
         self, trace: Trace, purpose: Purpose, until: Until, sampling: Sampling
     ) -> Proposal:
         """Return what this participant would write next."""
-        async with self._turn:
-            self._see_all(trace)
+        async with self._in_turn(trace):
             return await self._generate(purpose, until, sampling)
 
     async def _generate(self, purpose: Purpose, until: Until, sampling: Sampling) -> Proposal:
@@ -88,26 +89,22 @@ class Participant:
 
     async def judge(self, trace: Trace, question: str, labels: Sequence[str]) -> Distribution:
         """Return label probabilities after the trace and `question`."""
-        async with self._turn:
-            self._see_all(trace)
+        async with self._in_turn(trace):
             return await self._session.judge(self._outward(question), labels)
 
     async def score(self, trace: Trace, text: str) -> tuple[Token, ...]:
         """Return the log-probabilities of `text` after the trace."""
-        async with self._turn:
-            self._see_all(trace)
+        async with self._in_turn(trace):
             return await self._session.score(self._outward(text))
 
     async def observe(self, trace: Trace, text: str, layer: int) -> Sequence[float]:
         """Return the hidden state at the last token of `text` after the trace."""
-        async with self._turn:
-            self._see_all(trace)
+        async with self._in_turn(trace):
             return await self._session.observe(self._outward(text), layer)
 
     async def reward(self, trace: Trace, steps: Sequence[str]) -> Sequence[float]:
         """Return rewards for steps that follow the trace."""
-        async with self._turn:
-            self._see_all(trace)
+        async with self._in_turn(trace):
             return await self._session.reward([self._outward(step) for step in steps])
 
     async def roll_out(
@@ -202,6 +199,13 @@ class Participant:
         if trace.length > len(self._marks) - 1:
             self.ensure_idle()
             self._see_all(trace)
+
+    @asynccontextmanager
+    async def _in_turn(self, trace: Trace) -> AsyncIterator[None]:
+        """Wait for the calls before, and splice in what they could not see yet."""
+        async with self._turn:
+            self._see_all(trace)
+            yield
 
     def _see_all(self, trace: Trace) -> None:
         for span in trace.since(len(self._marks) - 1):

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from collab.errors import ConfigError
 from collab.extraction.cards import VectorCard
 from collab.extraction.steps import SteppedText
+from collab.options import Layers
 
 LAYER_SHARE = 0.72
 """Where in a model's blocks steering is by default."""
@@ -51,7 +52,7 @@ class Extractor(BaseModel):
 
     steerer: ClassVar[str]
 
-    layers: tuple[int, ...] = Field(
+    layers: Layers = Field(
         default=(),
         description="Layers whose states are read, from 0; by default the steered one.",
     )
@@ -66,13 +67,6 @@ class Extractor(BaseModel):
         min_length=1,
         description="Only steps before this tag are used; null for texts of one phase.",
     )
-
-    @field_validator("layers")
-    @classmethod
-    def _are_layers(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
-        if min(layers, default=0) < 0 or len(set(layers)) < len(layers):
-            raise ValueError("layers are counted from 0, each named once")
-        return layers
 
     @property
     def samples(self) -> int:

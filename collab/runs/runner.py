@@ -108,6 +108,12 @@ async def graded_row(result: Result, config: RunConfig, *, attempt: int) -> Row:
     return await anyio.to_thread.run_sync(graded) if config.is_graded_slowly else graded()
 
 
+def note_abandoned(store: RunStore, result: Result) -> None:
+    """Keep the calls of a problem that was given up, if there were any."""
+    if result.calls:
+        store.note_abandoned(abandoned_row(result))
+
+
 class _Work:
     """The work of one invocation."""
 
@@ -147,7 +153,7 @@ class _Work:
         async with await build_aside(self._config) as controller:
             self.ready = perf_counter()
             self._begin()
-            controller.on_abandoned = self._keep_abandoned
+            controller.on_abandoned = partial(note_abandoned, self._store)
             async with controller.map(
                 self._until_spent(), concurrency=self._config.concurrency
             ) as results:
@@ -169,10 +175,6 @@ class _Work:
         attempt = self._store.next_attempt(result.problem.id)
         row = await graded_row(result, self._config, attempt=attempt)
         self._put(row, ledger_row(result, attempt=attempt))
-
-    def _keep_abandoned(self, result: Result) -> None:
-        if result.calls:
-            self._store.note_abandoned(abandoned_row(result))
 
     def _put(self, row: Row, ledger: Row | None) -> None:
         # Not in a thread: a cancelled invocation must not go on without its last write.

@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from collab.capabilities import Need
 from collab.decisions import Consult, Decision, Verify
-from collab.protocols import Policy, PolicySession
+from collab.protocols import Policy, PolicySession, is_watching
 from collab.signals import Observation
 
 
@@ -75,16 +75,3 @@ def is_asking(decision: Decision) -> bool:
 def is_attentive(session: PolicySession) -> bool:
     """Whether a session may want to see a unit while it is written."""
     return is_watching(session) or type(session).glimpse is not PolicySession.glimpse
-
-
-# A part may be of the shape of a policy without being one, and its session lack what is optional.
-
-
-def is_watching(session: PolicySession) -> bool:
-    """Whether a session's `watch` is to be asked."""
-    return bool(getattr(session, "is_watching", hasattr(session, "watch")))
-
-
-def kept_of(session: PolicySession) -> object:
-    """Return what a session keeps; `None` if it cannot keep anything."""
-    return session.kept() if hasattr(session, "kept") else None

@@ -10,9 +10,9 @@ from collab.decisions import Continue, Decision
 from collab.nesting import NestedPolicy
 from collab.problems import Problem
 from collab.proposals import Token
-from collab.protocols import Draft, Policy, PolicySession
+from collab.protocols import Draft, Policy, PolicySession, is_watching, kept_of
 from collab.verdicts import Verdict
-from collab_policies.combining.combined import Combined, is_watching, kept_of
+from collab_policies.combining.combined import Combined
 
 
 class SeveralPolicies(Combined):

@@ -7,9 +7,9 @@ from pydantic import Field
 from collab.decisions import Continue, Decision
 from collab.nesting import NestedPolicy
 from collab.proposals import Token
-from collab.protocols import Draft, Policy, PolicySession
+from collab.protocols import Draft, Policy, PolicySession, is_watching, kept_of
 from collab.verdicts import Verdict
-from collab_policies.combining.combined import Combined, is_asking, is_watching, kept_of
+from collab_policies.combining.combined import Combined, is_asking
 
 
 class SinglePolicy(Combined):

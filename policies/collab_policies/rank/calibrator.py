@@ -8,12 +8,13 @@ from statistics import fmean, pstdev
 from typing import Self
 
 import numpy as np
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, JsonValue
 
 from collab.calibrating.calibrator import Calibrator, Fitted, Signal, Source
 from collab.calibrating.steps import SignalledStep, SignalledText
 from collab.capabilities import Capabilities, Need
 from collab.errors import ConfigError, TrainingError
+from collab.options import Layers
 from collab.roles import GENERATOR
 from collab.signals import Observation
 from collab_policies.rank.calibration_file import Calibration, SignalScale
@@ -44,7 +45,7 @@ class RankCalibrator(Calibrator):
         the lower 1 - (1 - b)^(2w) ask, with w = `rank_part`.
     """
 
-    layers: tuple[int, ...] = Field(
+    layers: Layers = Field(
         default=(),
         description="Layers whose states are read; by default one at three quarters of them.",
     )
@@ -58,13 +59,6 @@ class RankCalibrator(Calibrator):
         default=0.5, ge=0, le=1, description="How much of the asking is the rank's."
     )
     weight: float = Field(default=1.0, ge=0, description="Weight of the rank in the soft rule.")
-
-    @field_validator("layers")
-    @classmethod
-    def _are_layers(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
-        if min(layers, default=0) < 0 or len(set(layers)) < len(layers):
-            raise ValueError("layers are counted from 0, each named once")
-        return layers
 
     @property
     def placeholder(self) -> dict[str, object]:
