@@ -16,7 +16,7 @@ def alone(recipe: Recipe, policy: Policy = _ALONE, verifiers: tuple[Verifier, ..
 
     Args:
         recipe: How others are asked.
-        policy: One that asks nobody, such as a recorder.
+        policy: One that never asks for help, such as a recorder.
         verifiers: What it verifies the generator's drafts with.
     """
     phases = recipe.phases and recipe.phases.model_copy(update={"answer_by": GENERATOR})

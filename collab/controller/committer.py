@@ -91,10 +91,10 @@ class Committer:
         self.units, self._recent = branch.units, branch._recent
 
     async def trim(self, characters: int, author: str) -> None:
-        """Take the last characters that `author` sees back, where its text is over.
+        """Remove the last characters that `author` sees, which turned out to begin a stop string.
 
-        They turned out to begin a stop string. What was cut is committed anew without them, and
-        what the author does not see as it was.
+        The rest of a span that was cut is committed again, and so are spans that the author does
+        not see.
         """
         kept: list[Span] = []
         while characters > 0 and self.trace.length:

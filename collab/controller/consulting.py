@@ -140,9 +140,9 @@ class Consultant:
             return await self.commit_draft(draft)
         if redo is None or redo.mentor in refused.asked:
             raise PluginCallError(
-                f"the verifier let nobody stand, and policy {self._plugins.policy_name!r} names no "
-                f"other mentor than {' and '.join(map(repr, refused.asked))} to ask then; give its "
-                "Consult a `redo`"
+                "the verifier let no proposal stand, and policy "
+                f"{self._plugins.policy_name!r} names no other mentor than "
+                f"{' and '.join(map(repr, refused.asked))} to ask then; give its Consult a `redo`"
             )
         return await self.redo(redo)
 

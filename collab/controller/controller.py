@@ -53,7 +53,7 @@ class Controller:
         seed: int = 0,
         budget: Budget = NO_BUDGET,
     ) -> None:
-        # Whoever calls it bounds how many problems are in work.
+        # The caller bounds how many problems are in work.
         self._pair = Pair(
             generator=generator, mentor=mentor, judges=judges or {}, max_requests=None
         )

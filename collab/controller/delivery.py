@@ -43,7 +43,7 @@ async def streamed(
 
             async def emit(event: TraceEvent) -> None:
                 is_over = isinstance(event, Ended)
-                # All text is shown before the reader is told that it is over.
+                # The reader sees all text before the event that ends it.
                 events = [*settling.advance(is_over=is_over)]
                 for one in [*events, event] if is_over else [event, *events]:
                     await send(one)

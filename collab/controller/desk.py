@@ -67,7 +67,7 @@ class ProblemDesk(Asking):
     async def look_beyond(self, tokens: int, wanted: int) -> tuple[Token, ...]:
         """Return what the generator writes after the `tokens` that it has just drafted.
 
-        It is no look-ahead: nobody writes beside it, so its time is the draft's.
+        This is not a look-ahead: no one writes beside it, so its time is the draft's.
         """
         until = Until(tokens + wanted, stop_strings=self._bounds.stops)
         with self._calling():

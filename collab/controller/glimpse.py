@@ -34,7 +34,7 @@ class Glimpse:
         self._error: PluginCallError | None = None
 
     def __call__(self, tokens: Sequence[Token]) -> bool:
-        """Whether to stop behind `tokens`; on the model's thread, so errors are kept for later."""
+        """Whether to stop after `tokens`; on the model's thread, so errors are kept for later."""
         if not self._is_asked and len(tokens) >= self._tokens:
             try:
                 self._ask(tokens)

@@ -34,7 +34,7 @@ class ThreeStageLoop:
         try:
             ending = await _Loop(self._recipe, plugins, desk).run()
         except BaseException:
-            # What went wrong, or a cancellation, is told rather than what `kept` raises.
+            # The first error, or a cancellation, matters more than what `kept` raises.
             with suppress(PluginCallError):
                 _keep(plugins, desk)
             raise

@@ -72,7 +72,7 @@ async def compare(
         problems: At least one.
         seed: Of the answers.
         budget: Of each answer.
-        on_progress: Told of each problem that is answered both ways; more rounds raise the total.
+        on_progress: Called for each problem answered both ways; more rounds raise the total.
 
     Raises:
         CollabError: There is no mentor or no problem, or every answer of a way failed.

@@ -82,7 +82,7 @@ def read_steps(row: Mapping[str, JsonValue], folder: Path) -> SteppedText:
     """Return the text that a row of results tells of, its states still on disk.
 
     Raises:
-        KeyError: It tells of none.
+        KeyError: It holds none.
         ValueError: It is damaged.
     """
     return SteppedText(

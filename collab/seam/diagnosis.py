@@ -55,7 +55,7 @@ class Diagnosable(Protocol):
     """A connected model that can be diagnosed. Models need not be: then all of it is unknown."""
 
     async def diagnose(self, view: View) -> Diagnosis:
-        """Return what is known; may make one short call behind the view's prompt.
+        """Return what is known; may make one short call after the view's prompt.
 
         Raises:
             CollabError: The prompt cannot be rendered, or the call failed.

@@ -50,7 +50,7 @@ class SessionMark(Protocol):
 class Session(Protocol):
     """A model's live text: what it sees and has written, up to its head.
 
-    What `generate` decodes stands behind the head until `commit` moves the head over it.
+    What `generate` decodes stands after the head until `commit` moves the head over it.
     A further `generate` from the same head first replays it, so looking ahead costs
     only what is new. `append` and `rollback` drop it.
 
@@ -77,7 +77,7 @@ class Session(Protocol):
         ...
 
     async def judge(self, question: str, labels: Sequence[str]) -> Distribution:
-        """Return the labels' probabilities right behind the text followed by `question`.
+        """Return the labels' probabilities right after the text followed by `question`.
 
         Each label counts by its first token. The text and its head stay as they are. Whoever knows
         the likeliest token of all says so too.
@@ -101,7 +101,7 @@ class Session(Protocol):
         """Move the head over the next `tokens` decoded tokens; nothing is computed again.
 
         Raises:
-            ValueError: Fewer tokens than that stand behind the head, or `tokens` is negative.
+            ValueError: Fewer tokens than that stand after the head, or `tokens` is negative.
         """
         ...
 
@@ -158,7 +158,7 @@ class ObservedSession(Protocol):
         Args:
             text: May be empty: then the state at the head's last token.
             layer: As in `collab.signals`; below 0 it counts from the end, so that -1 is the state
-                behind the final norm.
+                after the final norm.
 
         Returns:
             `(hidden_size,)`.
@@ -215,7 +215,7 @@ class ReseededSession(Protocol):
     """A live text may also begin a new random stream, so that forks of it draw other texts."""
 
     def reseed(self, seed: int) -> None:
-        """Draw from the stream of `seed` from now on; what was decoded behind the head is dropped.
+        """Draw from the stream of `seed` from now on; what was decoded after the head is dropped.
 
         Without sampling nothing changes but that.
         """

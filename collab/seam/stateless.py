@@ -1,4 +1,4 @@
-"""Sessions for models without state: anything that can write on behind a text.
+"""Sessions for models without state: anything that can continue a text.
 
 A backend author implements `TextModel.write` alone; replay, commit, rollback, fork and counting
 are here. The text is the truth: nothing is cached, so every call is given all of it.
@@ -24,7 +24,7 @@ NO_TOKEN_ID = -1
 
 
 class TextModel:
-    """A model that writes on behind a text, token text by token text.
+    """A model that continues a text, token text by token text.
 
     Attributes:
         name: Its name in ledgers and errors.
@@ -49,7 +49,7 @@ class TextModel:
     async def open(
         self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
     ) -> AsyncIterator["TextSession"]:
-        """Open a session behind the view's prompt.
+        """Open a session after the view's prompt.
 
         Raises:
             ContextOverflowError: The prompt does not fit.

@@ -54,7 +54,7 @@ class FakeModel:
         entropies: Entropy in nats by token text; others have 0.
         rewards: Of steps by their text; others have 0.
         alternatives: Log-probabilities, by text, of what else it might have written in a token's
-            place, by the token's text; they are told where `Signals.top_k` asks for them.
+            place, by the token's text; they are given where `Signals.top_k` asks for them.
         states: Hidden states by the text that they are asked for behind, in any layer; of other
             texts they are zeros. Tokens carry the one of the piece before them, without a
             reduction. Its `capabilities` have to say their `hidden_size`.
@@ -91,7 +91,7 @@ class FakeModel:
     async def open(
         self, view: View, *, seed: int, signals: Signals = NO_SIGNALS
     ) -> AsyncIterator["FakeSession"]:
-        """Open a session behind the view's prompt; a conversation is one text to it."""
+        """Open a session after the view's prompt; a conversation is one text to it."""
         prompt = text_of(view.prompt)
         self.capabilities.ensure_prompt_fits(len(pieces(prompt)), self.name)
         self.open_sessions += 1

@@ -10,7 +10,7 @@ from collab.views import View
 
 
 async def check_backend(backend: ConsultationBackend, prompt: str = "What is 2 + 2?\n") -> None:
-    """Check that the model behind `backend` keeps to the contract of sessions, with real calls."""
+    """Check that the model of `backend` keeps to the contract of sessions, with real calls."""
     check_value(backend)
     async with backend.connect() as model:
         ensure(bool(model.name), "the model has no name")
@@ -42,7 +42,7 @@ async def _check_replay(session: Session) -> None:
     ensure(longer.text.startswith(short.text), "looking further ahead changes the text")
     session.commit(len(short.tokens))
     rest = await session.generate(Until(4), Sampling())
-    ensure(short.text + rest.text == longer.text, "commit() changes the text behind the head")
+    ensure(short.text + rest.text == longer.text, "commit() changes the text after the head")
     session.append(" and")
     await session.generate(Until(2), Sampling())
     session.rollback(start)

@@ -15,7 +15,7 @@ _OTHER = "Two and two.\n\nThat is four.\n\nSo it is four."
 
 
 async def check_strategy(strategy: Strategy, *, max_answer_tokens: int = 64) -> None:
-    """Check that `strategy` is a frozen value that ends, repeats itself and leaves nothing behind.
+    """Check that `strategy` is a frozen value that ends, gives the same text twice and cleans up.
 
     It writes one problem's answer twice with fake models, a generator and the participants that it
     needs, and its ledger is compared with what these have counted.

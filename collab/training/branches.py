@@ -58,11 +58,11 @@ def keep_branches(folder: Path, problem: str, branches: Sequence[Branch]) -> dic
 
 
 def read_branches(row: Mapping[str, JsonValue], folder: Path) -> tuple[Branch, ...]:
-    """Return the branches that a row tells of.
+    """Return the branches in a row.
 
     Raises:
         TrainingError: Their states are not there any more.
-        KeyError: It tells of none.
+        KeyError: It holds none.
         ValueError: It is damaged.
     """
     branches = _Branches.validate_python(without_inline_states(row["branches"]))

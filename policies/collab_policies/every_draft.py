@@ -14,7 +14,7 @@ from collab.roles import MENTOR
 
 
 class EveryDraft(Policy):
-    """Have every draft verified; what of it does not stand begins anew with a mentor's tokens."""
+    """Have every draft verified; a mentor writes the next tokens after the part that stands."""
 
     mentor: MentorName = MENTOR
     tokens: int = Field(default=1, ge=1, description="Tokens that the mentor writes instead.")

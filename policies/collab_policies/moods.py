@@ -1,4 +1,4 @@
-"""The verifier `moods`: what a step is about to do, told by its first words."""
+"""The verifier `moods`: what a step is about to do, judged by its first words."""
 
 import random
 import re
@@ -22,7 +22,7 @@ _WORDS: dict[Mood, re.Pattern[str]] = {
 
 
 def mood_of(text: str) -> Mood:
-    """Return what the beginning of a step is about to do, told by its words."""
+    """Return what the beginning of a step is about to do, judged by its words."""
     return next((mood for mood, words in _WORDS.items() if words.search(text)), "none")
 
 

@@ -1,8 +1,7 @@
 """Strategies on the shipped pair: what a fake cannot show."""
 
-from collections.abc import Awaitable, Callable
-
 import pytest
+from support.desks import Does, Work
 from support.documents import ROOT
 
 from collab import (
@@ -14,7 +13,6 @@ from collab import (
     Recipe,
     Sampling,
     StepUnit,
-    Strategy,
     TokenUnit,
     Until,
     read_problems,
@@ -30,15 +28,6 @@ MENTOR_MODEL = LocalTorch(model="lab/mentor", threads=1)
 def problems(count: int) -> list[Problem]:
     found = [one for one in read_problems(LAB) if isinstance(one, Problem)]
     return found[:count]
-
-
-class Does(Strategy):
-    """Does what a test says."""
-
-    work: Callable[[Desk], Awaitable[Ending | None]]
-
-    async def run(self, desk: Desk) -> Ending | None:
-        return await self.work(desk)
 
 
 @pytest.mark.parametrize("depth", [1, 4])
@@ -64,7 +53,7 @@ async def test_looking_ahead_without_a_judge_writes_what_the_mentor_alone_writes
                 assert usage.kept_tokens == written
 
 
-async def solve(work: Callable[[Desk], Awaitable[Ending | None]]) -> None:
+async def solve(work: Work) -> None:
     recipe = Recipe(
         strategy=Does(work=work), unit=TokenUnit(size=12), sampling=Sampling(temperature=6.0)
     )

@@ -1,13 +1,13 @@
 """Lookahead Reasoning: chains of steps, the mentor's in parallel, the agreeing beginning stands."""
 
 import pytest
+from support.desks import solve_by
+from support.plugins import spans
 
 from collab import (
     Budget,
     Controller,
     Pair,
-    Problem,
-    Recipe,
     Result,
     StepUnit,
     TokenUnit,
@@ -28,19 +28,7 @@ async def look_ahead(
     unit: Unit = STEP,
     budget: Budget | None = None,
 ) -> Result:
-    recipe = Recipe(strategy=strategy, unit=unit)
-    controller = Controller(
-        generator=FakeBackend(model=generator),
-        mentor=FakeBackend(model=mentor),
-        recipe=recipe,
-        budget=budget or Budget(),
-    )
-    async with controller:
-        return await controller.solve(Problem(id="q", prompt="q"))
-
-
-def authors(result: Result) -> list[tuple[str, str]]:
-    return [(span.author, span.text) for span in result.spans]
+    return await solve_by(strategy, generator=generator, mentor=mentor, unit=unit, budget=budget)
 
 
 async def test_it_is_a_strategy_and_a_recipe() -> None:
@@ -55,7 +43,7 @@ async def test_steps_stand_up_to_the_first_that_says_something_else() -> None:
     result = await look_ahead(generator, mentor, Lookahead(depth=4, judge=None))
 
     assert result.raise_for_error().text == "a\n\nb\n\nX\n\nd\n\ne"
-    assert [author for author, _ in authors(result)] == [
+    assert [author for author, _ in spans(result)] == [
         "generator",
         "mentor",
         "generator",

@@ -20,7 +20,7 @@ class LiveText(Protocol):
 
     @property
     def answer(self) -> str:
-        """What was written behind the prompt."""
+        """What was written after the prompt."""
         ...
 
     @property
@@ -70,7 +70,7 @@ class IdText:
 
     @property
     def answer(self) -> str:
-        """What was written behind the prompt."""
+        """What was written after the prompt."""
         return self.live.codec.decode(self.live.ids[self._prompt_length :])
 
     @property
@@ -119,7 +119,7 @@ class PlainText:
         rendered: For `text`: the rendered prompt.
 
     Attributes:
-        answer: What was written behind the prompt.
+        answer: What was written after the prompt.
         begun: What the prompt begins the answer with, where it is sent together with the answer.
 
     Raises:

@@ -25,7 +25,7 @@ class HiddenTexts:
 
 
 def placeholder(number: int) -> str:
-    """Return what stands for a hidden text: private characters, so that nobody else writes it."""
+    """Return what stands for a hidden text: private characters, so that no one else writes it."""
     return f"\ue000prompt{number}\ue001"
 
 
@@ -87,7 +87,7 @@ def apply_template(
         tokenizer: Has a chat template.
         name: Its name, for errors.
         messages: What is rendered.
-        options: What else the template is told.
+        options: What else is passed to the template.
 
     Raises:
         InvalidPromptError: The template refuses them.

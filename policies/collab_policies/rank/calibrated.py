@@ -58,7 +58,7 @@ def ensure_same_reading(calibrated: Calibration | None, rank: RankOptions | None
 
 
 def calibration_needs(calibrated: Calibration | None) -> Sequence[Need]:
-    """Return that the generator has to be the calibrated one, where that can be told."""
+    """Return that the generator has to be the calibrated one, where that is known."""
     if calibrated is None or not calibrated.fingerprint:
         return ()
     return (Need(GENERATOR, "text", fingerprint=calibrated.fingerprint),)
