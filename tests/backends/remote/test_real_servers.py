@@ -21,6 +21,8 @@ from collab_backends.lab import LAB_FOLDER
 from collab_backends.local.backend import LocalTorch
 from collab_backends.remote.backend import OpenAIServer
 from collab_backends.remote.model import RemoteModel
+from collab_policies.cosd import CoSD
+from collab_policies.lookahead import LookaheadRecipe
 from collab_policies.mentorcollab_free import MentorCollabFree
 from collab_policies.never import Never
 
@@ -137,6 +139,48 @@ async def test_log_probabilities_and_entropies_equal_those_of_the_local_engine(
     for there, here in zip(*tokens, strict=True):
         assert there.logprob == pytest.approx(here.logprob, abs=1e-4)
         assert there.entropy_nats == pytest.approx(here.entropy_nats, abs=1e-3)
+
+
+async def test_the_likeliest_tokens_are_those_of_the_local_engine(
+    served: Served, server: OpenAIServer, name: str
+) -> None:
+    seen = []
+    for backend in (server, local(name)):
+        async with backend.connect() as model:
+            view = View("generator", problems(1)[0].prompt, backend.view)
+            async with model.open(view, seed=0, signals=Signals(top_k=3)) as session:
+                written = (await session.generate(Until(8), GREEDY)).tokens
+                can_score = served.server == "vllm"
+                scored = await session.score("So m = 8.") if can_score else ()
+                seen.append([*written, *scored])
+
+    for there, here in zip(*seen, strict=True):
+        assert len(there.top) == len(here.top) == 3
+        assert there.is_likeliest == here.is_likeliest
+        # Texts, as llama.cpp's gives no ids; near the end of the list ties may fall either way.
+        assert there.top[0].text == here.top[0].text
+        for one, other in zip(there.top, here.top, strict=True):
+            assert one.logprob == pytest.approx(other.logprob, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [LookaheadRecipe(judge=None, step_tokens=64, max_answer_tokens=240), CoSD(alpha=1.0)],
+    ids=["lookahead", "cosd"],
+)
+async def test_methods_of_forks_and_scores_write_the_same_with_a_mentor_elsewhere(
+    served: Served, server: OpenAIServer, recipe: LookaheadRecipe | CoSD
+) -> None:
+    if served.name == "generator" or (isinstance(recipe, CoSD) and served.server != "vllm"):
+        pytest.skip("the mentor is the one that is elsewhere, and CoSD has it score")
+
+    hybrid = await solve_all(local("generator"), server, recipe.recipe())
+    alone = await solve_all(local("generator"), local("mentor"), recipe.recipe())
+
+    assert {n: written(r) for n, r in hybrid.items()} == {n: written(r) for n, r in alone.items()}
+    for result in hybrid.values():
+        for role, usage in result.usage.items():
+            assert usage.kept_tokens == sum(s.tokens for s in result.spans if s.author == role)
 
 
 async def test_a_hybrid_pair_gives_the_same_answers_for_as_many_tokens(
